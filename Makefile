@@ -1,29 +1,89 @@
 # One set of targets for people and CI. A machine needs Python 3.11+ with venv, and make; the rest is fetched.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+PORT ?= 8700
+DATA ?= data
+TESTS ?= tests
+
+BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Node comes from the venv; npm starts further Nodes, which it looks up on PATH.
+NPM := cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm
+PAGE := src/asynclog/server/static/index.html
+MODULES := web/node_modules/.package-lock.json
+PAGE_SOURCES := $(shell find web -name node_modules -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock
+.PHONY: help setup web run test test-python test-web browser check check-python check-web format bench wheel lock clean
+.DELETE_ON_ERROR:
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(VENV)/.installed ## create .venv with everything needed to run, test and build
+setup: .venv/.installed ## create .venv with everything needed to run, test and build
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
 
 # Two stamps: a changed pyproject.toml (an entry point, say) must not reinstall all that is locked.
-$(VENV)/.locked: requirements/dev.txt | $(VENV)/bin/python
+.venv/.locked: requirements/dev.txt | .venv/bin/python
 	$(PIP) install --quiet --requirement requirements/dev.txt
-	touch $@
+	@touch $@
 
-$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+.venv/.installed: .venv/.locked pyproject.toml
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	@touch $@
+
+web: $(PAGE) ## build the dashboard
+
+$(MODULES): web/package-lock.json | .venv/.installed
+	$(NPM) ci --no-audit --no-fund
+	@touch $@
+
+$(PAGE): $(PAGE_SOURCES) $(MODULES)
+	$(NPM) run build
+	@touch $@
+
+run: setup web ## serve the demo at http://127.0.0.1:8700 on ./data
+	exec $(BIN)/asynclog demo --data $(DATA) --port $(PORT)
+
+test: test-python test-web ## run the whole suite; TESTS=tests/unit runs a part of it
+
+test-python: setup web browser
+	$(BIN)/python -m pytest $(TESTS)
+
+test-web: setup $(MODULES)
+	$(NPM) test
+
+browser: ## install a Chromium for the browser tests where that is possible
+	@.ci/chromium
+
+check: check-python check-web ## lint, formatting, types and import rules, without changing anything
+
+check-python: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+check-web: setup $(MODULES)
+	$(NPM) run lint
+	$(NPM) run check
+
+format: setup $(MODULES) ## put all sources into their one form
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+	$(NPM) run format
+
+bench: setup ## measure what bench/README.md describes
+	$(BIN)/python -m bench
+
+wheel: setup web ## build sdist and wheel into dist/
+	$(BIN)/hatchling build --clean
 
 lock: setup ## resolve the newest allowed versions anew into requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-index-url --group dev --output-file requirements/dev.txt pyproject.toml
+
+clean: ## remove everything that can be made again; never ./data
+	rm -rf .venv dist build web/node_modules $(dir $(PAGE)) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
