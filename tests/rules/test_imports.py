@@ -20,7 +20,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("server/",),
 }
 # Words: they decide, and somebody else performs.
-WORDS = ("errors", "model", "values", "filters", "records", "queries", "wire")
+WORDS = ("errors", "model", "values", "redaction", "filters", "records", "queries", "wire")
 DEEDS = {
     "asyncio",
     "concurrent",
