@@ -1,0 +1,450 @@
+"""LogFilter: which entries somebody wants to see. One immutable value, compiled to SQL and to a Python predicate.
+
+Both compilers mean exactly the same (a property test says so), so a page read from the store and the live entries
+that follow it fit together. Different conditions are ANDed, repeated ones ORed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import Any, Final, Protocol
+
+import msgspec
+import orjson
+
+from asynclog.errors import InvalidError
+from asynclog.model import Level, parse_timestamp, timestamp_text
+
+MAX_SEARCH: Final = 1000
+"""Characters of one search at most."""
+
+MAX_CONDITIONS: Final = 200
+"""Conditions of one filter at most: SQLite bounds the depth of an expression, at 1,000."""
+
+_MAX_PATH: Final = 32
+"""Names in a dotted path at most. Stored metadata is never nested deeper; SQLite joins at most 64 tables."""
+
+FILTER_PARAMETERS: Final = {
+    "level": "Only entries of exactly this level: DEBUG, INFO, WARNING or ERROR.",
+    "min_level": "Only entries of this level or a more severe one.",
+    "source": "Only entries of this source.",
+    "exclude_source": "No entries of this source.",
+    "stage": "Only entries of the stage with this name.",
+    "unit": "Only entries about the unit with this id.",
+    "step_id": "Only entries of the step with this id.",
+    "search": "Only entries whose message contains this text; A-Z and a-z are the same, every character is plain.",
+    "metadata.KEY": "Only entries with this value in the metadata under KEY, a key or else a dotted path of keys;"
+    " strings as they are, numbers, true, false and null as in JSON.",
+    "since": "Only entries of this time or later, ISO-8601; without an offset it is UTC.",
+    "until": "Only entries before this time, ISO-8601; without an offset it is UTC.",
+}
+"""Every filter parameter, the same in REST, WebSocket and CLI, and what it does. Each may be repeated."""
+
+_METADATA: Final = "metadata."
+_SCALAR: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null")
+"""A JSON scalar that is no string."""
+
+
+class Filterable(Protocol):
+    """What a filter looks at: `records.EntryRecord` and `model.Entry` are such."""
+
+    @property
+    def timestamp(self) -> int:
+        """Microseconds since the epoch."""
+
+    @property
+    def level(self) -> int:
+        """The number of its `Level`."""
+
+    @property
+    def source(self) -> str:
+        """Who spoke."""
+
+    @property
+    def stage(self) -> str | None:
+        """The stage's name."""
+
+    @property
+    def unit(self) -> str | None:
+        """The unit's id."""
+
+    @property
+    def step_id(self) -> str | None:
+        """The step's id."""
+
+    @property
+    def message(self) -> str:
+        """The text."""
+
+    @property
+    def metadata_json(self) -> str | None:
+        """A JSON object as orjson writes it, or None."""
+
+
+Predicate = Callable[[Filterable], bool]
+
+
+class LogFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
+    """Conditions on entries. Equal filters compare equal and hash alike when they come from `parse`.
+
+    ``metadata`` holds (KEY, value) pairs; times are microseconds since the epoch, ``until`` is exclusive.
+    """
+
+    levels: tuple[Level, ...] = ()
+    min_level: Level | None = None
+    sources: tuple[str, ...] = ()
+    exclude_sources: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    step_ids: tuple[str, ...] = ()
+    searches: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+    since: int | None = None
+    until: int | None = None
+
+    @classmethod
+    def parse(cls, pairs: Iterable[tuple[str, str]]) -> LogFilter:
+        """Read a filter from (name, value) pairs, as they come in a query string.
+
+        Raises:
+            InvalidError: a name is unknown or a value is bad; names the parameter as it was written.
+        """
+        found: dict[str, list[Any]] = {}
+        for number, (name, value) in enumerate(pairs, 1):
+            if number > MAX_CONDITIONS:
+                raise InvalidError(name, f"a filter may have at most {MAX_CONDITIONS} conditions")
+            field, parsed = _parse_pair(name, value)
+            found.setdefault(field, []).append(parsed)
+        if "" in found.get("searches", ()):
+            del found["searches"]  # the empty text is in every message, so ORed with anything it asks for nothing
+        fields: dict[str, Any] = {field: tuple(sorted(set(values))) for field, values in found.items()}
+        fields.update((field, widest(found[field])) for field, widest in _BOUNDS if field in found)
+        return cls(**fields)
+
+    @classmethod
+    def parse_mapping(cls, mapping: object) -> LogFilter:
+        """Read a filter from a decoded JSON object: same names, repeated ones as arrays, numbers as numbers or text.
+
+        Raises:
+            InvalidError: as `parse` does; names "filter" when it is no object.
+        """
+        if not isinstance(mapping, Mapping):
+            raise InvalidError("filter", "a filter is a JSON object of parameter names and values")
+        return cls.parse(
+            (str(name), _scalar_text(str(name), item))
+            for name, value in mapping.items()
+            for item in (value if isinstance(value, list | tuple) else (value,))
+        )
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The (name, value) pairs that `parse` reads back to an equal filter."""
+        pairs = [("level", level.name) for level in self.levels]
+        if self.min_level is not None:
+            pairs.append(("min_level", self.min_level.name))
+        for name, field in _TEXT_FIELDS.items():
+            pairs.extend((name, text) for text in getattr(self, field))
+        pairs.extend((_METADATA + key, value) for key, value in self.metadata)
+        if self.since is not None:
+            pairs.append(("since", timestamp_text(self.since)))
+        if self.until is not None:
+            pairs.append(("until", timestamp_text(self.until)))
+        return pairs
+
+    @property
+    def accepted_levels(self) -> tuple[Level, ...]:
+        """The levels that ``levels`` and ``min_level`` together let through, in order of severity."""
+        return tuple(
+            level
+            for level in Level
+            if (not self.levels or level in self.levels) and (self.min_level is None or level >= self.min_level)
+        )
+
+    def where(self) -> tuple[str, list[str | int]]:
+        """The SQL condition on the columns of ``task_logs`` and its parameters; ``1`` when everything matches."""
+        terms: list[str] = []
+        params: list[str | int] = []
+        for sql, values in _sql_terms(self):
+            terms.append(sql)
+            params.extend(values)
+        return " AND ".join(terms) or "1", params
+
+    def matches(self, record: Filterable) -> bool:
+        """Whether the entry passes: what `where` says in SQL. Never raises for an entry as stored."""
+        return self.predicate(record)
+
+    @cached_property
+    def predicate(self) -> Predicate:
+        """`matches` as a bare function, compiled once: what loops over many entries should hold on to."""
+        checks = list(_checks(self))
+        if not checks:
+            return _everything
+        if len(checks) == 1:
+            return checks[0]
+        return lambda record: all(check(record) for check in checks)
+
+
+NO_FILTER: Final = LogFilter()
+"""Lets everything through."""
+
+_TEXT_FIELDS: Final = {
+    "source": "sources",
+    "exclude_source": "exclude_sources",
+    "stage": "stages",
+    "unit": "units",
+    "step_id": "step_ids",
+    "search": "searches",
+}
+
+_BOUNDS: Final[tuple[tuple[str, Callable[[list[Any]], Any]], ...]] = (
+    ("min_level", min),
+    ("since", min),
+    ("until", max),
+)
+"""Repeated bounds are ORed too, so the widest one decides."""
+
+
+def is_filter_parameter(name: str) -> bool:
+    """Whether `LogFilter.parse` knows the name: how a door tells filter parameters from its own."""
+    return name.startswith(_METADATA) or (name in FILTER_PARAMETERS and "." not in name)
+
+
+# Parsing
+
+
+def _parse_pair(name: str, value: str) -> tuple[str, Any]:
+    """The field a pair belongs to and its value there."""
+    if not is_filter_parameter(name):
+        raise InvalidError(name, f"{name!r} is no filter parameter; there are {', '.join(FILTER_PARAMETERS)}")
+    _check_text(name, name)
+    _check_text(name, value)
+    if name.startswith(_METADATA):
+        return "metadata", (name[len(_METADATA) :], value)
+    if name in _TEXT_FIELDS:
+        if name == "search" and len(value) > MAX_SEARCH:
+            raise InvalidError(name, f"a search has at most {MAX_SEARCH:,} characters, this one {len(value):,}")
+        return _TEXT_FIELDS[name], value
+    try:
+        if name in ("since", "until"):
+            return name, parse_timestamp(value)
+        return ("levels" if name == "level" else name), Level.parse(value)
+    except (ValueError, OverflowError) as error:
+        hint = "" if "level" in name else "; give an ISO-8601 time such as 2026-02-07T12:00:00Z"
+        raise InvalidError(name, f"{name}: {error}{hint}") from error
+
+
+def _check_text(name: str, text: str) -> None:
+    """Refuse what no stored entry can contain and a database cannot take."""
+    if "\0" in text:
+        raise InvalidError(name, f"{name!r} contains NUL; entries show it as \\x00, so look for that text")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidError(name, f"{name!r} is not valid Unicode: it contains a lone surrogate") from None
+
+
+def _scalar_text(name: str, value: object) -> str:
+    """A value of the JSON form as text: strings as they are, numbers (in metadata true, false, null too) as JSON."""
+    if isinstance(value, str):
+        return value
+    constant = value is None or isinstance(value, bool)
+    if name.startswith(_METADATA) if constant else isinstance(value, int | float):
+        try:
+            return orjson.dumps(value).decode()
+        except TypeError:
+            return str(value)  # an integer of more than 64 bits: no entry has it as a number
+    allowed = "a string, a number, true, false or null" if name.startswith(_METADATA) else "a string or a number"
+    raise InvalidError(name, f"{name} must be {allowed}, or an array of them")
+
+
+# What a metadata condition means, for both compilers. Metadata is written by orjson alone, so its text is canonical:
+# no blanks, one way to write each scalar. A leaf that matches therefore shows as `"key":token` (the needle) in it.
+
+
+def _by_key(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The ORed values of each KEY."""
+    values: dict[str, list[str]] = {}
+    for key, value in pairs:
+        values.setdefault(key, []).append(value)
+    return values
+
+
+def _paths(key: str) -> list[tuple[str, ...]]:
+    """The places KEY may mean, in order: the literal key, then the dotted path."""
+    names = tuple(key.split("."))
+    return [(key,), names] if 1 < len(names) <= _MAX_PATH else [(key,)]
+
+
+def _tokens(value: str) -> list[str]:
+    """The canonical JSON texts of the scalars that VALUE names: the string, perhaps a number or constant."""
+    tokens = [orjson.dumps(value).decode()]
+    if _SCALAR.fullmatch(value):
+        tokens.append(value)
+    return tokens
+
+
+def _needle(path: tuple[str, ...], token: str) -> str:
+    return f"{orjson.dumps(path[-1]).decode()}:{token}"
+
+
+# To SQL: conditions of constant text, values bound.
+
+_Term = tuple[str, list[str | int]]
+
+
+def _sql_terms(log_filter: LogFilter) -> Iterable[_Term]:
+    levels = log_filter.accepted_levels
+    if len(levels) < len(Level):
+        # Constants, not parameters: SQLite uses a partial index only when the text of the condition implies it.
+        names = ", ".join(f"'{level.name}'" for level in levels)
+        yield f"level IN ({names})", []
+    for column, texts in (
+        ("source", log_filter.sources),
+        ("stage", log_filter.stages),
+        ("unit", log_filter.units),
+        ("step_id", log_filter.step_ids),
+    ):
+        if texts:
+            yield f"{column} IN ({_marks(texts)})", [*texts]
+    if log_filter.exclude_sources:
+        yield f"source NOT IN ({_marks(log_filter.exclude_sources)})", [*log_filter.exclude_sources]
+    if log_filter.since is not None:
+        yield "timestamp >= ?", [log_filter.since]
+    if log_filter.until is not None:
+        yield "timestamp < ?", [log_filter.until]
+    if log_filter.searches:
+        yield _any_of(("message LIKE ? ESCAPE '\\'", [_like(search)]) for search in log_filter.searches)
+    for key, values in _by_key(log_filter.metadata).items():
+        yield _any_of(_metadata_term(key, path, values) for path in _paths(key))
+
+
+def _marks(values: tuple[str, ...]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _any_of(terms: Iterable[_Term]) -> _Term:
+    alternatives = list(terms)
+    return f"({' OR '.join(sql for sql, _ in alternatives)})", [param for _, params in alternatives for param in params]
+
+
+def _like(search: str) -> str:
+    """The LIKE pattern of a plain substring. LIKE folds A-Z alone and is twice as fast as instr(lower(…))."""
+    return "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def _metadata_term(key: str, path: tuple[str, ...], values: list[str]) -> _Term:
+    sql, params = _any_of(_value_term(path, token) for value in values for token in _tokens(value))
+    if len(path) == 1:
+        return sql, params
+    return f"({sql} AND NOT EXISTS (SELECT 1 FROM json_each(metadata_json) WHERE key = ?))", [*params, key]
+
+
+def _value_term(path: tuple[str, ...], token: str) -> _Term:
+    """Whether the scalar at ``path`` is written ``token``: first the cheap substring, then the exact answer.
+
+    Patching a scalar in changes the text unless exactly it is there. This is exact where SQLite's own ways are not:
+    its path syntax cannot name a key with a quote, and json_each turns 1e3 into 1000.0. But a patch with null deletes.
+    """
+    if token == "null":
+        sql, params = _null_term(path)
+    else:
+        sql, params = "json_patch(metadata_json, ?) = metadata_json", [_patch(path, token)]
+    return f"(instr(metadata_json, ?) AND {sql})", [_needle(path, token), *params]
+
+
+def _patch(path: tuple[str, ...], token: str) -> str:
+    names = [orjson.dumps(name).decode() for name in path]
+    return "".join(f"{{{name}:" for name in names) + token + "}" * len(names)
+
+
+def _null_term(path: tuple[str, ...]) -> _Term:
+    last = len(path) - 1
+    tables = ["json_each(metadata_json) AS at0"]
+    tables += [f"json_each(CASE at{i}.type WHEN 'object' THEN at{i}.value END) AS at{i + 1}" for i in range(last)]
+    keys = " AND ".join(f"at{i}.key = ?" for i in range(len(path)))
+    return f"EXISTS (SELECT 1 FROM {', '.join(tables)} WHERE {keys} AND at{last}.type = 'null')", [*path]
+
+
+# To Python: one small function per condition, the cheap ones first.
+
+
+def _everything(_record: Filterable) -> bool:
+    return True
+
+
+def _checks(log_filter: LogFilter) -> Iterable[Predicate]:
+    levels = log_filter.accepted_levels
+    if len(levels) < len(Level):
+        numbers = frozenset(int(level) for level in levels)
+        yield lambda record: record.level in numbers
+    if log_filter.sources:
+        sources = frozenset(log_filter.sources)
+        yield lambda record: record.source in sources
+    if log_filter.exclude_sources:
+        excluded = frozenset(log_filter.exclude_sources)
+        yield lambda record: record.source not in excluded
+    if log_filter.stages:
+        stages = frozenset(log_filter.stages)
+        yield lambda record: record.stage in stages
+    if log_filter.units:
+        units = frozenset(log_filter.units)
+        yield lambda record: record.unit in units
+    if log_filter.step_ids:
+        step_ids = frozenset(log_filter.step_ids)
+        yield lambda record: record.step_id in step_ids
+    yield from _time_checks(log_filter)
+    if log_filter.searches:
+        yield _search_check(log_filter.searches)
+    for key, values in _by_key(log_filter.metadata).items():
+        yield _metadata_check(key, values)
+
+
+def _time_checks(log_filter: LogFilter) -> Iterable[Predicate]:
+    since, until = log_filter.since, log_filter.until
+    if since is not None:
+        yield lambda record: record.timestamp >= since
+    if until is not None:
+        yield lambda record: record.timestamp < until
+
+
+def _search_check(searches: tuple[str, ...]) -> Predicate:
+    # bytes.lower() folds A-Z alone, and in UTF-8 a substring of the bytes is one of the characters.
+    needles = [search.encode().lower() for search in searches]
+
+    def check(record: Filterable) -> bool:
+        message = record.message.encode().lower()
+        return any(needle in message for needle in needles)
+
+    return check
+
+
+def _metadata_check(key: str, values: list[str]) -> Predicate:
+    accepted = frozenset(values)
+    names = key.split(".")
+    dotted = len(_paths(key)) > 1
+    needles = [_needle(path, token) for path in _paths(key) for value in values for token in _tokens(value)]
+
+    def check(record: Filterable) -> bool:
+        text = record.metadata_json
+        if text is None or not any(needle in text for needle in needles):
+            return False
+        place: Any = orjson.loads(text)
+        if key in place or not dotted:
+            return _names_value(place.get(key, _ABSENT), accepted)
+        for name in names:
+            place = place.get(name, _ABSENT) if isinstance(place, dict) else _ABSENT
+        return _names_value(place, accepted)
+
+    return check
+
+
+_ABSENT: Final[list[object]] = []
+
+
+def _names_value(value: object, accepted: frozenset[str]) -> bool:
+    """Whether one of the accepted texts names this scalar: a string itself, another by its JSON token."""
+    if isinstance(value, str):
+        return value in accepted
+    return not isinstance(value, dict | list) and orjson.dumps(value).decode() in accepted
