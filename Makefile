@@ -22,6 +22,7 @@ help: ## list the targets
 setup: .venv/.installed ## create .venv with everything needed to run, test and build
 
 .venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "too old: name a Python 3.11+ by PYTHON=...")'
 	$(PYTHON) -m venv .venv
 
 # Two stamps: a changed pyproject.toml (an entry point, say) must not reinstall all that is locked.
