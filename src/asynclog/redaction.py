@@ -1,0 +1,168 @@
+"""Secrets kept out of what is logged: by the shape they have in text, by the key they stand under.
+
+A `Redactor` is an immutable value, safe from any thread. It is a net, not a proof: a secret that looks like any word
+and stands under a harmless name passes. Its patterns start with a literal, repeat only in bounds or over disjoint
+characters, and so take linear time on any text; the usual message is let through by a few substring checks.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+REDACTED: Final = "[redacted]"
+"""What stands where a secret stood."""
+
+_KNOWN_KEYS: Final = 8192
+"""Keys remembered as harmless or secret; then the memory starts anew."""
+_KEY_LENGTH: Final = 64
+"""Longer keys are looked at every time."""
+
+_HIDDEN_KEY: Final = (
+    r"pass(?:word|wd|phrase|code)|pwd|secret|token|api[-_. ]?key|(?:private|access|signing|encryption|session|master)"
+    r"[-_. ]?key|authori[sz]ation|(?:^|[-_.])auth$|cookie|credential"
+)
+_COUNTED: Final = re.compile(r"token|cookie|credential", re.IGNORECASE)
+"""A number under such a key counts them ("max_tokens": 4096) and stays."""
+
+_VALUE: Final = r"""(?!\[redacted)(?!(?:none|null|true|false)\b)(?:\\?"[^"\n]*"?|\\?'[^'\n]*'?|[^\s,;&"'})\]]+)"""
+_ASSIGN: Final = r"""[\w-]{0,32}["'\\]{0,4}\s{0,4}(?:={1,3}>?|:=|:)\s{0,4}"""
+_WORDS: Final = r"pass(?:word|wd|phrase|code)|pwd|secret|(?:api|access|private|signing|encryption)[-_ ]?key|credential"
+
+
+def _basic(match: re.Match[str]) -> str:
+    # "basic authentication failed" is prose: only what decodes to user:password is a secret.
+    try:
+        return match[1] + REDACTED if b":" in base64.b64decode(match[2] + "==") else match[0]
+    except ValueError:
+        return match[0]
+
+
+_Replacement = str | Callable[[re.Match[str]], str]
+
+_RULES: Final[tuple[tuple[re.Pattern[str], _Replacement], ...]] = tuple(
+    (re.compile(pattern, re.IGNORECASE if folded else 0), replacement)
+    for pattern, folded, replacement in (
+        (r"-----BEGIN ([A-Z0-9 ]{0,32}PRIVATE KEY)[^-]{0,16}-----[^-]*(?:-----END [A-Z0-9 ]{0,48}-----)?", False,
+         r"[redacted \1]"),
+        (r"(://[^/\s:@\"'<>]*:)[^/\s\"'<>]+@", False, rf"\1{REDACTED}@"),
+        (r"\b((?:authori[sz]ation|cookie)[\"'\\]{0,4}\s{0,4}[:=]\s{0,4}[\"']?)(?!\[redacted)[^\n\"']+", True,
+         rf"\1{REDACTED}"),
+        (r"\b(bearer\s{1,8})(?!(?:authentication|authori[sz]ation)\b)[\w.~+/-]{8,}=*", True, rf"\1{REDACTED}"),
+        (r"\b(basic\s{1,8})([A-Za-z0-9+/]{6,}={0,2})(?![\w+/=])", True, _basic),
+        (r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b", False, REDACTED),
+        (r"\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?", False, REDACTED),
+        (r"\b(?:gh[pousr]_|github_pat_|glpat-|sk[-_]|xox[abeprs]-|AIza)[\w-]{16,}", False, REDACTED),
+        (rf"({_WORDS})({_ASSIGN}){_VALUE}", True, rf"\1\2{REDACTED}"),
+        (rf"(token[\w-]{{0,32}}[\"'\\]{{0,4}}\s{{0,4}}=>?\s{{0,4}})(?!\d+(?![\w.])){_VALUE}", True,
+         rf"\1{REDACTED}"),
+        (r"(token[\w-]{0,32}[\"'\\]{0,4}\s{0,4}:\s{0,4}[\"'\\]{0,4})[\w.~+/=-]{12,}", True, rf"\1{REDACTED}"),
+        ((r"(--[\w-]{0,32}?(?:password|passwd|passphrase|secret|token|api-?key|access-?key)[\w-]{0,16}\s{1,4})"
+         r"(?!\[redacted)(?![\s-])(?:\"[^\"\n]*\"?|'[^'\n]*'?|\S+)"), True, rf"\1{REDACTED}"),
+    )
+)  # fmt: skip
+
+
+def _looks_secret(text: str) -> bool:
+    """Whether one of the rules may match. Single characters are looked for first: that is far cheaper than a word."""
+    if ("=" in text or ":" in text or "--" in text) and _names_secret(text.lower()):
+        return True
+    if "@" in text and "://" in text:
+        return True
+    if "I" in text and ("KIA" in text or "SIA" in text or "BIA" in text or "AIza" in text):
+        return True
+    if "-" in text and ("sk-" in text or "xox" in text or "-----BEGIN" in text or "glpat-" in text):
+        return True
+    if "_" in text and ("gh" in text or "sk_" in text):
+        return True
+    return "earer" in text or "asic " in text or ("J" in text and "eyJ" in text)
+
+
+def _names_secret(folded: str) -> bool:
+    return (
+        "token" in folded
+        or "key" in folded
+        or "pass" in folded
+        or "secret" in folded
+        or "authori" in folded
+        or "cookie" in folded
+        or "credential" in folded
+        or "pwd" in folded
+        or "bearer" in folded
+        or "basic" in folded
+    )
+
+
+class Redactor:
+    """What counts as a secret. `extended` gives another one that knows more; nothing is ever known less.
+
+    ``patterns`` are regular expressions whose whole match is replaced; they run on every text, so keep them few and
+    linear. ``keys`` are words: a key that contains one, whatever its case, hides its value.
+    """
+
+    __slots__ = ("_compiled", "_keys", "_patterns", "known")
+
+    known: dict[str, bool | None]
+    """Any key (an exact str) to True: its value is hidden; False: harmless; None: the key itself holds a secret."""
+
+    def __init__(self, patterns: Iterable[str] = (), keys: Iterable[str] = ()) -> None:
+        self._patterns = tuple(patterns)
+        self._keys = tuple(keys)
+        self._compiled = tuple(re.compile(pattern) for pattern in self._patterns)
+        words = "|".join([_HIDDEN_KEY, *map(re.escape, self._keys)])
+        self.known = _KnownKeys(re.compile(words, re.IGNORECASE), self)
+
+    def extended(self, patterns: Iterable[str] = (), keys: Iterable[str] = ()) -> Redactor:
+        """This one and more. Raises re.error for a pattern that is none."""
+        return Redactor((*self._patterns, *patterns), (*self._keys, *keys))
+
+    def suspects(self, text: str) -> bool:
+        """Whether `redact` would have to look closer: False promises that it changes nothing."""
+        return bool(self._compiled) or _looks_secret(text)
+
+    def redact(self, text: str) -> str:
+        """The text without its secrets; the very same object when there are none in sight."""
+        if _looks_secret(text):
+            for pattern, replacement in _RULES:
+                text = pattern.sub(replacement, text)
+        for pattern in self._compiled:
+            text = pattern.sub(REDACTED, text)
+        return text
+
+    def hides(self, key: str, value: object) -> bool:
+        """Whether this value under this key is hidden: not when it is a flag, nothing at all, or a count."""
+        if not self.known[key]:
+            return False
+        kind = type(value)
+        if value is None or kind is bool or (kind is str and not value):
+            return False
+        return not (kind in (int, float) and _COUNTED.search(key))
+
+
+class _KnownKeys(dict[str, "bool | None"]):
+    """Answers for every key and remembers the short ones: a look-up instead of a pattern."""
+
+    __slots__ = ("_redactor", "_secret")
+
+    def __init__(self, secret: re.Pattern[str], redactor: Redactor) -> None:
+        self._secret = secret
+        self._redactor = redactor
+
+    def __missing__(self, key: str) -> bool | None:
+        answer = True if self._secret.search(key) else False if self._redactor.redact(key) == key else None
+        if len(key) <= _KEY_LENGTH:
+            if len(self) >= _KNOWN_KEYS:
+                self.clear()
+            self[key] = answer
+        return answer
+
+
+REDACTOR: Final = Redactor()
+"""What asynclog uses unless it is given another one."""
+
+
+def redact(text: str) -> str:
+    """The text without its secrets, by the rules that come along."""
+    return REDACTOR.redact(text)
