@@ -6,7 +6,6 @@ that follow it fit together. Different conditions are ANDed, repeated ones ORed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final, Protocol
@@ -15,6 +14,7 @@ import msgspec
 import orjson
 
 from asynclog.errors import InvalidError
+from asynclog.metadata_condition import MetadataCondition, SqlTerm, any_of
 from asynclog.model import Level, parse_timestamp, timestamp_text
 
 MAX_SEARCH: Final = 1000
@@ -22,9 +22,6 @@ MAX_SEARCH: Final = 1000
 
 MAX_CONDITIONS: Final = 200
 """Conditions of one filter at most: SQLite bounds the depth of an expression, at 1,000."""
-
-_MAX_PATH: Final = 32
-"""Names in a dotted path at most. Stored metadata is never nested deeper; SQLite joins at most 64 tables."""
 
 FILTER_PARAMETERS: Final = {
     "level": "Only entries of exactly this level: DEBUG, INFO, WARNING or ERROR.",
@@ -43,8 +40,6 @@ FILTER_PARAMETERS: Final = {
 """Every filter parameter, the same in REST, WebSocket and CLI, and what it does. Each may be repeated."""
 
 _METADATA: Final = "metadata."
-_SCALAR: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null")
-"""A JSON scalar that is no string."""
 
 
 class Filterable(Protocol):
@@ -259,42 +254,10 @@ def _scalar_text(name: str, value: object) -> str:
     raise InvalidError(name, f"{name} must be {allowed}, or an array of them")
 
 
-# What a metadata condition means, for both compilers. Metadata is written by orjson alone, so its text is canonical:
-# no blanks, one way to write each scalar. A leaf that matches therefore shows as `"key":token` (the needle) in it.
-
-
-def _by_key(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """The ORed values of each KEY."""
-    values: dict[str, list[str]] = {}
-    for key, value in pairs:
-        values.setdefault(key, []).append(value)
-    return values
-
-
-def _paths(key: str) -> list[tuple[str, ...]]:
-    """The places KEY may mean, in order: the literal key, then the dotted path."""
-    names = tuple(key.split("."))
-    return [(key,), names] if 1 < len(names) <= _MAX_PATH else [(key,)]
-
-
-def _tokens(value: str) -> list[str]:
-    """The canonical JSON texts of the scalars that VALUE names: the string, perhaps a number or constant."""
-    tokens = [orjson.dumps(value).decode()]
-    if _SCALAR.fullmatch(value):
-        tokens.append(value)
-    return tokens
-
-
-def _needle(path: tuple[str, ...], token: str) -> str:
-    return f"{orjson.dumps(path[-1]).decode()}:{token}"
-
-
 # To SQL: conditions of constant text, values bound.
 
-_Term = tuple[str, list[str | int]]
 
-
-def _sql_terms(log_filter: LogFilter) -> Iterable[_Term]:
+def _sql_terms(log_filter: LogFilter) -> Iterable[SqlTerm]:
     levels = log_filter.accepted_levels
     if len(levels) < len(Level):
         # Constants, not parameters: SQLite uses a partial index only when the text of the condition implies it.
@@ -315,56 +278,26 @@ def _sql_terms(log_filter: LogFilter) -> Iterable[_Term]:
     if log_filter.until is not None:
         yield "timestamp < ?", [log_filter.until]
     if log_filter.searches:
-        yield _any_of(("message LIKE ? ESCAPE '\\'", [_like(search)]) for search in log_filter.searches)
-    for key, values in _by_key(log_filter.metadata).items():
-        yield _any_of(_metadata_term(key, path, values) for path in _paths(key))
+        yield any_of(("message LIKE ? ESCAPE '\\'", [_like(search)]) for search in log_filter.searches)
+    for condition in _metadata_conditions(log_filter):
+        yield condition.sql()
+
+
+def _metadata_conditions(log_filter: LogFilter) -> Iterable[MetadataCondition]:
+    """One condition for each KEY, its repeated values ORed."""
+    values: dict[str, list[str]] = {}
+    for key, value in log_filter.metadata:
+        values.setdefault(key, []).append(value)
+    return (MetadataCondition(key, tuple(texts)) for key, texts in values.items())
 
 
 def _marks(values: tuple[str, ...]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _any_of(terms: Iterable[_Term]) -> _Term:
-    alternatives = list(terms)
-    return f"({' OR '.join(sql for sql, _ in alternatives)})", [param for _, params in alternatives for param in params]
-
-
 def _like(search: str) -> str:
     """The LIKE pattern of a plain substring. LIKE folds A-Z alone and is twice as fast as instr(lower(…))."""
     return "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-
-
-def _metadata_term(key: str, path: tuple[str, ...], values: list[str]) -> _Term:
-    sql, params = _any_of(_value_term(path, token) for value in values for token in _tokens(value))
-    if len(path) == 1:
-        return sql, params
-    return f"({sql} AND NOT EXISTS (SELECT 1 FROM json_each(metadata_json) WHERE key = ?))", [*params, key]
-
-
-def _value_term(path: tuple[str, ...], token: str) -> _Term:
-    """Whether the scalar at ``path`` is written ``token``: first the cheap substring, then the exact answer.
-
-    Patching a scalar in changes the text unless exactly it is there. This is exact where SQLite's own ways are not:
-    its path syntax cannot name a key with a quote, and json_each turns 1e3 into 1000.0. But a patch with null deletes.
-    """
-    if token == "null":
-        sql, params = _null_term(path)
-    else:
-        sql, params = "json_patch(metadata_json, ?) = metadata_json", [_patch(path, token)]
-    return f"(instr(metadata_json, ?) AND {sql})", [_needle(path, token), *params]
-
-
-def _patch(path: tuple[str, ...], token: str) -> str:
-    names = [orjson.dumps(name).decode() for name in path]
-    return "".join(f"{{{name}:" for name in names) + token + "}" * len(names)
-
-
-def _null_term(path: tuple[str, ...]) -> _Term:
-    last = len(path) - 1
-    tables = ["json_each(metadata_json) AS at0"]
-    tables += [f"json_each(CASE at{i}.type WHEN 'object' THEN at{i}.value END) AS at{i + 1}" for i in range(last)]
-    keys = " AND ".join(f"at{i}.key = ?" for i in range(len(path)))
-    return f"EXISTS (SELECT 1 FROM {', '.join(tables)} WHERE {keys} AND at{last}.type = 'null')", [*path]
 
 
 # To Python: one small function per condition, the cheap ones first.
@@ -397,8 +330,8 @@ def _checks(log_filter: LogFilter) -> Iterable[Predicate]:
     yield from _time_checks(log_filter)
     if log_filter.searches:
         yield _search_check(log_filter.searches)
-    for key, values in _by_key(log_filter.metadata).items():
-        yield _metadata_check(key, values)
+    for condition in _metadata_conditions(log_filter):
+        yield _metadata_check(condition)
 
 
 def _time_checks(log_filter: LogFilter) -> Iterable[Predicate]:
@@ -420,31 +353,6 @@ def _search_check(searches: tuple[str, ...]) -> Predicate:
     return check
 
 
-def _metadata_check(key: str, values: list[str]) -> Predicate:
-    accepted = frozenset(values)
-    names = key.split(".")
-    dotted = len(_paths(key)) > 1
-    needles = [_needle(path, token) for path in _paths(key) for value in values for token in _tokens(value)]
-
-    def check(record: Filterable) -> bool:
-        text = record.metadata_json
-        if text is None or not any(needle in text for needle in needles):
-            return False
-        place: Any = orjson.loads(text)
-        if key in place or not dotted:
-            return _names_value(place.get(key, _ABSENT), accepted)
-        for name in names:
-            place = place.get(name, _ABSENT) if isinstance(place, dict) else _ABSENT
-        return _names_value(place, accepted)
-
-    return check
-
-
-_ABSENT: Final[list[object]] = []
-
-
-def _names_value(value: object, accepted: frozenset[str]) -> bool:
-    """Whether one of the accepted texts names this scalar: a string itself, another by its JSON token."""
-    if isinstance(value, str):
-        return value in accepted
-    return not isinstance(value, dict | list) and orjson.dumps(value).decode() in accepted
+def _metadata_check(condition: MetadataCondition) -> Predicate:
+    check = condition.check()
+    return lambda record: check(record.metadata_json)

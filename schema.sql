@@ -1,0 +1,156 @@
+-- The one schema of asynclog's SQLite database. It travels inside the wheel and creates new databases;
+-- the numbered files in src/asynclog/store/migrations bring old ones to it (a test proves both ways end equal).
+-- Times are INTEGER microseconds since the epoch, UTC. JSON columns hold valid JSON or NULL.
+
+CREATE TABLE tasks (
+    rank          INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of creation; also the reference from counts
+    id            TEXT    NOT NULL UNIQUE,
+    name          TEXT    NOT NULL,
+    plugin        TEXT    NOT NULL,
+    account       TEXT,
+    site          TEXT,
+    parent_id     TEXT,
+    schedule_id   TEXT,
+    run_id        TEXT,
+    external      INTEGER NOT NULL DEFAULT 0,
+    trigger_type  TEXT    NOT NULL DEFAULT 'manual'
+                  CHECK (trigger_type IN ('manual', 'schedule', 'webhook', 'db_change', 'internal_event', 'api')),
+    trigger_data  TEXT,
+    params        TEXT,
+    status        TEXT    NOT NULL
+                  CHECK (status IN ('pending', 'running', 'success', 'failed', 'cancelled', 'interrupted')),
+    cancelling    INTEGER NOT NULL DEFAULT 0,
+    progress      TEXT,
+    result        TEXT,
+    error_message TEXT,
+    error_stack   TEXT,
+    created_at    INTEGER NOT NULL,
+    started_at    INTEGER,
+    finished_at   INTEGER,
+    duration      INTEGER GENERATED ALWAYS AS (finished_at - started_at) VIRTUAL,   -- microseconds
+    sealed        TEXT,
+    lease_until   INTEGER,                             -- external tasks: interrupted when this passes
+    metadata      TEXT,
+    deleted_at    INTEGER,                             -- being removed: invisible, its entries go in chunks
+    last_seq      INTEGER NOT NULL DEFAULT 0,          -- kept by the writer, with the entries, in one transaction
+    debug_count   INTEGER NOT NULL DEFAULT 0,
+    info_count    INTEGER NOT NULL DEFAULT 0,
+    warning_count INTEGER NOT NULL DEFAULT 0,
+    error_count   INTEGER NOT NULL DEFAULT 0,
+    dropped       INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE INDEX tasks_plugin   ON tasks (plugin, rank);
+CREATE INDEX tasks_status   ON tasks (status, rank);
+CREATE INDEX tasks_started  ON tasks (started_at);
+CREATE INDEX tasks_finished ON tasks (finished_at);
+CREATE INDEX tasks_duration ON tasks (duration);
+CREATE INDEX tasks_parent   ON tasks (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX tasks_deleted  ON tasks (deleted_at) WHERE deleted_at IS NOT NULL;
+
+CREATE TABLE task_logs (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,   -- the record number; never used again
+    task_id       TEXT    NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    seq           INTEGER NOT NULL,
+    timestamp     INTEGER NOT NULL,
+    level         TEXT    NOT NULL CHECK (level IN ('DEBUG', 'INFO', 'WARNING', 'ERROR')),
+    source        TEXT    NOT NULL DEFAULT 'system' CHECK (length(source) BETWEEN 1 AND 64),
+    stage         TEXT,
+    unit          TEXT,
+    step_id       TEXT,
+    message       TEXT    NOT NULL,
+    metadata_json TEXT,
+    UNIQUE (task_id, seq)
+);
+
+-- Rare values get an index of their own; the frequent ones are found fast by reading in order.
+CREATE INDEX task_logs_trouble ON task_logs (level, id) WHERE level IN ('WARNING', 'ERROR');
+CREATE INDEX task_logs_unit    ON task_logs (unit, id) WHERE unit IS NOT NULL;
+CREATE INDEX task_logs_step    ON task_logs (step_id, id) WHERE step_id IS NOT NULL;
+
+-- How many entries of a task have this level, source and stage ('' for none): stats without a scan.
+CREATE TABLE entry_counts (
+    task_id TEXT    NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    source  TEXT    NOT NULL,
+    level   TEXT    NOT NULL,
+    stage   TEXT    NOT NULL,
+    count   INTEGER NOT NULL,
+    PRIMARY KEY (task_id, source, level, stage)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE stages (
+    id            TEXT    PRIMARY KEY,
+    task_id       TEXT    NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    number        INTEGER NOT NULL,
+    name          TEXT    NOT NULL,
+    status        TEXT    NOT NULL CHECK (status IN ('running', 'success', 'error', 'interrupted')),
+    pending       INTEGER,
+    processed     INTEGER,
+    credits_used  REAL,
+    started_at    INTEGER NOT NULL,
+    finished_at   INTEGER,
+    result        TEXT,
+    error_message TEXT,
+    error_stack   TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX stages_task ON stages (task_id, number);
+
+CREATE TABLE steps (
+    id            TEXT    PRIMARY KEY,
+    task_id       TEXT    NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    parent_id     TEXT,
+    step_index    INTEGER NOT NULL,
+    stage         TEXT,
+    unit          TEXT,
+    node_id       TEXT    NOT NULL,
+    node_type     TEXT    NOT NULL,
+    node_name     TEXT    NOT NULL,
+    status        TEXT    NOT NULL CHECK (status IN ('running', 'success', 'error', 'skipped', 'interrupted')),
+    started_at    INTEGER NOT NULL,
+    finished_at   INTEGER,
+    duration      INTEGER GENERATED ALWAYS AS (finished_at - started_at) VIRTUAL,
+    input_data    TEXT,
+    output_data   TEXT,
+    error_message TEXT,
+    error_stack   TEXT
+) STRICT;
+
+CREATE INDEX steps_task ON steps (task_id, step_index);
+
+CREATE TABLE trace_items (
+    id        INTEGER PRIMARY KEY,                     -- the record number
+    task_id   TEXT    NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    timestamp INTEGER NOT NULL,
+    event     TEXT    NOT NULL,
+    data      TEXT
+) STRICT;
+
+CREATE INDEX trace_items_task ON trace_items (task_id, id);
+
+CREATE TABLE gaps (
+    task_id  TEXT    NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    from_seq INTEGER NOT NULL,
+    to_seq   INTEGER NOT NULL,
+    reason   TEXT    NOT NULL,
+    PRIMARY KEY (task_id, from_seq)
+) STRICT, WITHOUT ROWID;
+
+-- The first answer to each ingest batch, given again when the batch is repeated.
+CREATE TABLE batches (
+    task_id  TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    batch_id TEXT NOT NULL,
+    answer   TEXT NOT NULL,
+    PRIMARY KEY (task_id, batch_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE settings (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One row: which journal this database follows, and the last of its records that is stored here.
+CREATE TABLE watermark (
+    journal_id TEXT    PRIMARY KEY,
+    record_id  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,61 @@
+"""The emitting state of one task. Owner: the journal, under its lock."""
+
+from __future__ import annotations
+
+from asynclog.model import Gap, Level, Progress, Sealed
+
+
+class Feed:
+    """Where the entries of one task get their numbers.
+
+    Everything here changes only under the journal's lock; others may read single fields at any time.
+    """
+
+    __slots__ = ("counts", "dropped", "dropping", "late", "next_seq", "progress", "reason", "sealed", "task_id", "watched")
+
+    def __init__(
+        self, task_id: str, *, next_seq: int = 1, counts: dict[str, int] | None = None, dropped: int = 0
+    ) -> None:
+        self.task_id = task_id
+        self.next_seq = next_seq
+        self.counts = [0, 0, 0, 0, 0]
+        """Entries by level, at ``level // 10``."""
+        for name, count in (counts or {}).items():
+            self.counts[Level[name] // 10] = count
+        self.dropped = dropped
+        self.dropping = 0
+        """The first seq of the range being dropped now, 0 for none."""
+        self.reason = ""
+        self.sealed = False
+        self.late = 0
+        """Calls that came after the seal."""
+        self.progress: Progress | None = None
+        """The newest progress; set by the logger from any thread, as one assignment."""
+        self.watched = False
+        """Whether a live reader wants the entries; set by the tail."""
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest entry, dropped ones included."""
+        return self.next_seq - 1
+
+    def drop(self, span: int, reason: str) -> None:
+        """Number so many entries and let them go."""
+        if not self.dropping:
+            self.dropping = self.next_seq
+            self.reason = reason
+        self.next_seq += span
+        self.dropped += span
+
+    def gap(self) -> Gap:
+        """The range dropped up to now."""
+        return Gap(task_id=self.task_id, from_seq=self.dropping, to_seq=self.last_seq, reason=self.reason)
+
+    def seal(self) -> Sealed:
+        """Take no more entries."""
+        self.sealed = True
+        return Sealed(count=self.last_seq - self.dropped, last_seq=self.last_seq)
+
+    def by_level(self) -> dict[str, int]:
+        """Entries by level name, dropped ones not counted."""
+        return {level.name: self.counts[level // 10] for level in Level}

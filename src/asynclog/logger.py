@@ -1,0 +1,312 @@
+"""The logger a plugin holds: threshold, format, normalise, redact, encode; then the journal.
+
+No call here raises, awaits or waits for the database, whatever it is given and whatever is wrong underneath; each may
+come from any thread. Loggers are immutable: `with_source` and `bind` give another one for the same task.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+from asynclog import values
+from asynclog.feed import Feed
+from asynclog.journal import Journal
+from asynclog.model import Level, Progress
+from asynclog.records import EntryRecord, encode
+from asynclog.segments import MAX_PAYLOAD
+from asynclog.settings import Dials
+
+SOURCE_CHARACTERS: Final = 64
+LABEL_CHARACTERS: Final = 256
+"""Of a stage, a unit or a step id."""
+
+DEBUG: Final = 10
+INFO: Final = 20
+WARNING: Final = 30
+ERROR: Final = 40
+
+_service = logging.getLogger("asynclog.task")
+_ExcInfo = bool | BaseException | tuple[type[BaseException], BaseException, TracebackType | None] | None
+
+
+class Place(NamedTuple):
+    """Where in its task the running code is: what entries are labelled with."""
+
+    feed: Feed | None = None
+    stage: str | None = None
+    unit: str | None = None
+    step_id: str | None = None
+
+
+NOWHERE: Final = Place()
+place: Final[ContextVar[Place]] = ContextVar("asynclog_place", default=NOWHERE)
+"""Follows the code through coroutines, gathered tasks and `asyncio.to_thread`."""
+
+
+def label(value: object, limit: int = LABEL_CHARACTERS) -> str | None:
+    """A stage, unit or source as it is kept: text, cut and marked when too long; None when empty."""
+    if value is None:
+        return None
+    name = values.text(value)
+    if len(name) > limit:
+        name = name[: limit - 1] + "…"
+    return name or None
+
+
+class TaskLogger:
+    """Logs for one task as one source.
+
+    ``message % args`` is formatted as in `logging`; keywords become metadata, except ``exc_info``, ``stack_info``,
+    ``stacklevel``, ``extra`` (as in `logging`) and ``metadata`` (a mapping to merge).
+    """
+
+    __slots__ = ("_bound", "_dials", "_feed", "_journal", "_now", "_source", "_unit")
+
+    def __init__(
+        self,
+        journal: Journal,
+        feed: Feed,
+        dials: Dials,
+        now: Callable[[], int],
+        source: str = "plugin",
+        bound: dict[str, Any] | None = None,
+        unit: str | None = None,
+    ) -> None:
+        self._journal = journal
+        self._feed = feed
+        self._dials = dials
+        self._now = now
+        self._source = source
+        self._bound = bound
+        self._unit = unit
+
+    def with_source(self, source: str) -> TaskLogger:
+        """The same task, another source. ``system`` is not for plugins: it becomes ``plugin``, the claim is kept."""
+        name = label(source, SOURCE_CHARACTERS) or "plugin"
+        bound = self._bound
+        if name == "system":
+            name, bound = "plugin", {**(bound or {}), "claimed_source": "system"}
+        return TaskLogger(self._journal, self._feed, self._dials, self._now, name, bound, self._unit)
+
+    def bind(self, **metadata: Any) -> TaskLogger:
+        """The same task and source; every entry carries this metadata too."""
+        bound = {**(self._bound or {}), **metadata}
+        return TaskLogger(self._journal, self._feed, self._dials, self._now, self._source, bound, self._unit)
+
+    def bind_unit(self, unit: str) -> TaskLogger:
+        """The same task and source; every entry is about this unit."""
+        return TaskLogger(
+            self._journal, self._feed, self._dials, self._now, self._source, self._bound, label(unit)
+        )
+
+    @property
+    def task_id(self) -> str:
+        """The task it logs for."""
+        return self._feed.task_id
+
+    @property
+    def source(self) -> str:
+        """The source its entries carry."""
+        return self._source
+
+    def enabled(self, level: int) -> bool:
+        """Whether an entry of this level would be kept now."""
+        return self._dials.threshold <= level
+
+    def debug(self, message: object, *args: object, **fields: Any) -> None:
+        """Log what only a developer wants to see."""
+        if self._dials.threshold <= DEBUG:
+            self._emit(DEBUG, message, args, fields)
+
+    def info(self, message: object, *args: object, **fields: Any) -> None:
+        """Log what happens."""
+        if self._dials.threshold <= INFO:
+            self._emit(INFO, message, args, fields)
+
+    def warning(self, message: object, *args: object, **fields: Any) -> None:
+        """Log what is odd but not yet wrong."""
+        if self._dials.threshold <= WARNING:
+            self._emit(WARNING, message, args, fields)
+
+    def error(self, message: object, *args: object, **fields: Any) -> None:
+        """Log what went wrong; its journal record is synced to disk at once."""
+        if self._dials.threshold <= ERROR:
+            self._emit(ERROR, message, args, fields)
+
+    def exception(self, message: object, *args: object, exc_info: _ExcInfo = True, **fields: Any) -> None:
+        """Log an error with the traceback of the exception being handled."""
+        if self._dials.threshold <= ERROR:
+            self._emit(ERROR, message, args, {"exc_info": exc_info, **fields})
+
+    def log(self, level: object, message: object, *args: object, **fields: Any) -> None:
+        """Log at a level given as name or number; what is no level counts as INFO and is kept in the metadata."""
+        try:
+            severity = int(Level.parse(level))
+        except ValueError:
+            severity, fields = INFO, {**fields, "claimed_level": values.text(level)}
+        if self._dials.threshold <= severity:
+            self._emit(severity, message, args, fields)
+
+    def progress(self, current: float, total: float | None = None, message: str | None = None, **fields: Any) -> None:
+        """Say how far the task is: an INFO entry with ``metadata.progress``, and the task's progress."""
+        try:
+            self._feed.progress = progress = Progress(
+                current=_finite(current),
+                total=None if total is None else _finite(total),
+                message=None if message is None else values.text(message)[:LABEL_CHARACTERS],
+            )
+            shown = {"current": progress.current, "total": progress.total, "message": progress.message}
+            of = "" if progress.total is None else f" of {progress.total:,g}"
+            text = message if message is not None else f"{progress.current:,g}{of}"
+        except Exception:  # noqa: BLE001  # whatever a plugin passes, its log call returns
+            text, shown = f"progress {values.text(current)} of {values.text(total)}", {"message": values.text(message)}
+        if self._dials.threshold <= INFO:
+            self._emit(INFO, text, (), {**fields, "progress": shown})
+
+    def _emit(self, level: int, message: object, args: tuple[object, ...], fields: dict[str, Any]) -> None:
+        feed = self._feed
+        try:
+            where = place.get()
+            if where[0] is not feed:
+                where = NOWHERE
+            metadata = None
+            if fields or self._bound:
+                metadata = self._metadata(fields)
+            text = values.format_message(message, args) if args else values.text(message)
+            text = values.redact(text)
+            limit = self._dials.message_limit
+            if len(text) * 4 > limit:
+                text, metadata = _cut(text, metadata, limit)
+            payload = encode(
+                EntryRecord(
+                    feed.task_id,
+                    self._now(),
+                    level,
+                    self._source,
+                    where[1],
+                    self._unit or where[2],
+                    where[3],
+                    text,
+                    metadata and values.metadata_json(metadata),
+                )
+            )
+            if len(payload) > MAX_PAYLOAD:
+                payload = self._unloggable(level, "its metadata are larger than 256 MiB")
+        except Exception as error:  # noqa: BLE001  # an entry is never refused, a log call never raises
+            payload = self._unloggable(level, f"{type(error).__name__} while it was logged")
+        if not self._journal.append(feed, payload, level) and feed.sealed:
+            _service.warning("entry %d after the end of task %s: %s", feed.late, feed.task_id, values.text(message))
+
+    def _metadata(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Bound metadata, then ``extra``, ``metadata`` and the keywords; the reserved ones turned into what they ask for."""
+        if self._bound:
+            fields = {**self._bound, **fields}
+        if _RESERVED.isdisjoint(fields):
+            return fields
+        level = fields.pop("stacklevel", 1)
+        stack = fields.pop("stack_info", False)
+        failure = fields.pop("exc_info", None)
+        for name in ("metadata", "extra"):
+            more = fields.pop(name, None)
+            if isinstance(more, dict):
+                fields = {**more, **fields}
+            elif more is not None:
+                fields[name] = more
+        if failure:
+            fields["traceback"] = _traceback(failure)
+        if stack:
+            fields["stack"] = _stack(level if isinstance(level, int) else 1)
+        return fields
+
+    def _unloggable(self, level: int, reason: str) -> bytes:
+        return encode(
+            EntryRecord(
+                self._feed.task_id, self._now(), level, self._source, None, None, None, f"[unloggable: {reason}]", None
+            )
+        )
+
+
+_RESERVED: Final = frozenset({"exc_info", "stack_info", "stacklevel", "extra", "metadata"})
+
+
+def _cut(text: str, metadata: dict[str, Any] | None, limit: int) -> tuple[str, dict[str, Any] | None]:
+    text, size = values.cut(text, limit or 1 << 26)
+    return text, metadata if size is None else {**(metadata or {}), "original_size": size}
+
+
+def _finite(number: float) -> float:
+    value = float(number)
+    if value - value != 0:
+        raise ValueError("not a finite number")
+    return int(value) if value == int(value) and abs(value) < 1 << 53 else value
+
+
+def _traceback(failure: object) -> str | None:
+    """The text of a traceback, as `logging` takes ``exc_info``."""
+    if isinstance(failure, BaseException):
+        error: BaseException | None = failure
+    elif isinstance(failure, tuple):
+        error = failure[1] if len(failure) > 1 and isinstance(failure[1], BaseException) else None
+    else:
+        error = sys.exc_info()[1]
+    return None if error is None else traceback_text(error)
+
+
+def traceback_text(error: BaseException) -> str:
+    """The traceback of an exception, whatever its own ``__str__`` does."""
+    try:
+        return values.text("".join(traceback.format_exception(error)).rstrip("\n"))
+    except Exception:  # noqa: BLE001  # a hostile exception must not break the task it is logged from
+        return f"{type(error).__name__} (its traceback cannot be shown)"
+
+
+def _stack(level: int) -> str:
+    """The stack of the caller of the log call."""
+    frame = sys._getframe(4)  # noqa: SLF001  # as logging itself finds the caller: _stack, _metadata, _emit, info
+    for _ in range(level - 1):
+        if frame.f_back is not None:
+            frame = frame.f_back
+    return "".join(traceback.format_stack(frame)).rstrip("\n")
+
+
+@contextmanager
+def belief_scope(logger: TaskLogger | str, name: str | None = None) -> Iterator[None]:
+    """Log the entry into a piece of work, its coherent end or its failure, and its exit; all at DEBUG.
+
+    ``belief_scope(logger, name)`` logs for the logger's task; ``belief_scope(name)`` for the current task and, outside
+    of one, to the service's own log. An error is logged and raised again.
+    """
+    if isinstance(logger, TaskLogger):
+        target: TaskLogger | None = logger
+        title = values.text(name)
+    else:
+        target = current_logger.get()
+        title = values.text(logger if name is None else name)
+    if target is None:
+        debug: Callable[..., None] = logging.getLogger("asynclog").debug
+        enabled = True
+    else:
+        debug = target.debug
+        enabled = target.enabled(DEBUG) and target._dials.belief_scope  # noqa: SLF001  # the same module
+    if not enabled:
+        yield
+        return
+    debug("[%s][Entry]", title)
+    try:
+        yield
+    except BaseException as error:
+        debug("[%s][Coherence:Failed] %s: %s", title, type(error).__name__, error)
+        raise
+    debug("[%s][Coherence:OK]", title)
+    debug("[%s][Exit]", title)
+
+
+current_logger: Final[ContextVar[TaskLogger | None]] = ContextVar("asynclog_logger", default=None)
+"""The logger of the task that the running code belongs to."""

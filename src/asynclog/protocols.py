@@ -1,0 +1,113 @@
+"""Every seam of asynclog on one page: what may be exchanged, and what is promised across it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from asynclog.model import AccessScope, Gap, Stage, Step, Task
+from asynclog.queries import (
+    Bucket,
+    EntryPage,
+    EntryQuery,
+    LogStats,
+    NodeStats,
+    PluginStats,
+    StageCount,
+    TaskPage,
+    TaskQuery,
+)
+from asynclog.records import Frame
+
+
+class Clock(Protocol):
+    """Where time comes from, so that tests can hold it."""
+
+    def now(self) -> int:
+        """Wall time, microseconds since the epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+
+
+class Store(Protocol):
+    """The writing side: one caller at a time, the writer. Every method raises `StoreError` when it cannot be done now."""
+
+    async def commit(self, journal_id: str, frames: Sequence[Frame], through: int) -> None:
+        """Apply records and move the journal's watermark to ``through`` in one transaction, durable on return.
+
+        Frames at or below the watermark are skipped; entries that are there already (task_id, seq) change nothing.
+        An entry that cannot be stored becomes ``[unstorable: reason]`` under its seq. Cancelling the call does not
+        tear the transaction: it either happened or not.
+        """
+
+    async def watermark(self, journal_id: str) -> int:
+        """The last record of this journal that is stored; 0 for a journal it has not followed."""
+
+    async def last_id(self) -> int:
+        """The highest record number ever stored."""
+
+    async def erase(self, task_id: str, limit: int) -> bool:
+        """Remove at most ``limit`` entries of a deleted task, at the end the task itself; True when it is gone."""
+
+    async def save_settings(self, values: dict[str, str | None]) -> None:
+        """Keep these settings (JSON text by name; None forgets one)."""
+
+    async def settings(self) -> dict[str, str]:
+        """The settings kept, JSON text by name."""
+
+
+class Archive(Protocol):
+    """Entries as stored, read-only. Tasks that are being deleted, or outside ``access``, are not there."""
+
+    async def entries(self, query: EntryQuery) -> EntryPage:
+        """A page of entries."""
+
+    async def count(self, query: EntryQuery, deadline: float) -> int | None:
+        """How many entries match, paging ignored; None when that takes longer than ``deadline`` seconds."""
+
+    async def stats(self, query: EntryQuery) -> LogStats:
+        """Matching entries by level, source and stage."""
+
+    async def histogram(self, query: EntryQuery, buckets: int) -> list[Bucket]:
+        """Matching entries over time by level, in equal spans from the first to the last of them."""
+
+    async def gaps(self, task_id: str) -> list[Gap]:
+        """What was declared dropped, in order."""
+
+    async def stage_counts(self, task_id: str) -> list[StageCount]:
+        """Entries by stage label and unit."""
+
+    async def batch_answer(self, task_id: str, batch_id: str) -> str | None:
+        """The first answer to this ingest batch (JSON text), None when it has not been seen."""
+
+
+class History(Protocol):
+    """Tasks, stages and steps as stored, read-only; the same rule of visibility."""
+
+    async def tasks(self, query: TaskQuery) -> TaskPage:
+        """A page of tasks."""
+
+    async def task(self, task_id: str, access: AccessScope) -> Task | None:
+        """One task, or None."""
+
+    async def stages(self, task_id: str) -> list[Stage]:
+        """A task's stages by number."""
+
+    async def steps(self, task_id: str) -> list[Step]:
+        """A task's steps in order, without input and output."""
+
+    async def step(self, task_id: str, step_id: str) -> Step | None:
+        """One step, with input and output."""
+
+    async def plugin_stats(self, plugin: str, access: AccessScope) -> PluginStats:
+        """Tasks of a plugin in numbers."""
+
+    async def node_stats(self, plugin: str, access: AccessScope) -> list[NodeStats]:
+        """Nodes of a plugin's tasks in numbers."""
+
+    async def expired(self, before: int | None, keep: int | None, plugin: str | None) -> list[str]:
+        """Ended tasks that finished before a time (microseconds), or are not among the newest ``keep`` of their plugin."""

@@ -1,0 +1,122 @@
+"""What can be asked of the stored history, and the shape of the answers."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from asynclog.filters import NO_FILTER, LogFilter
+from asynclog.model import EVERYTHING, AccessScope, Task, TaskStatus, Value
+
+PAGE_BYTES: Final = 8 * 1024 * 1024
+"""A page of entries ends at this size, however few they are."""
+
+MAX_PAGE: Final = 5000
+"""Entries of one page at most."""
+
+
+class EntryQuery(Value, frozen=True, kw_only=True):
+    """Entries of one task (cursors are seqs) or, with ``task_id`` None, of all tasks (cursors are ids).
+
+    ``after`` and ``before`` are exclusive. ``through`` bounds the read: nothing above it is returned.
+    """
+
+    task_id: str | None = None
+    plugin: str | None = None
+    filter: LogFilter = NO_FILTER
+    access: AccessScope = EVERYTHING
+    limit: int = 200
+    after: int | None = None
+    before: int | None = None
+    through: int | None = None
+    offset: int = 0
+    descending: bool = False
+    max_bytes: int = PAGE_BYTES
+
+
+class EntryPage(Value, frozen=True, kw_only=True):
+    """Entries as JSON objects (DESIGN 5), each one encoded ``line`` without a newline, in the order asked for.
+
+    ``cursors`` are their seqs (ids across tasks), one for each line. ``more`` says whether further ones match.
+    """
+
+    lines: list[bytes]
+    cursors: list[int]
+    more: bool
+
+
+class LogStats(Value, frozen=True, kw_only=True):
+    """How many entries match, in all and by level, source and stage ('' for none)."""
+
+    total: int
+    by_level: dict[str, int]
+    by_source: dict[str, int]
+    by_stage: dict[str, int]
+
+
+class Bucket(Value, frozen=True, kw_only=True):
+    """A span of time (microseconds, start inclusive, end exclusive) and its entries by level."""
+
+    start: int
+    end: int
+    counts: dict[str, int]
+
+
+class TaskQuery(Value, frozen=True, kw_only=True):
+    """Which tasks, in which order. Times in microseconds, durations in seconds, repeated values ORed."""
+
+    status: tuple[TaskStatus, ...] = ()
+    plugin: tuple[str, ...] = ()
+    trigger_type: tuple[str, ...] = ()
+    account: str | None = None
+    site: str | None = None
+    parent: str | None = None
+    schedule: str | None = None
+    text: str | None = None
+    started_after: int | None = None
+    started_before: int | None = None
+    finished_after: int | None = None
+    min_duration: float | None = None
+    max_duration: float | None = None
+    order_by: Literal["created_at", "started_at", "duration"] = "created_at"
+    descending: bool = True
+    limit: int = 50
+    cursor: str | None = None
+    access: AccessScope = EVERYTHING
+
+
+class TaskPage(Value, frozen=True, kw_only=True):
+    """Tasks and the cursor of the next page, None at the end."""
+
+    tasks: list[Task]
+    next: str | None
+
+
+class StageCount(Value, frozen=True, kw_only=True):
+    """How many entries carry this stage label and, within it, each unit."""
+
+    stage: str
+    log_count: int
+    units: dict[str, int]
+
+
+class PluginStats(Value, frozen=True, kw_only=True):
+    """Of one plugin: tasks by status, the share of ended ones that succeeded, durations in seconds."""
+
+    plugin: str
+    total: int
+    by_status: dict[str, int]
+    success_rate: float | None
+    p50: float | None
+    p95: float | None
+
+
+class NodeStats(Value, frozen=True, kw_only=True):
+    """Of one node over a plugin's tasks: steps by status, durations in seconds."""
+
+    node_id: str
+    node_type: str
+    node_name: str
+    total: int
+    by_status: dict[str, int]
+    p50: float | None
+    p95: float | None

@@ -1,0 +1,162 @@
+"""The files of the journal: how a frame lies on disk, and how it is read back whatever happened to the file.
+
+A segment is ``<first id, 20 digits>.journal``. It begins with a head: magic, version, journal id, first record id,
+and their CRC. Frames follow, each ``length u32, crc32 u32, id u64, seq u64, span u32`` (little-endian), then the
+payload; the CRC covers payload and numbers. The first byte sequence that is no valid frame ends the segment.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+from asynclog.records import Frame
+
+MAGIC: Final = b"ASYNCLOG"
+VERSION: Final = 1
+SUFFIX: Final = ".journal"
+
+_HEAD: Final = struct.Struct("<8sI16sQI")
+_MARK: Final = struct.Struct("<II")
+_NUMBERS: Final = struct.Struct("<QQI")
+_FRAME_HEAD: Final = _MARK.size + _NUMBERS.size
+_READ_BYTES: Final = 1 << 20
+
+MAX_PAYLOAD: Final = 1 << 28
+"""Bytes; a longer length is taken for damage."""
+
+pack_mark: Final = _MARK.pack
+pack_numbers: Final = _NUMBERS.pack
+
+
+def encode_head(journal_id: bytes, first_id: int) -> bytes:
+    """The head of a segment."""
+    fields = _HEAD.pack(MAGIC, VERSION, journal_id, first_id, 0)[:-4]
+    return fields + struct.pack("<I", crc32(fields))
+
+
+def decode_head(head: bytes) -> tuple[bytes, int] | None:
+    """Journal id and first record id of a head; None when it is none of ours."""
+    if len(head) < _HEAD.size:
+        return None
+    magic, version, journal_id, first_id, crc = _HEAD.unpack_from(head)
+    if magic != MAGIC or version != VERSION or crc != crc32(head[: _HEAD.size - 4]):
+        return None
+    return journal_id, first_id
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """A frame as it lies on disk (the journal's hot path does the same in place)."""
+    record_id, seq, span, payload = frame
+    numbers = pack_numbers(record_id, seq, span)
+    return pack_mark(len(payload), crc32(numbers, crc32(payload))) + numbers + payload
+
+
+HEAD_BYTES: Final = _HEAD.size
+FRAME_BYTES: Final = _FRAME_HEAD
+"""What a frame takes on disk beside its payload."""
+
+
+def path_of(folder: Path, first_id: int) -> Path:
+    """Where the segment that begins with this record lies."""
+    return folder / f"{first_id:020d}{SUFFIX}"
+
+
+def listed(folder: Path) -> list[tuple[int, Path]]:
+    """The segments of a folder by their first id."""
+    found = [path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit()]
+    return sorted((int(path.stem), path) for path in found)
+
+
+class Segment:
+    """One segment being read, front to back, in bounded memory.
+
+    After the iteration ``offset`` is the end of its valid part and ``damaged`` says whether bytes follow that are no
+    frame.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = 0
+        self.damaged = False
+        self.journal_id: bytes | None = None
+        self.first_id = 0
+
+    def frames(self, after: int = 0) -> Iterator[Frame]:
+        """Its valid frames with an id above ``after``, in order.
+
+        An id that does not rise ends the segment like any other damage: no input can make the reader loop or go back.
+        """
+        with self.path.open("rb") as file:
+            head = decode_head(file.read(HEAD_BYTES))
+            if head is None:
+                self.damaged = self.path.stat().st_size > 0
+                return
+            self.journal_id, self.first_id = head
+            self.offset = HEAD_BYTES
+            expected = self.first_id
+            buffer = memoryview(b"")
+            start = 0
+            while True:
+                frame = _frame_at(buffer, start)
+                if isinstance(frame, int):  # so many bytes are missing from the buffer
+                    more = file.read(max(_READ_BYTES, frame))
+                    if not more:
+                        self.damaged = start < len(buffer)
+                        return
+                    buffer = memoryview(bytes(buffer[start:]) + more)
+                    start = 0
+                    continue
+                if frame is None or frame[0] < expected:
+                    self.damaged = True
+                    return
+                size = _FRAME_HEAD + len(frame[3])
+                start += size
+                self.offset += size
+                expected = frame[0] + frame[2]
+                if frame[0] > after:
+                    yield frame
+
+
+def _frame_at(buffer: memoryview, start: int) -> Frame | int | None:
+    """The frame at a place, or how many bytes it lacks, or None when there is no valid one."""
+    available = len(buffer) - start
+    if available < _FRAME_HEAD:
+        return _FRAME_HEAD - available
+    length, crc = _MARK.unpack_from(buffer, start)
+    if length > MAX_PAYLOAD:
+        return None
+    if available < _FRAME_HEAD + length:
+        return int(_FRAME_HEAD + length - available)
+    body = start + _FRAME_HEAD
+    payload = bytes(buffer[body : body + length])
+    numbers = buffer[start + _MARK.size : body]
+    if crc32(numbers, crc32(payload)) != crc:
+        return None
+    record_id, seq, span = _NUMBERS.unpack(numbers)
+    return (record_id, seq, span, payload) if span else None
+
+
+def set_aside(segment: Segment) -> Path | None:
+    """Cut what follows the valid part of a damaged segment off and keep it beside; None when nothing followed.
+
+    A segment without a valid head goes as a whole.
+    """
+    if not segment.damaged:
+        return None
+    aside = segment.path.with_name(f"{segment.path.name}.{segment.offset}.damaged")
+    if segment.offset == 0:
+        segment.path.replace(aside)
+        return aside
+    with segment.path.open("r+b") as file, aside.open("wb") as rest:
+        file.seek(segment.offset)
+        while chunk := file.read(_READ_BYTES):
+            rest.write(chunk)
+        rest.flush()
+        os.fsync(rest.fileno())
+        file.truncate(segment.offset)
+    return aside

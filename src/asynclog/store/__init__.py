@@ -1,0 +1,1 @@
+"""Where tasks and entries live."""

@@ -1,0 +1,426 @@
+"""Applies journal records to a SQLite database: one function for the writer and for the replay.
+
+Everything here runs whole on the connection's own thread. Entries go in by statements of many rows: SQLite gives the
+GIL back for every step, and a step for every row would wait for it every time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from asynclog import failpoints, records
+from asynclog.model import Gap, Level, Stage, Step, Task, TraceItem
+from asynclog.records import (
+    BatchRecord,
+    DeleteRecord,
+    EntryRecord,
+    Frame,
+    GapRecord,
+    Record,
+    StageRecord,
+    StepRecord,
+    TaskRecord,
+    TraceRecord,
+)
+
+ROWS: Final = 500
+"""Entries a statement inserts at most; 11 variables each, well below the limit of any SQLite since 3.32."""
+
+Row = tuple[int, str, int, int, str, str, str | None, str | None, str | None, str, str | None]
+"""The columns of task_logs, in order."""
+
+_LEVEL_NAMES: Final = {level.value: level.name for level in Level}
+
+_BAD_DATA: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+    OverflowError,
+    UnicodeError,
+)
+"""What SQLite says of one row, as against the whole database."""
+
+
+class Batch:
+    """Records sorted by what they change; of a task, stage or step only the newest counts."""
+
+    def __init__(self, frames: Sequence[Frame], watermark: int) -> None:
+        self.rows: list[Row] = []
+        self.tasks: dict[str, Task] = {}
+        self.stages: dict[str, Stage] = {}
+        self.steps: dict[str, Step] = {}
+        self.traces: list[tuple[int, TraceItem]] = []
+        self.gaps: list[Gap] = []
+        self.answers: list[tuple[str, str, str]] = []
+        self.deleted: dict[str, int] = {}
+        for record_id, seq, span, payload in frames:
+            if record_id > watermark:
+                self._add(record_id, seq, span, _decode(payload))
+
+    def _add(self, record_id: int, seq: int, span: int, record: Record) -> None:
+        match record:
+            case EntryRecord():
+                self.rows.append(_row(record_id, seq, record))
+            case BatchRecord():
+                self._add_lines(record_id, seq, span, record)
+            case TaskRecord():
+                self.tasks[record.task_id] = record.task
+            case StageRecord():
+                self.stages[record.stage.id] = record.stage
+            case StepRecord():
+                self.steps[record.step.id] = record.step
+            case TraceRecord():
+                self.traces.append((record_id, record.item))
+            case GapRecord():
+                self.gaps.append(record.gap)
+            case DeleteRecord():
+                self.deleted[record.task_id] = record.deleted_at
+
+    def _add_lines(self, record_id: int, seq: int, span: int, record: BatchRecord) -> None:
+        task_id = record.task_id
+        for offset, line in enumerate(record.lines):
+            level = _LEVEL_NAMES.get(line.level, "ERROR")
+            self.rows.append(
+                (
+                    record_id + offset,
+                    task_id,
+                    seq + offset,
+                    line.timestamp,
+                    level,
+                    line.source,
+                    line.stage,
+                    line.unit,
+                    None,
+                    line.message,
+                    line.metadata_json,
+                )
+            )
+        if record.batch_id is not None:
+            answer = msgspec.json.decode(record.answer_json)
+            if record.lines:
+                answer["last_seq"] = seq + span - 1
+            self.answers.append((task_id, record.batch_id, msgspec.json.encode(answer).decode()))
+
+    def task_ids(self) -> set[str]:
+        """Every task that something here belongs to."""
+        found = {row[1] for row in self.rows}
+        found.update(stage.task_id for stage in self.stages.values())
+        found.update(step.task_id for step in self.steps.values())
+        found.update(item.task_id for _, item in self.traces)
+        found.update(gap.task_id for gap in self.gaps)
+        found.update(answer[0] for answer in self.answers)
+        return found
+
+
+def _row(record_id: int, seq: int, record: EntryRecord) -> Row:
+    return (
+        record_id,
+        record.task_id,
+        seq,
+        record.timestamp,
+        _LEVEL_NAMES.get(record.level, "ERROR"),
+        record.source,
+        record.stage,
+        record.unit,
+        record.step_id,
+        record.message,
+        record.metadata_json,
+    )
+
+
+def _decode(payload: bytes) -> Record:
+    """The record; one this version cannot read is kept as an entry that says so, under its task and seq."""
+    try:
+        return records.decode(payload)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        task_id = "unknown"
+        try:
+            fields = msgspec.msgpack.decode(payload)
+        except (msgspec.DecodeError, UnicodeError):
+            fields = []
+        if isinstance(fields, list) and len(fields) > 1 and isinstance(fields[1], str):
+            task_id = fields[1]
+        message = f"[unstorable: its record cannot be read: {error}]"
+        return EntryRecord(task_id, 0, int(Level.ERROR), "system", None, None, None, message, None)
+
+
+def commit(connection: sqlite3.Connection, journal_id: str, frames: Sequence[Frame], through: int) -> None:
+    """`Store.commit` for SQLite: all of it in one transaction, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        watermark = read_watermark(connection, journal_id)
+        batch = Batch(frames, watermark)
+        _put_tasks(connection, batch)
+        _put_entries(connection, batch.rows)
+        _put_rest(connection, batch)
+        connection.execute(
+            "INSERT INTO watermark (journal_id, record_id) VALUES (?, ?) "
+            "ON CONFLICT (journal_id) DO UPDATE SET record_id = max(record_id, excluded.record_id)",
+            (journal_id, through),
+        )
+        failpoints.hit("store.applied")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    failpoints.hit("store.committed")
+
+
+def read_watermark(connection: sqlite3.Connection, journal_id: str) -> int:
+    """The last record of this journal that is stored."""
+    row = connection.execute("SELECT record_id FROM watermark WHERE journal_id = ?", (journal_id,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+_TASK_COLUMNS: Final = (
+    "id name plugin account site parent_id schedule_id run_id external trigger_type trigger_data params status "
+    "cancelling progress result error_message error_stack created_at started_at finished_at sealed lease_until metadata"
+).split()
+
+_PUT_TASK: Final = (
+    f"INSERT INTO tasks ({', '.join(_TASK_COLUMNS)}) VALUES ({', '.join('?' * len(_TASK_COLUMNS))}) "
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _TASK_COLUMNS[1:])}"
+)
+
+_PUT_STUB: Final = (
+    "INSERT INTO tasks (id, name, plugin, status, created_at, finished_at, error_message) "
+    "SELECT value, value, 'unknown', 'interrupted', ?, ?, 'the record of this task was lost; these are its entries' "
+    "FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING"
+)
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def _task_values(task: Task) -> tuple[Any, ...]:
+    return (
+        task.id,
+        task.name,
+        task.plugin,
+        task.account,
+        task.site,
+        task.parent_id,
+        task.schedule_id,
+        task.run_id,
+        task.external,
+        task.trigger_type,
+        task.trigger_data_json,
+        task.params_json,
+        task.status,
+        task.cancelling,
+        _json(task.progress),
+        task.result_json,
+        task.error_message,
+        task.error_stack,
+        task.created_at,
+        task.started_at,
+        task.finished_at,
+        _json(task.sealed),
+        task.lease_until,
+        task.metadata_json,
+    )
+
+
+def _put_tasks(connection: sqlite3.Connection, batch: Batch) -> None:
+    connection.executemany(_PUT_TASK, [_task_values(task) for task in batch.tasks.values()])
+    missing = batch.task_ids() - batch.tasks.keys()
+    if missing:
+        first = min((row[3] for row in batch.rows if row[1] in missing), default=0)
+        connection.execute(_PUT_STUB, (first, first, _json(sorted(missing))))
+
+
+# --- entries ---------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def _insert(rows: int) -> str:
+    values = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * rows)
+    return (
+        "INSERT INTO task_logs (id, task_id, seq, timestamp, level, source, stage, unit, step_id, message, "
+        f"metadata_json) VALUES {values} ON CONFLICT (task_id, seq) DO NOTHING"
+    )
+
+
+def _put_entries(connection: sqlite3.Connection, rows: list[Row]) -> None:
+    if not rows:
+        return
+    before = connection.total_changes
+    whole = len(rows) - len(rows) % ROWS
+    parts = [rows[start : start + ROWS] for start in range(0, whole, ROWS)]
+    try:
+        connection.execute("SAVEPOINT entries")
+        connection.executemany(_insert(ROWS), [_flat(part) for part in parts])
+        _put_few(connection, rows[whole:])
+    except _BAD_DATA:
+        connection.execute("ROLLBACK TO entries")
+        _put_each(connection, rows)
+    connection.execute("RELEASE entries")
+    _count(connection, rows, exact=connection.total_changes - before == len(rows))
+
+
+def _put_few(connection: sqlite3.Connection, rows: list[Row]) -> None:
+    """Insert fewer rows than a statement holds, by statements whose sizes repeat and so stay prepared."""
+    start, size = 0, ROWS // 2
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        connection.execute(_insert(size), _flat(rows[start : start + size]))
+        start += size
+
+
+def _flat(rows: list[Row]) -> list[Any]:
+    return [value for row in rows for value in row]
+
+
+def _put_each(connection: sqlite3.Connection, rows: list[Row]) -> None:
+    """Insert what a statement of many rows refused: halve until the row that cannot be stored stands alone."""
+    connection.execute("SAVEPOINT part")
+    try:
+        _put_few(connection, rows)
+    except _BAD_DATA as error:
+        connection.execute("ROLLBACK TO part")
+        if len(rows) == 1:
+            _put_unstorable(connection, rows[0], error)
+        else:
+            half = len(rows) // 2
+            _put_each(connection, rows[:half])
+            _put_each(connection, rows[half:])
+    connection.execute("RELEASE part")
+
+
+def _put_unstorable(connection: sqlite3.Connection, row: Row, error: Exception) -> None:
+    if connection.execute("SELECT 1 FROM task_logs WHERE id = ?", (row[0],)).fetchone():
+        connection.execute(_insert(1), (None, *row[1:]))  # another history has used the number: take a new one
+        return
+    timestamp = row[3] if isinstance(row[3], int) and abs(row[3]) < 1 << 62 else 0
+    message = f"[unstorable: {type(error).__name__}: {error}]".encode("utf-8", "backslashreplace").decode()
+    kept = (row[0], row[1], row[2], timestamp, "ERROR", "system", None, None, None, message.replace("\0", ""), None)
+    connection.execute(_insert(1), kept)
+
+
+_COUNT_TASK: Final = (
+    "UPDATE tasks SET last_seq = max(last_seq, ?), debug_count = debug_count + ?, info_count = info_count + ?, "
+    "warning_count = warning_count + ?, error_count = error_count + ? WHERE id = ?"
+)
+_COUNT_ENTRIES: Final = (
+    "INSERT INTO entry_counts (task_id, source, level, stage, count) VALUES (?, ?, ?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET count = count + excluded.count"
+)
+_RECOUNT: Final = (
+    "DELETE FROM entry_counts WHERE task_id = :task",
+    "INSERT INTO entry_counts SELECT task_id, source, level, coalesce(stage, ''), count(*) FROM task_logs "
+    "WHERE task_id = :task GROUP BY source, level, coalesce(stage, '')",
+    "UPDATE tasks SET last_seq = max(last_seq, (SELECT coalesce(max(seq), 0) FROM task_logs WHERE task_id = :task)), "
+    "(debug_count, info_count, warning_count, error_count) = (SELECT coalesce(sum(count) FILTER (WHERE level = 'DEBUG'), 0), "
+    "coalesce(sum(count) FILTER (WHERE level = 'INFO'), 0), coalesce(sum(count) FILTER (WHERE level = 'WARNING'), 0), "
+    "coalesce(sum(count) FILTER (WHERE level = 'ERROR'), 0) FROM entry_counts WHERE task_id = :task) WHERE id = :task",
+)
+
+
+def _count(connection: sqlite3.Connection, rows: list[Row], *, exact: bool) -> None:
+    """Keep the counts in step with the entries; where not every row was new, count those tasks afresh."""
+    if not exact:
+        for task_id in {row[1] for row in rows}:
+            for statement in _RECOUNT:
+                connection.execute(statement, {"task": task_id})
+        return
+    counts = Counter((row[1], row[5], row[4], row[6] or "") for row in rows)
+    last = {row[1]: row[2] for row in rows}
+    levels: Counter[tuple[str, str]] = Counter()
+    for (task_id, _, level, _), count in counts.items():
+        levels[task_id, level] += count
+    connection.executemany(_COUNT_ENTRIES, [(*key, count) for key, count in counts.items()])
+    connection.executemany(
+        _COUNT_TASK,
+        [(seq, *(levels[task_id, level.name] for level in Level), task_id) for task_id, seq in last.items()],
+    )
+
+
+# --- the rest --------------------------------------------------------------------------------------------------------
+
+_PUT_STAGE: Final = "INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_STEP_COLUMNS: Final = (
+    "id task_id parent_id step_index stage unit node_id node_type node_name status started_at finished_at input_data "
+    "output_data error_message error_stack"
+).split()
+_PUT_STEP: Final = (
+    f"INSERT INTO steps ({', '.join(_STEP_COLUMNS)}) VALUES ({', '.join('?' * len(_STEP_COLUMNS))}) "
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _STEP_COLUMNS[2:])}"
+)
+
+
+def _put_rest(connection: sqlite3.Connection, batch: Batch) -> None:
+    connection.executemany(_PUT_STAGE, [msgspec.structs.astuple(stage) for stage in batch.stages.values()])
+    connection.executemany(_PUT_STEP, [_step_values(step) for step in batch.steps.values()])
+    connection.executemany(
+        "INSERT INTO trace_items VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(record_id, item.task_id, item.timestamp, item.event, item.data_json) for record_id, item in batch.traces],
+    )
+    for gap in batch.gaps:
+        fields = (gap.task_id, gap.from_seq, gap.to_seq, gap.reason)
+        if connection.execute("INSERT INTO gaps VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", fields).rowcount == 1:
+            connection.execute(
+                "UPDATE tasks SET dropped = dropped + ?, last_seq = max(last_seq, ?) WHERE id = ?",
+                (gap.to_seq - gap.from_seq + 1, gap.to_seq, gap.task_id),
+            )
+    connection.executemany("INSERT INTO batches VALUES (?, ?, ?) ON CONFLICT DO NOTHING", batch.answers)
+    connection.executemany(
+        "UPDATE tasks SET deleted_at = ? WHERE id = ?", [(at, task_id) for task_id, at in batch.deleted.items()]
+    )
+
+
+def _step_values(step: Step) -> tuple[Any, ...]:
+    return (
+        step.id,
+        step.task_id,
+        step.parent_id,
+        step.step_index,
+        step.stage,
+        step.unit,
+        step.node_id,
+        step.node_type,
+        step.node_name,
+        step.status,
+        step.started_at,
+        step.finished_at,
+        step.input_json,
+        step.output_json,
+        step.error_message,
+        step.error_stack,
+    )
+
+
+# --- removal ---------------------------------------------------------------------------------------------------------
+
+_ERASE: Final = (
+    "DELETE FROM task_logs WHERE id IN (SELECT id FROM task_logs WHERE task_id = ? ORDER BY seq LIMIT ?)",
+    "DELETE FROM trace_items WHERE id IN (SELECT id FROM trace_items WHERE task_id = ? LIMIT ?)",
+    "DELETE FROM steps WHERE rowid IN (SELECT rowid FROM steps WHERE task_id = ? LIMIT ?)",
+)
+
+
+def erase(connection: sqlite3.Connection, task_id: str, limit: int) -> bool:
+    """`Store.erase` for SQLite: a short transaction; the pages it frees go back to the file system bit by bit."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        left = any(connection.execute(statement, (task_id, limit)).rowcount > 0 for statement in _ERASE)
+        if not left:
+            connection.execute("DELETE FROM tasks WHERE id = ? AND deleted_at IS NOT NULL", (task_id,))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
+    return not left

@@ -1,0 +1,60 @@
+"""Creates the tables of a new database and brings those of an old one up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from asynclog.errors import StoreError
+
+VERSION: Final = 1
+"""``PRAGMA user_version`` of a database on today's schema: the number of the last migration."""
+
+
+def schema_text() -> str:
+    """The text of schema.sql: from the wheel, or from the root of a checkout."""
+    packaged = files("asynclog.store").joinpath("schema.sql")
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    return (Path(__file__).parents[3] / "schema.sql").read_text(encoding="utf-8")
+
+
+def migration_text(number: int) -> str:
+    """The statements that bring a database from the version before to this one."""
+    return files("asynclog.store").joinpath(f"migrations/{number:04d}.sql").read_text(encoding="utf-8")
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make the database one of today's schema.
+
+    Raises:
+        StoreError: it was written by a newer version, or is another program's.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == VERSION:
+        return
+    if version > VERSION:
+        raise StoreError(
+            f"the database was written by a newer asynclog (schema {version}, this one knows {VERSION}); upgrade asynclog"
+        )
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'").fetchone()[0]
+    if version == 0 and tables:
+        raise StoreError("the database belongs to another program; give asynclog a data directory of its own")
+    if version == 0:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first table
+        _run(connection, schema_text(), VERSION)
+        return
+    for number in range(version + 1, VERSION + 1):
+        _run(connection, migration_text(number), number)
+
+
+def _run(connection: sqlite3.Connection, script: str, version: int) -> None:
+    """Execute a script and the new version number in one transaction."""
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {version};\nCOMMIT;")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.rollback()
+        raise

@@ -1,0 +1,143 @@
+"""The thread that makes the journal power-safe: fdatasync at most 250 ms after a write, at once when hurried.
+
+A thread, not a coroutine: it keeps its promise while the event loop is blocked. State owned here: the file
+descriptors to be synced, who waits, and from which record on the disk has not confirmed (``broken_id``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from asynclog import failpoints
+from asynclog.disk import Disk
+
+SYNC_SECONDS: Final = 0.25
+"""How long a record waits for its fdatasync at most."""
+
+_Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[bool]"]
+
+
+class Syncer:
+    """Syncs the active segment and closes retired ones.
+
+    Args:
+        disk: the file operations.
+        folder: where the segments lie.
+        failed: called in the thread when the disk refuses; must begin a new segment.
+    """
+
+    def __init__(self, disk: Disk, folder: Path, failed: Callable[[OSError], None]) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._failed = failed
+        self._lock = threading.Lock()
+        self._active = -1
+        self._retired: list[int] = []
+        self._renamed = False
+        self._waiters: list[_Waiter] = []
+        self._wake = threading.Event()
+        self._urgent = threading.Event()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self.dirty = False
+        """Whether a write has been noticed that is not synced yet."""
+
+    def watch(self, fd: int, retired: int | None = None) -> None:
+        """Sync this segment from now on; sync and close the retired one."""
+        with self._lock:
+            self._active = fd
+            self._renamed = True
+            if retired is not None:
+                self._retired.append(retired)
+
+    def notice(self) -> None:
+        """Something was written: sync within SYNC_SECONDS."""
+        self.dirty = True
+        if self._thread is None:
+            self._start()
+        self._wake.set()
+
+    def hurry(self) -> None:
+        """Something was written that should be synced at once."""
+        self.notice()
+        self._urgent.set()
+
+    async def sync(self) -> bool:
+        """True once everything written before the call is synced; False when the disk refuses."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        with self._lock:
+            self._waiters.append((loop, future))
+        self.hurry()
+        return await future
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closing:
+                self._thread = threading.Thread(target=self._run, name="asynclog-sync", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            if not self._closing:
+                self._urgent.wait(SYNC_SECONDS)
+            self._urgent.clear()
+            self._wake.clear()
+            closing = self._closing
+            self._sync()
+            if closing:
+                return
+
+    def _sync(self) -> None:
+        with self._lock:
+            self.dirty = False  # before the sync: what is written meanwhile is noticed again
+            active, retired, waiters, renamed = self._active, self._retired, self._waiters, self._renamed
+            self._retired, self._waiters, self._renamed = [], [], False
+        confirmed = True
+        try:
+            failpoints.hit("journal.sync")
+            for fd in (*retired, active):
+                self._disk.sync(fd)
+            if renamed:
+                self._disk.sync_folder(self._folder)
+        except OSError as error:
+            confirmed = False
+            self._failed(error)
+        for fd in retired:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        for loop, future in waiters:
+            with contextlib.suppress(RuntimeError):  # the waiter's loop is closed
+                loop.call_soon_threadsafe(_resolve, future, confirmed)
+
+    def close(self) -> None:
+        """Sync once more and end the thread. Blocks."""
+        self._closing = True
+        thread = self._thread
+        if thread is None:
+            self._sync()
+            return
+        self._urgent.set()
+        self._wake.set()
+        thread.join()
+
+    def forget(self) -> None:
+        """In a forked child: no thread, no files; the inherited descriptors are closed."""
+        self._lock = threading.Lock()
+        self._closing = True
+        self._thread = None
+        for fd in (self._active, *self._retired):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+def _resolve(future: asyncio.Future[bool], confirmed: bool) -> None:
+    if not future.done():
+        future.set_result(confirmed)
