@@ -1,0 +1,70 @@
+import type { JsonObject, JsonValue } from './types'
+
+/**
+ * A request that did not succeed. `status` is 0 when the service could not be reached at all; `detail` is a sentence
+ * for a person, the service's own where it gave one.
+ */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly title: string,
+    readonly detail: string,
+  ) {
+    super(detail || title)
+    this.name = 'ApiError'
+  }
+
+  get unreachable(): boolean {
+    return this.status === 0
+  }
+}
+
+export interface CallOptions {
+  query?: URLSearchParams
+  body?: JsonValue | JsonObject
+  signal?: AbortSignal
+}
+
+/** One JSON request. Resolves with the answer's body (null for 204), rejects with ApiError or an AbortError. */
+export async function call<T>(method: string, path: string, options: CallOptions = {}): Promise<T> {
+  const { query, body, signal } = options
+  const address = query && [...query].length ? `${path}?${query}` : path
+  let answer: Response
+  try {
+    answer = await fetch(address, {
+      method,
+      ...(signal && { signal }),
+      headers: { accept: 'application/json', ...(body !== undefined && { 'content-type': 'application/json' }) },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+  } catch (error) {
+    if (isAbort(error)) throw error
+    throw new ApiError(0, 'The service does not answer', 'It may be stopped or restarting, or the network is down.')
+  }
+  if (!answer.ok) throw await problem(answer)
+  if (answer.status === 204) return null as T
+  return (await answer.json()) as T
+}
+
+export function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'AbortError'
+}
+
+/** Whatever was thrown, as an ApiError to show. */
+export function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error
+  return new ApiError(-1, 'The page failed', error instanceof Error ? error.message : String(error))
+}
+
+async function problem(answer: Response): Promise<ApiError> {
+  let title = answer.statusText || `Status ${answer.status}`
+  let detail = ''
+  try {
+    const body = (await answer.json()) as { title?: unknown; detail?: unknown }
+    if (typeof body.title === 'string') title = body.title
+    if (typeof body.detail === 'string') detail = body.detail
+  } catch {
+    // A proxy's own error page: the status line has to do.
+  }
+  return new ApiError(answer.status, title, detail)
+}

@@ -1,0 +1,108 @@
+import { toQuery, type LogFilter } from '../log/filter'
+import { call } from './client'
+import type {
+  Bucket,
+  CrossPage,
+  Entry,
+  JsonValue,
+  LoggingSettings,
+  LogPage,
+  LogStats,
+  Plugin,
+  PluginStats,
+  Stage,
+  Step,
+  Task,
+  TaskPage,
+} from './types'
+
+/** The service's routes, one function each. All reject with ApiError, or AbortError when the signal says so. */
+
+const task = (id: string) => `api/tasks/${encodeURIComponent(id)}`
+
+export interface PageQuery {
+  after?: number
+  before?: number
+  order?: 'asc' | 'desc'
+  limit: number
+  total?: boolean
+}
+
+export const getPlugins = (signal?: AbortSignal) =>
+  call<{ plugins: Plugin[] }>('GET', 'api/plugins', { signal }).then((answer) => answer.plugins)
+
+export const getPluginStats = (name: string, signal?: AbortSignal) =>
+  call<PluginStats>('GET', `api/plugins/${encodeURIComponent(name)}/stats`, { signal })
+
+export const getTasks = (query: URLSearchParams, signal?: AbortSignal) =>
+  call<TaskPage>('GET', 'api/tasks', { query, signal })
+
+export const getTask = (id: string, signal?: AbortSignal) => call<Task>('GET', task(id), { signal })
+
+export const startTask = (body: { plugin: string; params?: JsonValue; name?: string }) =>
+  call<Task>('POST', 'api/tasks', { body })
+
+export const cancelTask = (id: string) => call<Task>('POST', `${task(id)}/cancel`)
+
+export const deleteTask = (id: string) => call<null>('DELETE', task(id))
+
+export function getLogs(id: string, filter: LogFilter, page: PageQuery, signal?: AbortSignal): Promise<LogPage> {
+  const query = toQuery(filter)
+  query.set('limit', String(page.limit))
+  if (page.after !== undefined) query.set('after', String(page.after))
+  if (page.before !== undefined) query.set('before', String(page.before))
+  if (page.order) query.set('order', page.order)
+  if (!page.total) query.set('total', 'false')
+  return call<LogPage>('GET', `${task(id)}/logs`, { query, signal })
+}
+
+export const getLogStats = (id: string, filter: LogFilter, signal?: AbortSignal) =>
+  call<LogStats>('GET', `${task(id)}/logs/stats`, { query: toQuery(filter), signal })
+
+export function getHistogram(id: string, filter: LogFilter, buckets: number, signal?: AbortSignal): Promise<Bucket[]> {
+  const query = toQuery(filter)
+  query.set('buckets', String(buckets))
+  return call<{ buckets: Bucket[] }>('GET', `${task(id)}/logs/histogram`, { query, signal }).then(
+    (answer) => answer.buckets,
+  )
+}
+
+export const getStages = (id: string, signal?: AbortSignal) =>
+  call<{ stages: Stage[] }>('GET', `${task(id)}/stages`, { signal }).then((answer) => answer.stages)
+
+export const getSteps = (id: string, signal?: AbortSignal) =>
+  call<{ steps: Step[] }>('GET', `${task(id)}/steps`, { signal }).then((answer) => answer.steps)
+
+export const getStep = (id: string, step: string, signal?: AbortSignal) =>
+  call<Step>('GET', `${task(id)}/steps/${encodeURIComponent(step)}`, { signal })
+
+/** Entries across tasks, newest first. */
+export const getCrossLogs = (query: URLSearchParams, signal?: AbortSignal): Promise<Entry[]> =>
+  call<CrossPage>('GET', 'api/logs', { query, signal }).then((answer) => answer.entries)
+
+export const getSettings = (signal?: AbortSignal) => call<LoggingSettings>('GET', 'api/settings/logging', { signal })
+
+export const putSettings = (changes: Partial<LoggingSettings>) =>
+  call<LoggingSettings>('PUT', 'api/settings/logging', { body: changes as { [key: string]: JsonValue } })
+
+/** The address a download link points at: everything, or what the filter keeps. */
+export function exportHref(id: string, format: 'text' | 'ndjson' | 'csv', filter: LogFilter | null): string {
+  const query = filter ? toQuery(filter) : new URLSearchParams()
+  query.set('format', format)
+  return `${task(id)}/logs/export?${query}`
+}
+
+export function taskSocketUrl(base: string, id: string, filter: LogFilter, after: number): string {
+  const query = toQuery(filter)
+  query.set('after', String(after))
+  return socketUrl(base, `ws/tasks/${encodeURIComponent(id)}/logs`, query)
+}
+
+/** `base` is the page's own address: the socket lives beside it. */
+export function socketUrl(base: string, path: string, query: URLSearchParams): string {
+  const url = new URL(path, base)
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+  url.search = query.toString()
+  url.hash = ''
+  return url.toString()
+}

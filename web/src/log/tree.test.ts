@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest'
+import type { Stage, Step } from '../api/types'
+import { stageTree, stepForest, upsert } from './tree'
+
+const stage = (name: string, number: number | null, id: string | null = name): Stage =>
+  ({ id, number, name, status: 'success', result: null }) as Stage
+const step = (id: string, index: number, inStage: string | null, parent: string | null = null): Step =>
+  ({ id, step_index: index, stage: inStage, parent_id: parent }) as Step
+
+test('numbered stages come in order, labels after them, and steps without a known stage last', () => {
+  const { nodes, loose } = stageTree(
+    [stage('label', null, null), stage('b', 2), stage('a', 1)],
+    [step('2', 2, 'a'), step('1', 1, 'a'), step('x', 3, null), step('y', 4, 'elsewhere')],
+  )
+  expect(nodes.map((node) => node.stage.name)).toEqual(['a', 'b', 'label'])
+  expect(nodes[0]?.steps.map((node) => node.step.id)).toEqual(['1', '2'])
+  expect(loose.map((node) => node.step.id)).toEqual(['x', 'y'])
+})
+
+test('steps nest by parent; an unknown or own parent makes a root instead of a loss', () => {
+  const forest = stepForest([
+    step('c', 2, null, 'p'),
+    step('p', 1, null),
+    step('o', 3, null, 'gone'),
+    step('s', 4, null, 's'),
+  ])
+  expect(forest.map((node) => node.step.id)).toEqual(['p', 'o', 's'])
+  expect(forest[0]?.children.map((node) => node.step.id)).toEqual(['c'])
+})
+
+test('an update keeps what it does not name and its place; a new one goes to the end', () => {
+  const list = [{ ...stage('a', 1), log_count: 7 }, stage('b', 2)]
+  const updated = upsert(list, { ...stage('a', 1), status: 'error' } as Stage)
+  expect(updated[0]).toMatchObject({ status: 'error', log_count: 7 })
+  expect(upsert(list, stage('c', 3)).at(-1)?.name).toBe('c')
+})
