@@ -39,22 +39,24 @@ def test_a_module_has_a_name() -> None:
 def test_nothing_is_left_for_later() -> None:
     """No source says that something is still to be done: it is done, or it is an issue."""
     for path in TEXTS:
-        found = UNFINISHED.search(path.read_text(encoding="utf-8"))
-        assert found is None, f"{name(path)} says {found}"
+        found = UNFINISHED.findall(path.read_text(encoding="utf-8"))
+        assert not found, f"{name(path)} says {found}"
 
 
 def test_the_page_never_renders_markup() -> None:
     """Log text reaches the page as text nodes only, so no log line can run in the browser."""
     for path in files("web/src", suffixes=(".ts", ".svelte", ".html")):
-        found = RAW_HTML.search(path.read_text(encoding="utf-8"))
-        assert found is None, f"{name(path)} uses {found}"
+        # a test may hold hostile log text
+        found = RAW_HTML.findall(path.read_text(encoding="utf-8")) if ".test." not in path.name else []
+        assert not found, f"{name(path)} uses {found}"
 
 
 def test_what_is_silenced_has_a_reason() -> None:
     """A silenced finding says why on the same line: `# noqa: S608 - only bound values vary`."""
     for path in PYTHON:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            assert not UNREASONED.search(line), f"{name(path)}:{number} silences a finding without a reason"
+            silenced = bool(UNREASONED.search(line))
+            assert not silenced, f"{name(path)}:{number} silences a finding without a reason"
 
 
 def test_every_public_name_is_explained() -> None:
