@@ -16,7 +16,6 @@ import enum
 import math
 from collections.abc import Mapping
 from itertools import islice
-from types import NoneType
 from typing import Any, Final
 
 import msgspec
@@ -56,11 +55,14 @@ DEEPER: Final = f"[deeper than {MAX_DEPTH} levels]"
 MORE: Final = "…"
 LEFT_OUT: Final = "[left out: too much text]"
 
+_NUMBERS: Final = (bool, int, float)
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
 _SHORT: Final = 4096
-_OPTIONS: Final = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-_EXACT: Final = frozenset({int, bool, NoneType})
+"""Characters of a string that is looked at as it is."""
+_FLAT: Final = 2
+_FEW: Final = 64
+"""Levels below the top, and items of each container, up to which `_plain` looks."""
 
 
 def normalise(value: object, depth: int = MAX_DEPTH, redactor: Redactor = REDACTOR) -> Any:
@@ -94,35 +96,44 @@ def capture(value: object, limit: int, redactor: Redactor = REDACTOR) -> str:
     That is ``{"_truncated": true, "_originalSize": bytes, "_preview": its first characters + "..."}``. The size is
     that of the whole JSON text, at least: items beyond `MAX_NODES` are not looked at.
     """
-    if type(value) is dict:
-        plain = _plain_json(value, redactor)
-        if plain is not None and (limit <= 0 or len(plain) <= limit):
-            return plain.decode()
+    plain = _plain_json(value, redactor)
+    if plain is not None and (limit <= 0 or len(plain) <= limit):
+        return plain.decode()
     walk = _Walk(redactor)
     return walk.json(walk.value(value, MAX_DEPTH), limit)
 
 
-def _plain_json(mapping: dict[Any, Any], redactor: Redactor) -> bytes | None:
-    """The JSON of a flat dict in which nothing needs a change; None when something may. The common case, so fast."""
-    known = redactor.known
-    suspects = redactor.suspects
+def _plain_json(value: Any, redactor: Redactor) -> bytes | None:
+    """The JSON of a small container in which nothing needs a change; None when something may. The common case: fast."""
     try:
-        for key, value in mapping.items():
-            if type(key) is not str or known[key] is not False:
-                return None
-            kind = type(value)
-            if kind is str:
-                if len(value) > _SHORT or suspects(value):
-                    return None
-            elif kind is float:
-                if value - value != 0.0:  # NaN and the infinities
-                    return None
-            elif kind not in _EXACT:
-                return None
-        data = orjson.dumps(mapping, None, _OPTIONS)
-    except Exception:  # noqa: BLE001  # a lone surrogate, an integer beyond 64 bits, another thread that changes the dict
+        return orjson.dumps(value) if _plain(value, redactor, _FLAT) else None
+    except (TypeError, RuntimeError):  # a lone surrogate, an integer beyond 64 bits; a thread that changes the dict
         return None
-    return None if b"\\u0000" in data else data
+
+
+def _plain(container: Any, redactor: Redactor, depth: int) -> bool:
+    kind = type(container)
+    if not (kind is dict or kind is list) or len(container) > _FEW:
+        return False
+    if kind is dict:
+        known = redactor.known
+        for key in container:
+            if type(key) is not str or known[key] is not False:
+                return False
+        container = container.values()
+    for value in container:
+        kind = type(value)
+        if kind is int or kind is bool or value is None:
+            continue
+        if kind is str:
+            plain = len(value) <= _SHORT and "\0" not in value and not redactor.suspects(value)
+        elif kind is float:
+            plain = value - value == 0.0  # neither NaN nor an infinity
+        else:
+            plain = depth > 0 and _plain(value, redactor, depth - 1)
+        if not plain:
+            return False
+    return True
 
 
 class _Walk:
@@ -155,6 +166,8 @@ class _Walk:
         if kind is float:
             return value if value - value == 0.0 else _no_number(value)
         try:
+            if kind is dict or kind is list or kind is tuple:
+                return self.within(value, kind, depth)
             return self.other(value, kind, depth)
         except (KeyboardInterrupt, SystemExit):
             raise
@@ -162,11 +175,13 @@ class _Walk:
             return self.string(unprintable(value, error))
 
     def string(self, value: str) -> str:
+        size = len(value)
         if self.characters <= 0:
             return LEFT_OUT
-        result, _ = clean(text(value), MAX_STRING, self.redactor)
-        self.characters -= len(result)
-        return result
+        self.characters -= size
+        if size <= _SHORT and value.isascii() and "\0" not in value and not self.redactor.suspects(value):
+            return value
+        return clean(text(value), MAX_STRING, self.redactor)[0]
 
     def other(self, value: Any, kind: type, depth: int) -> Any:
         """What is not exactly a plain scalar. The methods are the builtins' own: a subclass may lie about itself."""
@@ -174,68 +189,63 @@ class _Walk:
             return self.value(value._value_, depth - 1) if depth > 0 else DEEPER
         if issubclass(kind, str):
             return self.string(exact(value))
-        if issubclass(kind, int):
-            return self.value(int.__add__(value, 0), depth)
-        if issubclass(kind, float):
-            return self.value(float.__add__(value, 0.0), depth)
+        if issubclass(kind, int | float):
+            return self.value(int.__add__(value, 0) if issubclass(kind, int) else float.__add__(value, 0.0), depth)
         if issubclass(kind, bytes | bytearray | memoryview):
             return self.string(_bytes_text(value))
-        return self.container(value, kind, depth)
-
-    def container(self, value: Any, kind: type, depth: int) -> Any:
-        if issubclass(kind, dict):
-            return self.within(value, depth, lambda: self.pairs(dict.items(value), dict.__len__(value), depth))
-        if issubclass(kind, list | tuple):
-            real = list if issubclass(kind, list) else tuple
-            return self.within(value, depth, lambda: self.items(real.__iter__(value), real.__len__(value), depth))
-        if issubclass(kind, set | frozenset):
-            return self.within(value, depth, lambda: self.set_text(value, depth))
+        for builtin in (dict, list, tuple, set, frozenset, msgspec.Struct, Mapping):
+            if issubclass(kind, builtin):
+                return self.within(value, builtin, depth)
+        if dataclasses.is_dataclass(kind):
+            return self.within(value, object, depth)
         return self.object(value, kind, depth)
 
     def object(self, value: Any, kind: type, depth: int) -> Any:
         if issubclass(kind, dt.date | dt.time):
             return self.string(exact(kind.isoformat(value)))
-        fields = _field_names(kind)
-        if fields is not None:
-            return self.within(value, depth, lambda: self.fields(value, fields, depth))
-        if issubclass(kind, Mapping):
-            return self.within(value, depth, lambda: self.pairs(Mapping.items(value), None, depth))
         if issubclass(kind, BaseException):
             said = text(value)
             return self.string(f"{kind.__name__}: {said}" if said else kind.__name__)
-        if kind.__module__ == "numpy" and hasattr(value, "dtype") and value.ndim == 0:
+        if kind.__module__ == "numpy" and getattr(value, "ndim", None) == 0:
             plain = value.item()
-            if type(plain) in (int, float, bool, str):
-                return self.value(plain, depth)
+            return self.value(plain if type(plain) in _NUMBERS else text(plain), depth)
         return self.string(text(value))
 
-    def within(self, value: Any, depth: int, walk: Any) -> Any:
-        """Walk a container, unless it is too deep or inside itself."""
+    def within(self, value: Any, kind: type, depth: int) -> Any:
+        """Walk a container, unless it is too deep or inside itself. The kind is that of which it is a subclass."""
         if depth <= 0:
             return DEEPER
         if id(value) in self.inside:
             return CYCLE
         self.inside.add(id(value))
         try:
-            return walk()
+            if kind is dict:
+                return self.pairs(dict.items(value), dict.__len__(value), depth - 1)
+            if kind is list or kind is tuple:
+                return self.items(kind.__iter__(value), kind.__len__(value), depth - 1)
+            if kind is set or kind is frozenset:
+                return self.set_text(self.items(kind.__iter__(value), kind.__len__(value), depth - 1))
+            if kind is Mapping:
+                return self.pairs(value.items(), None, depth - 1)
+            return self.fields(value, depth - 1)
         finally:
             self.inside.discard(id(value))
 
-    def items(self, items: Any, length: int | None, depth: int) -> list[Any]:
+    def items(self, items: Any, length: int, depth: int) -> list[Any]:
         result: list[Any] = []
+        # One C call takes the snapshot, so another thread that changes the container cannot come in between.
         for item in list(islice(items, max(self.nodes, 0))):
             if self.nodes <= 0:
                 break
             self.nodes -= 1
-            result.append(self.value(item, depth - 1))
-        if length is None or len(result) < length:
-            result.append(_more(length, len(result)))
+            result.append(self.value(item, depth))
+        if len(result) < length:
+            result.append(_more(length - len(result)))
         return result
 
     def pairs(self, pairs: Any, length: int | None, depth: int) -> dict[str, Any]:
         result: dict[str, Any] = {}
         taken = 0
-        # One C call takes the snapshot, so another thread that changes the mapping cannot come in between.
         snapshot = list(islice(pairs, max(self.nodes, 0) + 1))
         for key, item in snapshot:
             if self.nodes <= 0:
@@ -244,30 +254,24 @@ class _Walk:
             taken += 1
             self.pair(result, key, item, depth)
         if taken < (len(snapshot) if length is None else length):
-            result[MORE] = _more(length, taken)
+            result[MORE] = _more(None if length is None else length - taken)
         return result
 
     def pair(self, result: dict[str, Any], key: Any, item: Any, depth: int) -> None:
-        raw = key if type(key) is str else self.key(key)
-        name = raw if self.redactor.known[raw] is False and raw.isascii() and "\0" not in raw else self.name(raw)
+        raw = key if type(key) is str else _key_text(key)
+        name = raw if raw.isascii() and self.redactor.known[raw] is False and "\0" not in raw else self.name(raw)
         if name in result:
             name = f"{name} #{len(result)}"
-        result[name] = REDACTED if self.redactor.hides(raw, item) else self.value(item, depth - 1)
-
-    def key(self, key: Any) -> str:
-        if isinstance(key, enum.Enum):
-            key = key._value_
-        if isinstance(key, str):
-            return exact(key)
-        if isinstance(key, bytes):
-            return _bytes_text(key)
-        return text(key)
+        result[name] = REDACTED if self.redactor.hides(raw, item) else self.value(item, depth)
 
     def name(self, key: str) -> str:
         self.characters -= min(len(key), MAX_KEY)
         return clean(text(key), MAX_KEY, self.redactor)[0]
 
-    def fields(self, value: Any, names: tuple[str, ...], depth: int) -> dict[str, Any]:
+    def fields(self, value: Any, depth: int) -> dict[str, Any]:
+        """The fields of a Struct or dataclass; one that cannot be had (unset, a failing property) says why."""
+        kind: Any = type(value)
+        names = kind.__struct_fields__ if issubclass(kind, msgspec.Struct) else kind.__dataclass_fields__
         result: dict[str, Any] = {}
         for name in islice(names, max(self.nodes, 0)):
             self.nodes -= 1
@@ -280,19 +284,26 @@ class _Walk:
             self.pair(result, name, item, depth)
         return result
 
-    def set_text(self, value: Any, depth: int) -> str:
+    def set_text(self, items: list[Any]) -> str:
         """Like ``{1,2}``: a set has no order, so its elements come sorted by their text."""
-        real = set if isinstance(value, set) else frozenset
-        items = self.items(real.__iter__(value), real.__len__(value), depth)
         return self.string("{" + ",".join(sorted(orjson.dumps(item).decode() for item in items)) + "}")
+
+
+def _key_text(key: Any) -> str:
+    kind = type(key)  # isinstance would ask the key, and it may raise
+    if issubclass(kind, enum.Enum):
+        return _key_text(key._value_)
+    if issubclass(kind, str):
+        return exact(key)
+    return _bytes_text(key) if issubclass(kind, bytes) else text(key)
 
 
 def _no_number(value: float) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _more(length: int | None, taken: int) -> str:
-    return f"{MORE} more" if length is None else f"{MORE} {length - taken} more"
+def _more(left: int | None) -> str:
+    return f"{MORE} more" if left is None else f"{MORE} {left} more"
 
 
 def _bytes_text(value: bytes | bytearray | memoryview) -> str:
@@ -300,12 +311,3 @@ def _bytes_text(value: bytes | bytearray | memoryview) -> str:
     data = bytes(memoryview(value).cast("B")[: 2 * MAX_STRING])
     shown = data.decode("utf-8", "backslashreplace")
     return shown if size == len(data) else f"{shown}… [{size} bytes]"
-
-
-def _field_names(kind: type) -> tuple[str, ...] | None:
-    """The fields of a dataclass or msgspec Struct, None for anything else."""
-    if issubclass(kind, msgspec.Struct):
-        return kind.__struct_fields__
-    if dataclasses.is_dataclass(kind):
-        return tuple(field.name for field in dataclasses.fields(kind))
-    return None
