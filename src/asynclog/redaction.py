@@ -30,7 +30,7 @@ _COUNTED: Final = re.compile(r"token|cookie|credential", re.IGNORECASE)
 _VALUE: Final = r"""(?!\[redacted)(?!(?:none|null|true|false)\b)(?:"(?:[^"\\\n]|\\.)*+"?|'(?:[^'\\\n]|\\.)*+'?|\\"[^"\n]*"?|[^\s,;&"'})\]]+)"""
 _EQUALS: Final = r"""[\w-]{0,32}["'\\]{0,4}+\s{0,4}+={1,3}+>?+\s{0,4}+"""
 _COLON: Final = r"""[\w-]{0,32}["'\\]{0,4}+\s{0,4}+:\s{0,4}+"""
-_ASSIGN: Final = r"""[\w-]{0,32}["'\\]{0,4}+\s{0,4}+(?:={1,3}+>?+|:=|:)\s{0,4}+"""
+_ASSIGN: Final = r"""[\w-]{0,32}["'\\]{0,4}+\s{0,4}+(?>={1,3}+>?+|:=|:)\s{0,4}+"""
 _WORDS: Final = r"pass(?:word|wd|phrase|code)|pwd|secret|(?:api|access|private|signing|encryption)[-_ ]?key|credential"
 _KEY: Final = re.compile(
     r"key(?:(?<=api.key)|(?<=apikey)|(?<=access.key)|(?<=accesskey)|(?<=private.key)|(?<=ing.key)|(?<=ion.key))"
