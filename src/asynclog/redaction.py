@@ -126,7 +126,7 @@ class Redactor:
     __slots__ = ("_compiled", "_keys", "_patterns", "known")
 
     known: dict[str, bool | None]
-    """Any key (an exact str) to True: its value is hidden; False: harmless; None: the key itself holds a secret."""
+    """Any key (an exact str) to True: its value is hidden; False: harmless; None: look at the key itself."""
 
     def __init__(self, patterns: Iterable[str] = (), keys: Iterable[str] = ()) -> None:
         self._patterns = tuple(patterns)
@@ -175,7 +175,10 @@ class _KnownKeys(dict[str, "bool | None"]):
         self._redactor = redactor
 
     def __missing__(self, key: str) -> bool | None:
-        answer = True if self._secret.search(key) else False if self._redactor.redact(key) == key else None
+        answer: bool | None = True
+        if not self._secret.search(key):
+            # Printable: neither NUL nor a lone surrogate nor anything else that has to be escaped.
+            answer = False if key.isprintable() and self._redactor.redact(key) == key else None
         if len(key) <= _KEY_LENGTH:
             if len(self) >= _KNOWN_KEYS:
                 self.clear()

@@ -259,7 +259,7 @@ class _Walk:
 
     def pair(self, result: dict[str, Any], key: Any, item: Any, depth: int) -> None:
         raw = key if type(key) is str else _key_text(key)
-        name = raw if raw.isascii() and self.redactor.known[raw] is False and "\0" not in raw else self.name(raw)
+        name = raw if self.redactor.known[raw] is False else self.name(raw)
         if name in result:
             name = f"{name} #{len(result)}"
         result[name] = REDACTED if self.redactor.hides(raw, item) else self.value(item, depth)
