@@ -27,10 +27,17 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Dotted names of the modules a file imports, wherever in it; relative ones are made absolute."""
+def imports(path: Path, *, for_types: bool = True) -> Iterator[str]:
+    """Dotted names of the modules a file imports, wherever in it; relative ones are made absolute.
+
+    With ``for_types`` false those below `if TYPE_CHECKING` are left out, as they are when the program runs.
+    """
     package = path.relative_to(ROOT / "src").parent.parts if path.is_relative_to(ROOT / "src") else ()
-    for node in ast.walk(tree(path)):
+    module_tree = tree(path)
+    unseen = {inner for node in ast.walk(module_tree) if _is_type_block(node) for inner in ast.walk(node)}
+    for node in ast.walk(module_tree):
+        if node in unseen and not for_types:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -41,6 +48,10 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{module}.{inner}" for inner in modules)
             if len(modules) < len(node.names):
                 yield module
+
+
+def _is_type_block(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def _is_module(dotted: str) -> bool:

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,11 @@ def _inside(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
+def _dotted(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 def _foreign(path: Path) -> set[str]:
     tops = {module.partition(".")[0] for module in imports(path)}
     return {top for top in tops if top and top != "asynclog" and top not in sys.stdlib_module_names}
@@ -74,6 +80,12 @@ def test_nobody_imports_the_package_from_inside() -> None:
     for path in MODULES:
         if path.parent.name != "plugins" and path.name != "__main__.py":
             assert "asynclog" not in set(imports(path)), f"{name(path)} imports the package it is part of"
+
+
+def test_no_import_goes_round_in_a_circle() -> None:
+    """Modules can be read in an order in which each builds only on what came before, late imports included."""
+    graph = {_dotted(path): set(imports(path, for_types=False)) for path in MODULES}
+    TopologicalSorter({module: needs & graph.keys() for module, needs in graph.items()}).prepare()
 
 
 def test_imports_are_absolute() -> None:
