@@ -27,7 +27,8 @@ _HIDDEN_KEY: Final = (
 _COUNTED: Final = re.compile(r"token|cookie|credential", re.IGNORECASE)
 """A number under such a key counts them ("max_tokens": 4096) and stays."""
 
-_VALUE: Final = r"""(?!\[redacted)(?!(?:none|null|true|false)\b)(?:"(?:[^"\\\n]|\\.)*+"?|'(?:[^'\\\n]|\\.)*+'?|\\"[^"\n]*"?|[^\s,;&"'})\]]+)"""
+_QUOTED: Final = r"""(?:"(?:[^"\\\n]|\\.)*+"?|'(?:[^'\\\n]|\\.)*+'?|\\"[^"\n]*"?)"""
+_VALUE: Final = rf"""(?!\[redacted)(?!(?:none|null|true|false)\b)(?:{_QUOTED}|[^\s,;&"'}})\]]+)"""
 _EQUALS: Final = r"""[\w-]{0,32}["'\\]{0,4}+\s{0,4}+={1,3}+>?+\s{0,4}+"""
 _COLON: Final = r"""[\w-]{0,32}["'\\]{0,4}+\s{0,4}+:\s{0,4}+"""
 _ASSIGN: Final = r"""[\w-]{0,32}["'\\]{0,4}+\s{0,4}+(?>={1,3}+>?+|:=|:)\s{0,4}+"""
