@@ -1,1 +1,62 @@
-"""Per-task logging for asyncio programs."""
+"""asynclog: per-task logging for asyncio programs.
+
+A plugin runs as a task and logs through its `TaskContext`; every entry is crash-safe before the call returns, stored
+in batches, searchable, and visible live. `open` is where to begin.
+"""
+
+from asynclog.errors import (
+    AsynclogError,
+    ConflictError,
+    InvalidError,
+    JournalError,
+    LockedError,
+    NotFoundError,
+    RequestError,
+    StoreError,
+    TooLargeError,
+    UnavailableError,
+)
+from asynclog.filters import LogFilter
+from asynclog.logger import TaskLogger, belief_scope
+from asynclog.model import AccessScope, Entry, Gap, Level, Progress, Stage, Step, Task
+from asynclog.queries import EntryQuery, TaskQuery
+from asynclog.settings import Settings
+from asynclog.tasks.context import TaskContext
+from asynclog.tasks.current import current_context
+from asynclog.tasks.manager import TaskManager
+from asynclog.tasks.opening import open_tasks as open  # noqa: A004  # the contract's word: asynclog.open(…)
+from asynclog.tasks.reader import LogPage
+from asynclog.tasks.step import step
+
+__all__ = [
+    "AccessScope",
+    "AsynclogError",
+    "ConflictError",
+    "Entry",
+    "EntryQuery",
+    "Gap",
+    "InvalidError",
+    "JournalError",
+    "Level",
+    "LockedError",
+    "LogFilter",
+    "LogPage",
+    "NotFoundError",
+    "Progress",
+    "RequestError",
+    "Settings",
+    "Stage",
+    "Step",
+    "StoreError",
+    "Task",
+    "TaskContext",
+    "TaskLogger",
+    "TaskManager",
+    "TaskQuery",
+    "TooLargeError",
+    "UnavailableError",
+    "belief_scope",
+    "current_context",
+    "open",
+    "step",
+]

@@ -21,14 +21,12 @@ class Disk:
         os.ftruncate(fd, size)
 
     def sync(self, fd: int) -> None:
-        """Return when the file's content survives a power cut.
-
-        Raises:
-            OSError: the disk did not confirm it, or the file has been removed.
-        """
-        if os.fstat(fd).st_nlink == 0:
-            raise OSError(2, "the segment has been removed by somebody else")
+        """Return when the file's content survives a power cut. Raises OSError when the disk does not confirm it."""
         os.fdatasync(fd)
+
+    def is_removed(self, fd: int) -> bool:
+        """Whether the file has no name any more."""
+        return os.fstat(fd).st_nlink == 0
 
     def sync_folder(self, path: Path) -> None:
         """Return when the names in a folder survive a power cut."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asynclog.model import Gap, Level, Progress, Sealed
+from asynclog.model import Gap, Level, Progress, Sealed, Task
 
 
 class Feed:
@@ -11,7 +11,18 @@ class Feed:
     Everything here changes only under the journal's lock; others may read single fields at any time.
     """
 
-    __slots__ = ("counts", "dropped", "dropping", "late", "next_seq", "progress", "reason", "sealed", "task_id", "watched")
+    __slots__ = (
+        "counts",
+        "dropped",
+        "dropping",
+        "late",
+        "next_seq",
+        "progress",
+        "reason",
+        "sealed",
+        "task_id",
+        "watched",
+    )
 
     def __init__(
         self, task_id: str, *, next_seq: int = 1, counts: dict[str, int] | None = None, dropped: int = 0
@@ -34,10 +45,21 @@ class Feed:
         self.watched = False
         """Whether a live reader wants the entries; set by the tail."""
 
+    @classmethod
+    def of(cls, task: Task) -> Feed:
+        """That of a stored task that goes on."""
+        return cls(task.id, next_seq=task.last_seq + 1, counts=task.counts, dropped=task.dropped)
+
     @property
     def last_seq(self) -> int:
         """The number of the newest entry, dropped ones included."""
         return self.next_seq - 1
+
+    @property
+    def head(self) -> int:
+        """The newest seq that a reader can be given: all but a range still being dropped, which has no end yet."""
+        dropping = self.dropping
+        return dropping - 1 if dropping else self.next_seq - 1
 
     def drop(self, span: int, reason: str) -> None:
         """Number so many entries and let them go."""
@@ -46,6 +68,10 @@ class Feed:
             self.reason = reason
         self.next_seq += span
         self.dropped += span
+
+    def count(self, levels: list[int]) -> None:
+        """Count the entries of a batch."""
+        self.counts = [mine + more for mine, more in zip(self.counts, levels, strict=True)]
 
     def gap(self) -> Gap:
         """The range dropped up to now."""

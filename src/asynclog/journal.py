@@ -104,6 +104,13 @@ class Journal:
         self.stored_id = 0
         """The watermark: records up to here are in the store."""
         self._syncer = Syncer(self._disk, folder, self._sync_failed)
+        self.journal_id = ""
+        """Names this journal to the store, 32 hexadecimal digits."""
+        self._next_id = 1
+        self._path = folder
+        self._fd = -1
+        self._size = 0
+        self._closed_bytes = 0
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._recover(floor)
@@ -112,9 +119,13 @@ class Journal:
             raise JournalError(f"the journal in {folder} cannot be opened: {error}") from error
         self._syncer.watch(self._fd)
         this = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: (journal := this()) and journal._after_fork())
 
-    # --- numbers -----------------------------------------------------------------------------------------------
+        def forked() -> None:
+            journal = this()
+            if journal is not None:
+                journal._after_fork()
+
+        os.register_at_fork(after_in_child=forked)
 
     @property
     def last_id(self) -> int:
@@ -142,9 +153,9 @@ class Journal:
             return "the disk did not confirm a write; entries since then survive a crash but perhaps not a power cut"
         return None
 
-    # --- the hot path ------------------------------------------------------------------------------------------
-
-    def append(self, feed: Feed | None, payload: bytes, level: int = 0, span: int = 1) -> int:
+    def append(
+        self, feed: Feed | None, payload: bytes, level: int = 0, span: int = 1, levels: list[int] | None = None
+    ) -> int:
         """Number a record and make it crash-safe. Never raises for what is wrong with the disk.
 
         Args:
@@ -152,6 +163,7 @@ class Journal:
             payload: the encoded record.
             level: the entry's `Level` number; 0 where it is not one entry.
             span: how many entries it holds.
+            levels: of a batch, its entries at ``level // 10``.
 
         Returns:
             The seq of its (first) entry, or its id without a feed; 0 when the feed is sealed, the entry was dropped,
@@ -168,6 +180,8 @@ class Journal:
             idle = not self._frames
             try:
                 number = self._put(feed, payload, level, span, crc)
+                if levels is not None and feed is not None and number:
+                    feed.count(levels)
                 while self._deferred:
                     self._put(*self._deferred.popleft())
             finally:
@@ -201,7 +215,7 @@ class Journal:
         self._next_id = record_id + span
         if feed is not None:
             feed.next_seq = seq + span
-            feed.counts[level // 10] += span
+            feed.counts[level // 10] += 1
         if fits:
             self._pending += cost
             self._frames.append((record_id, seq, span, payload))
@@ -232,8 +246,6 @@ class Journal:
             return self._fail(OSError(28, "no space left for a whole record"))
         self._size += written
         return True
-
-    # --- when the disk does not do its part ----------------------------------------------------------------------
 
     def _cut(self) -> None:
         with contextlib.suppress(OSError):
@@ -289,8 +301,6 @@ class Journal:
             sys.stderr.write("asynclog: a forked child cannot log to its parent's journal; its log calls do nothing\n")
         return 0
 
-    # --- sealing -------------------------------------------------------------------------------------------------
-
     def seal(self, feed: Feed, make: Callable[[Sealed], bytes]) -> Sealed:
         """Take no more entries of a task, and append the record that says so, as one act.
 
@@ -305,17 +315,18 @@ class Journal:
             self.append(None, make(sealed))
         return sealed
 
-    # --- to the writer ---------------------------------------------------------------------------------------------
+    def take(self) -> tuple[list[Frame], list[Feed | None], int]:
+        """Empty the inbox: records in order, beside them their feeds, and the newest id that is theirs or older.
 
-    def take(self) -> tuple[list[Frame], list[Feed | None]]:
-        """Empty the inbox: records in order, and beside them their feeds."""
+        Every record up to that id is among those taken or lies in the segments.
+        """
         with self._lock:
-            frames, feeds = self._frames, self._feeds
+            frames, feeds, last = self._frames, self._feeds, self.last_id
             self._frames, self._feeds = [], []
-        return frames, feeds
+        return frames, feeds, last
 
     def release(self, frames: list[Frame]) -> None:
-        """These records have left memory."""
+        """These records, once taken from the inbox, have left memory."""
         freed = sum(len(frame[3]) for frame in frames) + FRAME_MEMORY * len(frames)
         with self._lock:
             self._pending -= freed
@@ -341,13 +352,17 @@ class Journal:
             if segment.damaged and path != self._path:
                 self._set_aside(segment)
 
-    def stored(self, through: int) -> None:
-        """Records up to here are in the store: remove the segments that hold nothing else. Blocks; call in a thread."""
+    def mark_stored(self, through: int) -> bool:
+        """Records up to here are in the store; True when there are segments that may hold nothing else."""
         self.stored_id = max(self.stored_id, through)
+        return self._closed_bytes > 0
+
+    def remove_stored(self) -> None:
+        """Remove the segments that hold stored records only. Blocks; call it in a thread."""
         removed = 0
         files = segments.listed(self._folder)
         for (_, path), (next_first, _) in zip(files, files[1:], strict=False):
-            if next_first > through + 1 or path == self._path:
+            if next_first > self.stored_id + 1 or path == self._path:
                 break
             with contextlib.suppress(OSError):
                 size = path.stat().st_size
@@ -358,13 +373,9 @@ class Journal:
             with self._lock:
                 self._closed_bytes = max(0, self._closed_bytes - removed)
 
-    # --- segments ----------------------------------------------------------------------------------------------------
-
     def _recover(self, floor: int) -> None:
         """Find the journal's id and the newest record; cut a torn end."""
-        self.journal_id = ""
         last = floor
-        self._closed_bytes = 0
         files = segments.listed(self._folder)
         for index, (first_id, path) in enumerate(files):
             with path.open("rb") as file:
@@ -410,8 +421,6 @@ class Journal:
         self._closed_bytes += size
         self._syncer.watch(self._fd, retired=old)
         failpoints.hit("journal.rolled")
-
-    # --- power-safety -------------------------------------------------------------------------------------------------
 
     async def sync(self) -> bool:
         """Wait until every record appended before the call survives a power cut; False when the disk refuses."""
@@ -459,8 +468,6 @@ class Journal:
                 path.unlink(missing_ok=True)
         self._disk.sync_folder(self._folder)
 
-    # --- the end -------------------------------------------------------------------------------------------------------
-
     def close(self) -> None:
         """Sync and close the files; the last segment stays, its name tells the next number. Blocks."""
         with self._lock:
@@ -470,7 +477,7 @@ class Journal:
             if self.stored_id >= self.last_id and self._size > HEAD_BYTES:
                 with contextlib.suppress(OSError):
                     self._roll()
-        self.stored(self.stored_id)
+        self.remove_stored()
         self._syncer.close()
         os.close(self._fd)
 

@@ -102,9 +102,7 @@ class TaskLogger:
 
     def bind_unit(self, unit: str) -> TaskLogger:
         """The same task and source; every entry is about this unit."""
-        return TaskLogger(
-            self._journal, self._feed, self._dials, self._now, self._source, self._bound, label(unit)
-        )
+        return TaskLogger(self._journal, self._feed, self._dials, self._now, self._source, self._bound, label(unit))
 
     @property
     def task_id(self) -> str:
@@ -176,9 +174,7 @@ class TaskLogger:
             where = place.get()
             if where[0] is not feed:
                 where = NOWHERE
-            metadata = None
-            if fields or self._bound:
-                metadata = self._metadata(fields)
+            metadata = self._metadata(fields) if fields or self._bound else None
             text = values.format_message(message, args) if args else values.text(message)
             text = values.redact(text)
             limit = self._dials.message_limit
@@ -194,7 +190,7 @@ class TaskLogger:
                     self._unit or where[2],
                     where[3],
                     text,
-                    metadata and values.metadata_json(metadata),
+                    values.metadata_json(metadata) if metadata else None,
                 )
             )
             if len(payload) > MAX_PAYLOAD:

@@ -44,7 +44,15 @@ class Level(enum.IntEnum):
             if name.isascii() and name.isdigit() and len(name) <= 6:
                 value = int(name)
         if isinstance(value, int) and not isinstance(value, bool):
-            return cls.WARNING if 30 <= value < 40 else cls.ERROR if value >= 40 else cls.INFO if value >= 20 else cls.DEBUG
+            return (
+                cls.WARNING
+                if 30 <= value < 40
+                else cls.ERROR
+                if value >= 40
+                else cls.INFO
+                if value >= 20
+                else cls.DEBUG
+            )
         raise ValueError(f"{value!r} is not a level; use DEBUG, INFO, WARNING or ERROR")
 
 
@@ -79,7 +87,7 @@ def _decoded(text: str | None) -> Any:
     return None if text is None else msgspec.json.decode(text)
 
 
-class Entry(Value):
+class Entry(Value, frozen=True):
     """One log record of a task."""
 
     id: int
@@ -100,7 +108,7 @@ class Entry(Value):
         return cast("dict[str, Any] | None", _decoded(self.metadata_json))
 
 
-class Progress(Value):
+class Progress(Value, frozen=True):
     """How far a task is: ``current`` of ``total`` (None: unknown)."""
 
     current: float
@@ -108,14 +116,14 @@ class Progress(Value):
     message: str | None = None
 
 
-class Sealed(Value):
+class Sealed(Value, frozen=True):
     """What an ended task's log holds: ``count`` entries, the last with number ``last_seq``."""
 
     count: int
     last_seq: int
 
 
-class Task(Value):
+class Task(Value, frozen=True):
     """One execution of a plugin.
 
     ``last_seq``, ``counts`` (level name to number) and ``dropped`` are kept by the store and only read from it.
@@ -182,7 +190,7 @@ class Task(Value):
         return self.status in ENDED
 
 
-class Stage(Value, kw_only=True):
+class Stage(Value, frozen=True, kw_only=True):
     """A named phase of a task. ``elapsed`` is not kept: it is finished_at - started_at."""
 
     id: str
@@ -200,7 +208,7 @@ class Stage(Value, kw_only=True):
     error_stack: str | None = None
 
 
-class Step(Value, kw_only=True):
+class Step(Value, frozen=True, kw_only=True):
     """One node or call inside a task. Input and output are as captured at the call, cut above ``max_data_size``."""
 
     id: str
@@ -221,7 +229,7 @@ class Step(Value, kw_only=True):
     error_stack: str | None = None
 
 
-class TraceItem(Value):
+class TraceItem(Value, frozen=True):
     """A machine event of a task's run, no entry: ``event`` and its data (a JSON object)."""
 
     task_id: str
@@ -230,7 +238,7 @@ class TraceItem(Value):
     data_json: str | None = None
 
 
-class Gap(Value):
+class Gap(Value, frozen=True):
     """A range of a task's seqs that was declared dropped, both ends inclusive."""
 
     task_id: str
@@ -239,7 +247,7 @@ class Gap(Value):
     reason: str
 
 
-class AccessScope(Value):
+class AccessScope(Value, frozen=True):
     """The account and site a caller may see; None for either means all of them."""
 
     account: str | None = None

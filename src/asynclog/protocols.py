@@ -53,6 +53,9 @@ class Store(Protocol):
     async def erase(self, task_id: str, limit: int) -> bool:
         """Remove at most ``limit`` entries of a deleted task, at the end the task itself; True when it is gone."""
 
+    async def deleted(self) -> list[str]:
+        """Tasks that are being deleted."""
+
     async def save_settings(self, values: dict[str, str | None]) -> None:
         """Keep these settings (JSON text by name; None forgets one)."""
 

@@ -103,8 +103,12 @@ class Syncer:
         confirmed = True
         try:
             failpoints.hit("journal.sync")
-            for fd in (*retired, active):
-                self._disk.sync(fd)
+            for fd in retired:
+                if not self._disk.is_removed(fd):  # the writer may have removed it: its records are stored
+                    self._disk.sync(fd)
+            self._disk.sync(active)
+            if self._disk.is_removed(active) and active == self._active:
+                raise FileNotFoundError(2, "the segment has been removed by somebody else")
             if renamed:
                 self._disk.sync_folder(self._folder)
         except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from asynclog.model import Gap, Level, Stage, Step, Task, timestamp_text
+from asynclog.model import Entry, Gap, Level, Stage, Step, Task, parse_timestamp, timestamp_text
 from asynclog.records import EntryRecord, Line
 
 LEVEL_NAMES: Final = {level.value: level.name for level in Level}
@@ -60,6 +60,42 @@ def entry_line(record_id: int, seq: int, record: EntryRecord) -> bytes:
     )
 
 
+class _ParsedEntry(msgspec.Struct):
+    id: int
+    task_id: str
+    seq: int
+    timestamp: str
+    level: str
+    source: str
+    stage: str | None
+    unit: str | None
+    step_id: str | None
+    message: str
+    metadata: msgspec.Raw
+
+
+_parse = msgspec.json.Decoder(_ParsedEntry).decode
+
+
+def parse_entry(line: bytes) -> Entry:
+    """The entry of one JSON object as `entry_line` makes it."""
+    found = _parse(line)
+    metadata = bytes(found.metadata)
+    return Entry(
+        id=found.id,
+        task_id=found.task_id,
+        seq=found.seq,
+        timestamp=parse_timestamp(found.timestamp),
+        level=Level[found.level],
+        source=found.source,
+        stage=found.stage,
+        unit=found.unit,
+        step_id=found.step_id,
+        message=found.message,
+        metadata_json=None if metadata == b"null" else metadata.decode(),
+    )
+
+
 def line_record(task_id: str, line: Line) -> EntryRecord:
     """One line of an ingest batch as the entry it is."""
     return EntryRecord(
@@ -97,9 +133,7 @@ def task_object(task: Task) -> dict[str, Any]:
         "last_seq": task.last_seq,
         "counts": {level.name: task.counts.get(level.name, 0) for level in Level},
         "dropped": task.dropped,
-        "sealed": None
-        if task.sealed is None
-        else {"count": task.sealed.count, "last_seq": task.sealed.last_seq},
+        "sealed": None if task.sealed is None else {"count": task.sealed.count, "last_seq": task.sealed.last_seq},
         "metadata": raw(task.metadata_json),
     }
 

@@ -138,7 +138,7 @@ def _row(record_id: int, seq: int, record: EntryRecord) -> Row:
 def _decode(payload: bytes) -> Record:
     """The record; one this version cannot read is kept as an entry that says so, under its task and seq."""
     try:
-        return records.decode(payload)
+        record: Record = records.decode(payload)
     except (msgspec.DecodeError, UnicodeError) as error:
         task_id = "unknown"
         try:
@@ -149,6 +149,7 @@ def _decode(payload: bytes) -> Record:
             task_id = fields[1]
         message = f"[unstorable: its record cannot be read: {error}]"
         return EntryRecord(task_id, 0, int(Level.ERROR), "system", None, None, None, message, None)
+    return record
 
 
 def commit(connection: sqlite3.Connection, journal_id: str, frames: Sequence[Frame], through: int) -> None:
@@ -179,8 +180,6 @@ def read_watermark(connection: sqlite3.Connection, journal_id: str) -> int:
     row = connection.execute("SELECT record_id FROM watermark WHERE journal_id = ?", (journal_id,)).fetchone()
     return int(row[0]) if row else 0
 
-
-# --- tasks -----------------------------------------------------------------------------------------------------------
 
 _TASK_COLUMNS: Final = (
     "id name plugin account site parent_id schedule_id run_id external trigger_type trigger_data params status "
@@ -238,9 +237,6 @@ def _put_tasks(connection: sqlite3.Connection, batch: Batch) -> None:
     if missing:
         first = min((row[3] for row in batch.rows if row[1] in missing), default=0)
         connection.execute(_PUT_STUB, (first, first, _json(sorted(missing))))
-
-
-# --- entries ---------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=64)
@@ -303,7 +299,7 @@ def _put_unstorable(connection: sqlite3.Connection, row: Row, error: Exception) 
     if connection.execute("SELECT 1 FROM task_logs WHERE id = ?", (row[0],)).fetchone():
         connection.execute(_insert(1), (None, *row[1:]))  # another history has used the number: take a new one
         return
-    timestamp = row[3] if isinstance(row[3], int) and abs(row[3]) < 1 << 62 else 0
+    timestamp = row[3] if abs(row[3]) < 1 << 62 else 0
     message = f"[unstorable: {type(error).__name__}: {error}]".encode("utf-8", "backslashreplace").decode()
     kept = (row[0], row[1], row[2], timestamp, "ERROR", "system", None, None, None, message.replace("\0", ""), None)
     connection.execute(_insert(1), kept)
@@ -346,8 +342,6 @@ def _count(connection: sqlite3.Connection, rows: list[Row], *, exact: bool) -> N
         [(seq, *(levels[task_id, level.name] for level in Level), task_id) for task_id, seq in last.items()],
     )
 
-
-# --- the rest --------------------------------------------------------------------------------------------------------
 
 _PUT_STAGE: Final = "INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _STEP_COLUMNS: Final = (
@@ -401,8 +395,6 @@ def _step_values(step: Step) -> tuple[Any, ...]:
     )
 
 
-# --- removal ---------------------------------------------------------------------------------------------------------
-
 _ERASE: Final = (
     "DELETE FROM task_logs WHERE id IN (SELECT id FROM task_logs WHERE task_id = ? ORDER BY seq LIMIT ?)",
     "DELETE FROM trace_items WHERE id IN (SELECT id FROM trace_items WHERE task_id = ? LIMIT ?)",
@@ -424,3 +416,18 @@ def erase(connection: sqlite3.Connection, task_id: str, limit: int) -> bool:
         raise
     connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
     return not left
+
+
+def deleted(connection: sqlite3.Connection) -> list[str]:
+    """Tasks that are being deleted."""
+    return [row[0] for row in connection.execute("SELECT id FROM tasks WHERE deleted_at IS NOT NULL ORDER BY rank")]
+
+
+def weigh(connection: sqlite3.Connection, task_ids: Sequence[str]) -> tuple[int, dict[str, int]]:
+    """How many entries these tasks have, and how many of them each plugin has."""
+    rows = connection.execute(
+        "SELECT plugin, count(*), sum(debug_count + info_count + warning_count + error_count) FROM tasks "
+        "WHERE id IN (SELECT value FROM json_each(?)) GROUP BY plugin",
+        (_json(list(task_ids)),),
+    ).fetchall()
+    return sum(row[2] for row in rows), {row[0]: row[1] for row in rows}

@@ -1,0 +1,208 @@
+"""The engine: opens the parts in order, wires them, and closes them in reverse. The one composition root.
+
+A record goes journal -> inbox -> (queue -> writer -> store) and (hub -> subscriptions); `Engine.collect` is the only
+place where it leaves the inbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from asynclog import records
+from asynclog.clock import SystemClock
+from asynclog.disk import Disk
+from asynclog.feed import Feed
+from asynclog.journal import BUDGET_BYTES, QUOTA_BYTES, SEGMENT_BYTES, Journal
+from asynclog.live import Hub
+from asynclog.lockfile import DirectoryLock
+from asynclog.logger import TaskLogger
+from asynclog.model import Value
+from asynclog.protocols import Clock
+from asynclog.records import Record
+from asynclog.settings import Settings
+from asynclog.store.adapter import SqliteStore
+from asynclog.store.sqlite import Database
+from asynclog.tail import TAIL_BYTES, TailBudget
+from asynclog.writer import Writer, supervise
+
+MOVE_SECONDS: Final = 0.02
+"""How long records gather in the inbox before the loop takes them."""
+SETTLE_SECONDS: Final = 1.0
+"""How long a read waits for the store to hold everything logged before it."""
+CLOSE_SECONDS: Final = 4.0
+"""How long closing waits for the last records to be stored; what is not, is in the journal."""
+
+_log = logging.getLogger("asynclog")
+
+
+class Limits(Value, frozen=True, kw_only=True):
+    """Bounds of what the engine holds, all in bytes."""
+
+    journal_quota: int = QUOTA_BYTES
+    segment: int = SEGMENT_BYTES
+    memory: int = BUDGET_BYTES
+    tails: int = TAIL_BYTES
+
+
+class Engine:
+    """The parts of one data directory. Made by `open_engine`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        clock: Clock,
+        lock: DirectoryLock,
+        database: Database,
+        limits: Limits,
+        disk: Disk | None,
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.clock = clock
+        self.lock = lock
+        self.hub = Hub(TailBudget(limits.tails))
+        self.store = SqliteStore(database)
+        """`Store`, `Archive` and `History` in one."""
+        self._database = database
+        self._limits = limits
+        self._disk = disk
+        self._mover: asyncio.TimerHandle | None = None
+        self.journal: Journal
+        self.writer: Writer
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Open the journal over the store and start the writer; both are closed by the stack."""
+        loop = asyncio.get_running_loop()
+        limits = self._limits
+        self._loop = loop
+        self.journal = await asyncio.to_thread(
+            lambda: Journal(
+                self.folder / "journal",
+                floor=self._floor,
+                wake=self._woken,
+                quota=limits.journal_quota,
+                budget=limits.memory,
+                segment_bytes=limits.segment,
+                disk=self._disk,
+            )
+        )
+        stack.push_async_callback(asyncio.to_thread, self.journal.close)
+        self.journal.mark_stored(await self.store.watermark(self.journal.journal_id))
+        self.writer = Writer(
+            self.journal, self.store, self.clock, self.collect, lambda: float(self.settings["flush_interval"])
+        )
+        work = asyncio.create_task(supervise(self.writer.run, "writer"), name="asynclog-writer")
+        stack.push_async_callback(self._stop, work)
+
+    async def prepare(self) -> None:
+        """Read what an earlier process left: the newest record number and the stored settings."""
+        self._floor = await self.store.last_id()
+        stored = await self.store.settings()
+        self.settings.load({name: msgspec.json.decode(value) for name, value in stored.items()})
+
+    async def _stop(self, work: asyncio.Task[None]) -> None:
+        if not await self.writer.barrier(CLOSE_SECONDS):
+            _log.warning("not everything is stored; the rest is in the journal and is stored at the next start")
+        if self._mover is not None:
+            self._mover.cancel()
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+
+    def record(self, record: Record) -> int:
+        """Append a record that is no entry; its id."""
+        return self.journal.append(None, records.encode(record))
+
+    def logger(self, feed: Feed, source: str = "plugin") -> TaskLogger:
+        """A logger for a task."""
+        return TaskLogger(self.journal, feed, self.settings.dials, self.clock.now, source)
+
+    def _woken(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the record is in the journal
+            self._loop.call_soon_threadsafe(self._schedule)
+
+    def _schedule(self) -> None:
+        if self._mover is None:
+            self._mover = self._loop.call_later(MOVE_SECONDS, self.collect)
+
+    def collect(self) -> int:
+        """Move the inbox, in order, to those who watch and to the writer's queue; the newest id that is theirs."""
+        if self._mover is not None:
+            self._mover.cancel()
+            self._mover = None
+        frames, feeds, last = self.journal.take()
+        if frames:
+            self.writer.put(frames)
+            try:
+                self.hub.take(frames, feeds)
+            except Exception:
+                _log.exception("live readers may have missed records; they read them from the store")
+        return last
+
+    async def settle(self, seconds: float = SETTLE_SECONDS) -> bool:
+        """Wait until everything logged before the call can be read; False when the store cannot do it in time."""
+        return await self.writer.barrier(seconds)
+
+    async def change_settings(self, values: Mapping[str, object]) -> None:
+        """Change settings for good, from the next log call on.
+
+        Raises:
+            InvalidError, ConflictError: see `Settings.check`.
+            StoreError: they cannot be kept now; nothing has changed.
+        """
+        checked = self.settings.check(values)
+        await self.store.save_settings({name: msgspec.json.encode(value).decode() for name, value in checked.items()})
+        self.settings.apply(checked)
+
+    def troubles(self) -> list[str]:
+        """What does not work as it should, as sentences; empty when all is well."""
+        found = [self.journal.trouble, self.writer.error]
+        if self._database.set_aside is not None:
+            found.append(f"a damaged database was set aside as {self._database.set_aside}; a new one was begun")
+        if self.journal.damaged_files:
+            found.append(f"{self.journal.damaged_files} damaged parts of the journal were set aside")
+        if self.writer.missing:
+            found.append(f"{self.writer.missing:,} records were in a damaged part of the journal and are lost")
+        if self.journal.dropped:
+            found.append(f"{self.journal.dropped:,} entries were dropped; each task names its gaps")
+        return [trouble for trouble in found if trouble]
+
+    @property
+    def degraded(self) -> bool:
+        """Whether a guarantee does not hold now (as against something that happened before)."""
+        return self.journal.trouble is not None or self.writer.error is not None
+
+
+@asynccontextmanager
+async def open_engine(
+    folder: str | Path,
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+    disk: Disk | None = None,
+) -> AsyncIterator[Engine]:
+    """Own a data directory from entry to exit.
+
+    Raises:
+        LockedError: another process owns it.
+        StoreError: the database cannot be opened.
+        JournalError: the journal cannot be opened.
+    """
+    path = Path(folder)
+    async with AsyncExitStack() as stack:
+        lock = stack.enter_context(DirectoryLock(path))
+        database = await stack.enter_async_context(Database(path / "asynclog.db"))
+        engine = Engine(path, settings or Settings(), clock or SystemClock(), lock, database, limits or Limits(), disk)
+        await engine.prepare()
+        await engine.start(stack)
+        yield engine

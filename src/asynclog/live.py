@@ -1,0 +1,248 @@
+"""The tasks that run or are watched now, as a reader sees them: state, newest entries, what changed.
+
+State owned here, on the event loop: one `Live` for each such task, fed with the records in journal order by the
+engine, and with the end of a task by the task manager once the end is power-safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+from asynclog import records
+from asynclog.feed import Feed
+from asynclog.model import AccessScope, Gap, Stage, Step, Task
+from asynclog.records import (
+    BatchRecord,
+    EntryRecord,
+    Frame,
+    GapRecord,
+    StageRecord,
+    StepRecord,
+    TaskRecord,
+)
+from asynclog.tail import Tail, TailBudget
+from asynclog.wire import line_record
+
+CHANGES: Final = 2000
+"""Stages and steps of a task whose newest change is kept for those who watch it."""
+
+Change = Stage | Step
+
+
+class Live:
+    """One task: ``task`` is its state now, ``feed`` its emitting state (None once it has ended)."""
+
+    def __init__(self, task: Task, feed: Feed | None, budget: TailBudget) -> None:
+        self._task = task
+        self.feed = feed
+        self.tail = Tail(budget)
+        self.gaps: list[Gap] = []
+        self.watchers = 0
+        self.removed = False
+        self.version = 0
+        """Rises with every change of the task, a stage or a step."""
+        self._changes: OrderedDict[str, tuple[int, Change]] = OrderedDict()
+        self._changed: asyncio.Future[None] | None = None
+
+    @property
+    def task(self) -> Task:
+        """The task with the counts of this moment."""
+        feed = self.feed
+        if feed is None:
+            return self._task
+        return msgspec.structs.replace(self._task, last_seq=feed.last_seq, counts=feed.by_level(), dropped=feed.dropped)
+
+    @property
+    def head(self) -> int:
+        """The newest seq a reader can be given."""
+        return self._task.last_seq if self.feed is None else self.feed.head
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task has ended and a power cut cannot undo that."""
+        return self._task.ended
+
+    def set_task(self, task: Task) -> None:
+        """The task is like this from now on."""
+        self._task = task
+        self.version += 1
+        self.wake()
+
+    def end(self, task: Task) -> None:
+        """The task has ended, for good."""
+        if self.feed is not None:
+            task = msgspec.structs.replace(
+                task, last_seq=self.feed.last_seq, counts=self.feed.by_level(), dropped=self.feed.dropped
+            )
+        self.feed = None
+        self.set_task(task)
+
+    def remove(self) -> None:
+        """The task is being deleted."""
+        self.removed = True
+        self.wake()
+
+    def add(self, change: Change) -> None:
+        """A stage or step is like this from now on."""
+        self.version += 1
+        self._changes[change.id] = (self.version, change)
+        self._changes.move_to_end(change.id)
+        while len(self._changes) > CHANGES:
+            self._changes.popitem(last=False)
+
+    def changes(self, since: int) -> list[Change]:
+        """Stages and steps that changed after this version, oldest first."""
+        found: list[Change] = []
+        for version, change in reversed(self._changes.values()):
+            if version <= since:
+                break
+            found.append(change)
+        return found[::-1]
+
+    def wake(self) -> None:
+        """Let everyone who waits for a change look again."""
+        changed, self._changed = self._changed, None
+        if changed is not None and not changed.done():
+            changed.set_result(None)
+
+    async def changed(self, seconds: float | None = None) -> None:
+        """Return at the next change, or after so many seconds."""
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        await asyncio.wait((self._changed,), timeout=seconds)
+
+
+class Hub:
+    """All of them, by task id.
+
+    Args:
+        budget: the bytes all tails share.
+    """
+
+    def __init__(self, budget: TailBudget | None = None) -> None:
+        self._lives: dict[str, Live] = {}
+        self._budget = budget or TailBudget()
+        self._listeners: list[Callable[[Task], None]] = []
+        self._removal_listeners: list[Callable[[str], None]] = []
+
+    def __iter__(self) -> Iterator[Live]:
+        return iter(list(self._lives.values()))
+
+    def get(self, task_id: str) -> Live | None:
+        """The task, if it runs or is watched."""
+        return self._lives.get(task_id)
+
+    def add(self, task: Task, feed: Feed) -> Live:
+        """A task begins, or goes on after a restart."""
+        live = self._lives[task.id] = Live(task, feed, self._budget)
+        self._tell(task)
+        return live
+
+    def end(self, task: Task) -> None:
+        """A task has ended and that is power-safe."""
+        live = self._lives.get(task.id)
+        if live is not None:
+            live.end(task)
+            self._drop(live)
+        self._tell(task if live is None else live.task)
+
+    def remove(self, task_id: str) -> None:
+        """A task is being deleted."""
+        live = self._lives.pop(task_id, None)
+        if live is not None:
+            live.remove()
+        for tell in self._removal_listeners:
+            tell(task_id)
+
+    @contextmanager
+    def watching(self, task: Task, gaps: list[Gap]) -> Iterator[Live]:
+        """The task for a live reader: its newest entries are kept while somebody watches."""
+        live = self._lives.get(task.id)
+        if live is None:
+            live = self._lives[task.id] = Live(task, None, self._budget)
+        if not live.watchers:
+            live.gaps = list(gaps)
+        live.watchers += 1
+        if live.feed is not None:
+            live.feed.watched = True
+        try:
+            yield live
+        finally:
+            live.watchers -= 1
+            if not live.watchers:
+                live.tail.clear()
+                if live.feed is not None:
+                    live.feed.watched = False
+                self._drop(live)
+
+    def _drop(self, live: Live) -> None:
+        if live.feed is None and not live.watchers and self._lives.get(live.task.id) is live:
+            del self._lives[live.task.id]
+
+    @contextmanager
+    def listening(self, changed: Callable[[Task], None], removed: Callable[[str], None]) -> Iterator[None]:
+        """Call these whenever any task appears, changes or goes; they must not block."""
+        self._listeners.append(changed)
+        self._removal_listeners.append(removed)
+        try:
+            yield
+        finally:
+            self._listeners.remove(changed)
+            self._removal_listeners.remove(removed)
+
+    def _tell(self, task: Task) -> None:
+        for tell in self._listeners:
+            tell(task)
+
+    def take(self, frames: list[Frame], feeds: list[Feed | None]) -> None:
+        """Show records, in journal order, to those who watch. The end of a task comes by `end` instead."""
+        grown: set[str] = set()
+        for (record_id, seq, _, payload), feed in zip(frames, feeds, strict=True):
+            if feed is None:
+                self._take_state(payload, grown)
+            elif feed.watched:
+                live = self._lives.get(feed.task_id)
+                if live is not None:
+                    _extend(live.tail, record_id, seq, payload)
+                    grown.add(feed.task_id)
+        for task_id in grown:
+            live = self._lives.get(task_id)
+            if live is not None:
+                live.wake()
+
+    def _take_state(self, payload: bytes, grown: set[str]) -> None:
+        record = records.decode(payload)
+        live = self._lives.get(record.task_id)
+        if live is None:
+            return
+        grown.add(record.task_id)
+        match record:
+            case TaskRecord(task=task) if not task.ended and not live.ended:
+                live.set_task(task)
+                self._tell(live.task)
+            case StageRecord(stage=stage):
+                live.add(stage)
+            case StepRecord(step=step):
+                live.add(msgspec.structs.replace(step, input_json=None, output_json=None))
+            case GapRecord(gap=gap):
+                live.gaps.append(gap)
+
+
+def _extend(tail: Tail, record_id: int, seq: int, payload: bytes) -> None:
+    record = records.decode(payload)
+    if isinstance(record, EntryRecord):
+        tail.append(seq, record_id, record)
+    elif isinstance(record, BatchRecord):
+        for offset, line in enumerate(record.lines):
+            tail.append(seq + offset, record_id + offset, line_record(record.task_id, line))
+
+
+def visible(task: Task, access: AccessScope) -> bool:
+    """Whether a caller may see the task."""
+    return access.allows(task.account, task.site)

@@ -1,0 +1,123 @@
+"""The three protocols `Store`, `Archive` and `History` on a SQLite database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asynclog.model import AccessScope, Gap, Stage, Step, Task
+from asynclog.queries import (
+    Bucket,
+    EntryPage,
+    EntryQuery,
+    LogStats,
+    NodeStats,
+    PluginStats,
+    StageCount,
+    TaskPage,
+    TaskQuery,
+)
+from asynclog.records import Frame
+from asynclog.store import apply, entries, history, sqlite
+from asynclog.store.sqlite import Database, QueryTimeoutError
+
+
+class SqliteStore:
+    """See `protocols` for what each method promises."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def commit(self, journal_id: str, frames: Sequence[Frame], through: int) -> None:
+        """Apply records and move the watermark in one transaction."""
+        await self._database.write(lambda connection: apply.commit(connection, journal_id, frames, through))
+
+    async def watermark(self, journal_id: str) -> int:
+        """The last record of this journal that is stored."""
+        return await self._database.write(lambda connection: apply.read_watermark(connection, journal_id))
+
+    async def last_id(self) -> int:
+        """The highest record number ever stored."""
+        return await self._database.write(sqlite.last_id)
+
+    async def erase(self, task_id: str, limit: int) -> bool:
+        """Remove some of a deleted task; True when it is gone."""
+        return await self._database.write(lambda connection: apply.erase(connection, task_id, limit))
+
+    async def deleted(self) -> list[str]:
+        """Tasks that are being deleted."""
+        return await self._database.write(apply.deleted)
+
+    async def weigh(self, task_ids: Sequence[str]) -> tuple[int, dict[str, int]]:
+        """How many entries these tasks have, and how many of them each plugin has."""
+        return await self._database.read(lambda connection: apply.weigh(connection, task_ids))
+
+    async def save_settings(self, values: dict[str, str | None]) -> None:
+        """Keep these settings."""
+        await self._database.write(lambda connection: sqlite.save_settings(connection, values))
+
+    async def settings(self) -> dict[str, str]:
+        """The settings kept."""
+        return await self._database.write(sqlite.read_settings)
+
+    async def entries(self, query: EntryQuery) -> EntryPage:
+        """A page of entries."""
+        return await self._database.read(lambda connection: entries.page(connection, query))
+
+    async def count(self, query: EntryQuery, deadline: float) -> int | None:
+        """How many entries match; None when that takes too long."""
+        try:
+            return await self._database.read(lambda connection: entries.count(connection, query), deadline)
+        except QueryTimeoutError:
+            return None
+
+    async def stats(self, query: EntryQuery) -> LogStats:
+        """Matching entries by level, source and stage."""
+        return await self._database.read(lambda connection: entries.stats(connection, query))
+
+    async def histogram(self, query: EntryQuery, buckets: int) -> list[Bucket]:
+        """Matching entries over time by level."""
+        return await self._database.read(lambda connection: entries.histogram(connection, query, buckets))
+
+    async def gaps(self, task_id: str) -> list[Gap]:
+        """What was declared dropped."""
+        return await self._database.read(lambda connection: entries.gaps(connection, task_id))
+
+    async def stage_counts(self, task_id: str) -> list[StageCount]:
+        """Entries by stage label and unit."""
+        return await self._database.read(lambda connection: entries.stage_counts(connection, task_id))
+
+    async def batch_answer(self, task_id: str, batch_id: str) -> str | None:
+        """The first answer to this ingest batch."""
+        return await self._database.read(lambda connection: entries.batch_answer(connection, task_id, batch_id))
+
+    async def tasks(self, query: TaskQuery) -> TaskPage:
+        """A page of tasks."""
+        return await self._database.read(lambda connection: history.tasks(connection, query))
+
+    async def task(self, task_id: str, access: AccessScope) -> Task | None:
+        """One task, or None."""
+        return await self._database.read(lambda connection: history.task(connection, task_id, access))
+
+    async def stages(self, task_id: str) -> list[Stage]:
+        """A task's stages by number."""
+        return await self._database.read(lambda connection: history.stages(connection, task_id))
+
+    async def steps(self, task_id: str) -> list[Step]:
+        """A task's steps in order, without input and output."""
+        return await self._database.read(lambda connection: history.steps(connection, task_id))
+
+    async def step(self, task_id: str, step_id: str) -> Step | None:
+        """One step, with input and output."""
+        return await self._database.read(lambda connection: history.step(connection, task_id, step_id))
+
+    async def plugin_stats(self, plugin: str, access: AccessScope) -> PluginStats:
+        """Tasks of a plugin in numbers."""
+        return await self._database.read(lambda connection: history.plugin_stats(connection, plugin, access))
+
+    async def node_stats(self, plugin: str, access: AccessScope) -> list[NodeStats]:
+        """Nodes of a plugin's tasks in numbers."""
+        return await self._database.read(lambda connection: history.node_stats(connection, plugin, access))
+
+    async def expired(self, before: int | None, keep: int | None, plugin: str | None) -> list[str]:
+        """Ended tasks that may go."""
+        return await self._database.read(lambda connection: history.expired(connection, before, keep, plugin))

@@ -1,0 +1,277 @@
+"""The SQLite database of one data directory: one connection that writes, a few that only read.
+
+One connection does every write and every checkpoint: SQLite up to 3.51.2 can corrupt a WAL database when two do.
+Whole functions run on a connection's own thread, so a transaction cannot be torn by a cancellation between two
+awaits, and a query of many statements costs one hop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import aiosqlite
+
+from asynclog.errors import StoreError
+from asynclog.store.schema import prepare
+
+T = TypeVar("T")
+
+READERS: Final = 4
+"""Read connections at most."""
+READ_SECONDS: Final = 10.0
+"""After this long a query is interrupted."""
+BUSY_MS: Final = 1000
+"""How long SQLite itself waits for a lock; the writer's retry does the rest."""
+
+_DAMAGED: Final = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+_log = logging.getLogger("asynclog.store")
+
+
+class QueryTimeoutError(StoreError):
+    """A query took longer than its deadline."""
+
+
+class _Connection(aiosqlite.Connection):
+    """A connection that runs whole functions on its thread and can be interrupted from the loop."""
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(connector, iter_chunk_size=64)
+        self._thread.daemon = True  # what it holds is in the journal: it must not keep a process from ending
+
+    async def opened(self) -> Self:
+        self._thread.start()
+        _ = await self._connect()
+        return self
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]  # not annotated there
+        return result
+
+    def stop_query(self) -> None:
+        if self._connection is not None:
+            self._connection.interrupt()
+
+
+class Database:
+    """Opens, reopens and closes the connections.
+
+    Args:
+        path: the database file; made if missing. One that is no database is set aside under another name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.set_aside: Path | None = None
+        """Where a damaged database was put when this one was begun."""
+        self._writer: _Connection | None = None
+        self._inode = 0
+        self._idle: list[_Connection] = []
+        self._readers = asyncio.Semaphore(READERS)
+        self._writing = asyncio.Lock()
+        self._generation = 0
+
+    async def __aenter__(self) -> Self:
+        async with self._writing:
+            await self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        async with self._writing:
+            await self._close()
+
+    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function that makes its own transaction on the writing connection; one at a time.
+
+        A database that was removed or replaced meanwhile is opened anew first, and one that vanished while the
+        function ran makes the call fail: what it wrote went nowhere.
+
+        Raises:
+            StoreError: the database cannot be written now.
+        """
+        async with self._writing:
+            # Shielded, and awaited to its end even when this call is cancelled: the transaction is never torn and
+            # nobody else gets the connection before it is over.
+            work = asyncio.ensure_future(self._write(function))
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                await asyncio.wait([work])
+                raise
+
+    async def _write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if self._writer is None or not self._is_there():
+                await self._close()
+                await self._open()
+            assert self._writer is not None
+            result = await self._writer.run(function)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+                await self._close()
+            raise StoreError(f"the database {self.path} cannot be written: {error}") from error
+        except (OSError, ValueError) as error:
+            await self._close()
+            raise StoreError(f"the database {self.path} cannot be opened: {error}") from error
+        if not self._is_there():
+            raise StoreError(f"the database {self.path} was removed or replaced while it was written")
+        return result
+
+    def _is_there(self) -> bool:
+        try:
+            return self.path.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    async def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            await self._connect_writer()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+                raise
+            self._put_aside(error)
+            await self._connect_writer()
+        self._inode = self.path.stat().st_ino
+        self._generation += 1
+
+    async def _connect_writer(self) -> None:
+        connection = await _Connection(partial(_connect_writer, self.path)).opened()
+        try:
+            await connection.run(prepare)
+        except BaseException:
+            await connection.close()
+            raise
+        self._writer = connection
+
+    def _put_aside(self, error: Exception) -> None:
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        self.set_aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
+        self.path.replace(self.set_aside)
+        for ending in ("-wal", "-shm"):
+            side = self.path.with_name(self.path.name + ending)
+            if side.exists():
+                side.replace(self.set_aside.with_name(self.set_aside.name + ending))
+        _log.error("the database is damaged (%s) and was set aside as %s; a new one is begun", error, self.set_aside)
+
+    async def _close(self) -> None:
+        idle, self._idle = self._idle, []
+        self._generation += 1
+        writer, self._writer = self._writer, None
+        for connection in (*idle, *([writer] if writer else [])):
+            try:
+                await connection.close()
+            except (sqlite3.Error, ValueError) as error:
+                _log.warning("a connection did not close cleanly: %s", error)
+
+    async def read(self, function: Callable[[sqlite3.Connection], T], deadline: float = READ_SECONDS) -> T:
+        """Run a function on a read-only connection.
+
+        Args:
+            function: gets the connection; its statements see one snapshot only if it begins a transaction itself.
+            deadline: seconds after which it is interrupted.
+
+        Raises:
+            QueryTimeoutError: it took longer than ``deadline``.
+            StoreError: the database cannot be read now.
+        """
+        async with self._readers:
+            generation = self._generation
+            connection = await self._reader()
+            timer = asyncio.get_running_loop().call_later(deadline, connection.stop_query)
+            work = asyncio.ensure_future(connection.run(function))
+            sound = False
+            try:
+                result = await asyncio.shield(work)
+                sound = True
+                return result
+            except asyncio.CancelledError:
+                connection.stop_query()
+                await asyncio.wait([work])
+                if not work.cancelled():
+                    work.exception()
+                raise
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+                    sound = True
+                    raise QueryTimeoutError(
+                        f"the query took longer than {deadline:g} s and was ended; ask for less, or filter more"
+                    ) from error
+                raise StoreError(f"the database {self.path} cannot be read: {error}") from error
+            finally:
+                timer.cancel()
+                if sound and generation == self._generation:
+                    self._idle.append(connection)
+                else:
+                    await connection.close()
+
+    async def _reader(self) -> _Connection:
+        if self._idle:
+            return self._idle.pop()
+        try:
+            return await _Connection(partial(_connect_reader, self.path)).opened()
+        except sqlite3.Error as error:
+            raise StoreError(f"the database {self.path} cannot be read: {error}") from error
+
+
+def _connect_writer(path: Path) -> sqlite3.Connection:
+    new = not path.exists()
+    connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
+    if new:
+        path.chmod(0o600)
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first table
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # segments are removed after a commit: it must survive a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = FAST")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA cache_size = -16000")
+    return connection
+
+
+def _connect_reader(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        timeout=BUSY_MS / 1000,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA cache_size = -8000")
+    return connection
+
+
+def save_settings(connection: sqlite3.Connection, values: dict[str, str | None]) -> None:
+    """Keep or forget settings, in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    for name, value in values.items():
+        if value is None:
+            connection.execute("DELETE FROM settings WHERE name = ?", (name,))
+        else:
+            connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+    connection.execute("COMMIT")
+
+
+def read_settings(connection: sqlite3.Connection) -> dict[str, str]:
+    """The settings kept."""
+    return dict(connection.execute("SELECT name, value FROM settings"))
+
+
+def last_id(connection: sqlite3.Connection) -> int:
+    """The highest record number ever stored, that of a removed entry included."""
+    row = connection.execute(
+        "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'task_logs'), 0), "
+        "coalesce((SELECT max(record_id) FROM watermark), 0), coalesce((SELECT max(id) FROM trace_items), 0))"
+    ).fetchone()
+    return int(row[0])

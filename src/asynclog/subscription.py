@@ -1,0 +1,171 @@
+"""A live reader: a cursor and a filter, no queue.
+
+At the head it reads the task's tail, behind it the store; whoever is slow falls behind, reads the store until it has
+caught up and follows the tail again. It holds no memory, loses nothing, and reconnecting is the same as being slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, Literal
+
+from asynclog.errors import UnavailableError
+from asynclog.filters import LogFilter
+from asynclog.live import Change, Live
+from asynclog.model import Gap, Task, Value
+from asynclog.protocols import Archive
+from asynclog.queries import EntryQuery
+from asynclog.tail import Entries, next_gap
+
+TURN: Final = 1000
+"""Entries looked at, or read from the store, before others have their turn."""
+TURN_BYTES: Final = 192 * 1024
+"""Of one read from the store, so that it fits a frame."""
+STORE_SECONDS: Final = 1.0
+"""How long to wait for the store to hold what is missing before looking again."""
+
+
+class TaskChanged(Value, frozen=True):
+    """The task's state or progress is new."""
+
+    task: Task
+
+
+class Changed(Value, frozen=True):
+    """A stage or step is new or different."""
+
+    change: Change
+
+
+class End(Value, frozen=True):
+    """The task has ended and everything up to ``last_seq`` has been given. Or it was removed."""
+
+    last_seq: int
+    reason: Literal["ended", "removed"] = "ended"
+
+
+class Refiltered(Value, frozen=True):
+    """The filter asked for as ``ref`` counts from here on."""
+
+    ref: str
+
+
+Event = Entries | TaskChanged | Changed | Gap | Refiltered | End
+
+
+class Subscription:
+    """Follows one task from a cursor on.
+
+    Args:
+        live: the task, watched for as long as the subscription lives (`Hub.watching`).
+        archive: where history is read.
+        settle: waits until all that was logged is stored, for so many seconds at most; False when it is not.
+        entry_filter: which entries; replace it with `refilter`.
+        after: the seq after which to begin.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        archive: Archive,
+        settle: Callable[[float], Awaitable[bool]],
+        entry_filter: LogFilter,
+        after: int = 0,
+    ) -> None:
+        self._live = live
+        self._archive = archive
+        self._settle = settle
+        self._filter = entry_filter
+        self._cursor = after
+        self._settled = 0
+        """The store is known to hold everything up to this seq."""
+        self._version = -1
+        self._requests: deque[tuple[LogFilter, int, str]] = deque()
+
+    @property
+    def cursor(self) -> int:
+        """Everything up to this seq has been given."""
+        return self._cursor
+
+    def refilter(self, entry_filter: LogFilter, after: int, ref: str) -> None:
+        """Go on with another filter and cursor; a `Refiltered` event stands before the first of its entries."""
+        self._requests.append((entry_filter, after, ref))
+        self._live.wake()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What there is to know, in order, for ever or up to an `End`."""
+        live = self._live
+        while True:
+            while self._requests:
+                self._filter, self._cursor, ref = self._requests.popleft()
+                self._settled = 0
+                yield Refiltered(ref=ref)
+            for change in self._state():
+                yield change
+            if live.removed:
+                yield End(last_seq=self._cursor, reason="removed")
+                return
+            ended, head = live.ended, live.head  # in this order: an ended task's head does not move
+            if self._cursor < head:
+                event = await self._next(head)
+                if event is not None:
+                    yield event
+                    await asyncio.sleep(0)
+            elif ended:
+                if self._version == live.version:
+                    yield End(last_seq=head)
+                    return
+            else:
+                await live.changed()
+
+    def _state(self) -> list[Event]:
+        live = self._live
+        if self._version == live.version:
+            return []
+        since, self._version = self._version, live.version
+        changes: list[Event] = [TaskChanged(task=live.task)]
+        if since >= 0:
+            changes.extend(Changed(change=change) for change in live.changes(since))
+        return changes
+
+    async def _next(self, head: int) -> Event | None:
+        """What comes after the cursor, at least something up to ``head``; None when it cannot be had yet."""
+        gap = next_gap(self._live.gaps, self._cursor)
+        if gap is not None and gap.from_seq <= self._cursor + 1:
+            self._cursor = gap.to_seq
+            return gap
+        if self._live.tail.covers(self._cursor):
+            entries = self._live.tail.read(self._filter, self._cursor, TURN)
+        else:
+            through = head if gap is None else min(head, gap.from_seq - 1)
+            found = await self._stored(through)
+            if found is None:
+                return None
+            entries = found
+        self._cursor = entries.through
+        return entries
+
+    async def _stored(self, through: int) -> Entries | None:
+        """Read a turn from the store, once it holds what is asked for."""
+        if self._settled <= self._cursor:
+            head = self._live.head
+            if not await self._settle(STORE_SECONDS):
+                return None
+            self._settled = head
+        through = min(through, self._settled)
+        query = EntryQuery(
+            task_id=self._live.task.id,
+            filter=self._filter,
+            after=self._cursor,
+            through=through,
+            limit=TURN,
+            max_bytes=TURN_BYTES,
+        )
+        try:
+            page = await self._archive.entries(query)
+        except UnavailableError:
+            await self._live.changed(STORE_SECONDS)
+            return None
+        return Entries(page.lines, page.cursors[-1] if page.more else through)

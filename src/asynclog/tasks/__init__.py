@@ -1,0 +1,1 @@
+"""Tasks: what runs, and what it holds while it runs."""

@@ -1,0 +1,65 @@
+"""How a task ends: its log is sealed, the end made power-safe, and only then told."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import msgspec
+
+from asynclog import records
+from asynclog.engine import Engine
+from asynclog.feed import Feed
+from asynclog.model import Sealed, Task
+from asynclog.records import StageRecord, StepRecord, TaskRecord
+
+STORED_SECONDS: Final = 5.0
+"""How long an end waits for the store where the journal cannot make it power-safe."""
+
+_log = logging.getLogger("asynclog.tasks")
+
+
+async def finish(engine: Engine, feed: Feed, ended: Task) -> Task:
+    """Seal a task's log, make its end power-safe, and then tell everybody.
+
+    Args:
+        engine: where it runs.
+        feed: the task's emitting state; takes nothing more.
+        ended: the task in its last state; what is known only under the lock is filled in.
+    """
+    closed = ended
+
+    def closing(sealed: Sealed) -> bytes:
+        nonlocal closed
+        closed = msgspec.structs.replace(
+            ended, sealed=sealed, last_seq=feed.last_seq, counts=feed.by_level(), dropped=feed.dropped
+        )
+        return records.encode(TaskRecord(closed.id, closed))
+
+    engine.journal.seal(feed, closing)
+    engine.collect()
+    engine.writer.flush()
+    if not await engine.journal.sync():  # the disk refuses: a commit of the store is the other way to be power-safe
+        await engine.settle(STORED_SECONDS)
+    engine.hub.end(closed)
+    return closed
+
+
+async def interrupt(engine: Engine, task: Task, reason: str, feed: Feed | None = None) -> Task:
+    """End a task whose code is gone, with the stages and steps it had begun."""
+    feed = feed or Feed.of(task)
+    now = engine.clock.now()
+    for stage in await engine.store.stages(task.id):
+        if stage.status == "running":
+            closed = msgspec.structs.replace(stage, status="interrupted", finished_at=now)
+            engine.record(StageRecord(task.id, closed))
+    for known in await engine.store.steps(task.id):
+        step = await engine.store.step(task.id, known.id) if known.status == "running" else None
+        if step is not None:
+            engine.record(StepRecord(task.id, msgspec.structs.replace(step, status="interrupted", finished_at=now)))
+    engine.logger(feed, "system").warning("task interrupted: %s", reason)
+    _log.warning("the task %s (%s) is interrupted: %s", task.id, task.name, reason)
+    ended = msgspec.structs.replace(
+        task, status="interrupted", cancelling=False, finished_at=now, error_message=reason, lease_until=None
+    )
+    return await finish(engine, feed, ended)

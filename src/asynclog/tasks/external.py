@@ -1,0 +1,349 @@
+"""External tasks: their code runs elsewhere and logs over HTTP. They live as long as their lease is renewed.
+
+State owned here: the answers to batches that may not be stored yet, by task. What the tasks are is the engine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from asynclog import records, values
+from asynclog.engine import Engine
+from asynclog.errors import ConflictError, InvalidError, NotFoundError, StoreError, TooLargeError
+from asynclog.feed import Feed
+from asynclog.identity import new_id
+from asynclog.live import Live, visible
+from asynclog.logger import label
+from asynclog.model import EVERYTHING, TRIGGER_TYPES, AccessScope, Stage, Step, Task
+from asynclog.records import BatchRecord, StageRecord, StepRecord, TaskRecord
+from asynclog.tasks.ending import finish, interrupt
+from asynclog.tasks.ingest import Parsed, parse
+
+BODY_BYTES: Final = 8 << 20
+"""A batch is one journal record; a larger body is refused."""
+THREAD_BYTES: Final = 128 << 10
+"""A larger body is read in a thread, so that the loop goes on."""
+LEASE_MICROSECONDS: Final = 600_000_000
+"""How long an external task may be silent."""
+RENEW_MICROSECONDS: Final = 30_000_000
+"""A lease renewed less than this long ago is not written down again."""
+EXPIRY_SECONDS: Final = 5.0
+"""How often leases are looked at."""
+ANSWERS: Final = 1000
+"""Answers kept in memory for each task beside those that are not stored yet."""
+
+
+class _Answers:
+    """The answers of one task by batch id, with the record ids they came with."""
+
+    def __init__(self, *, whole: bool) -> None:
+        self.whole = whole
+        """Whether every batch of the task is among them, so that the store need not be asked."""
+        self.lock = asyncio.Lock()
+        self._kept: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+
+    def get(self, batch_id: str) -> bytes | None:
+        found = self._kept.get(batch_id)
+        return None if found is None else found[1]
+
+    def put(self, batch_id: str, record_id: int, answer: bytes, stored_id: int) -> None:
+        self._kept[batch_id] = (record_id, answer)
+        while len(self._kept) > ANSWERS and next(iter(self._kept.values()))[0] <= stored_id:
+            self._kept.popitem(last=False)
+            self.whole = False
+
+
+class External:
+    """Starts, feeds and ends external tasks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._answers: dict[str, _Answers] = {}
+
+    def resume(self, tasks: Sequence[Task]) -> None:
+        """Let the external tasks of a former process go on."""
+        for task in tasks:
+            self._engine.hub.add(task, Feed.of(task))
+
+    def start(
+        self,
+        name: str | None,
+        *,
+        plugin: str = "external",
+        params: Any = None,
+        trigger_type: str = "api",
+        trigger_data: Any = None,
+        account: str | None = None,
+        site: str | None = None,
+        parent_id: str | None = None,
+        metadata: Any = None,
+    ) -> Task:
+        """Begin a task whose code runs elsewhere.
+
+        Raises:
+            InvalidError: it has no name, or the trigger type is none.
+        """
+        title = label(name)
+        if title is None:
+            raise InvalidError("name", "an external task needs a name")
+        if trigger_type not in TRIGGER_TYPES:
+            raise InvalidError("trigger_type", f"trigger_type is one of {', '.join(TRIGGER_TYPES)}")
+        engine = self._engine
+        limit = engine.settings.dials.max_data_size
+        now = engine.clock.now()
+        task = Task(
+            id=new_id(),
+            name=title,
+            plugin=label(plugin) or "external",
+            account=label(account),
+            site=label(site),
+            parent_id=parent_id,
+            external=True,
+            trigger_type=trigger_type,  # type: ignore[arg-type]  # checked above
+            trigger_data_json=None if trigger_data is None else values.capture(trigger_data, limit),
+            params_json=values.capture({} if params is None else params, limit),
+            metadata_json=None if metadata is None else values.capture(metadata, limit),
+            status="running",
+            created_at=now,
+            started_at=now,
+            lease_until=now + LEASE_MICROSECONDS,
+        )
+        feed = Feed(task.id)
+        self._answers[task.id] = _Answers(whole=True)
+        engine.hub.add(task, feed)
+        engine.record(TaskRecord(task.id, task))
+        engine.logger(feed, "system").info("task started: %s, running elsewhere", title)
+        return task
+
+    async def ingest(
+        self, task_id: str, body: bytes, batch_id: str | None = None, access: AccessScope = EVERYTHING
+    ) -> bytes:
+        """Take a batch of NDJSON lines; crash-safe on return.
+
+        Args:
+            task_id: whose.
+            body: see `ingest.parse`.
+            batch_id: when it comes again, also after the end or a restart, nothing is taken and the first answer given.
+
+        Returns:
+            The answer as JSON.
+
+        Raises:
+            TooLargeError: the body is larger than 8 MiB.
+            NotFoundError, InvalidError, ConflictError: no such task, a bad batch id, not external or ended.
+            StoreError: whether the batch came before cannot be found out now.
+        """
+        if len(body) > BODY_BYTES:
+            raise TooLargeError("a batch of entries", BODY_BYTES)
+        if batch_id is not None and not 1 <= len(batch_id) <= 200:
+            raise InvalidError("batch_id", "batch_id has 1 to 200 characters")
+        answers = self._answers.setdefault(task_id, _Answers(whole=False))
+        try:
+            async with answers.lock:  # two copies of a batch at once: the second waits for the answer of the first
+                if batch_id is not None:
+                    known = answers.get(batch_id) or await self._stored_answer(task_id, batch_id, answers, access)
+                    if known is not None:
+                        return known
+                live = await self._live(task_id, access)
+                return await self._take(live, body, batch_id, answers)
+        finally:
+            if self._engine.hub.get(task_id) is None:
+                self._answers.pop(task_id, None)
+
+    async def _stored_answer(self, task_id: str, batch_id: str, answers: _Answers, access: AccessScope) -> bytes | None:
+        if answers.whole:
+            return None
+        engine = self._engine
+        live = engine.hub.get(task_id)
+        if live is None and (not await engine.settle() or await engine.store.task(task_id, access) is None):
+            return None
+        answer = await engine.store.batch_answer(task_id, batch_id)
+        return None if answer is None else answer.encode()
+
+    async def _take(self, live: Live, body: bytes, batch_id: str | None, answers: _Answers) -> bytes:
+        engine, dials = self._engine, self._engine.settings.dials
+        asked = (body, engine.clock.now(), dials.threshold, dials.message_limit)
+        parsed = await asyncio.to_thread(parse, *asked) if len(body) > THREAD_BYTES else parse(*asked)
+        feed = live.feed
+        if feed is None or feed.sealed:
+            raise ConflictError(f"the task {live.task.id} has ended and takes no more entries")
+        self._renew(live)
+        last_seq = self._append(feed, parsed, batch_id)
+        answer = msgspec.json.encode(parsed.answer(last_seq))
+        if batch_id is not None:
+            answers.put(batch_id, engine.journal.last_id, answer, engine.journal.stored_id)
+        return answer
+
+    def _append(self, feed: Feed, parsed: Parsed, batch_id: str | None) -> int:
+        """Append the batch as one record; the task's last seq after it."""
+        journal = self._engine.journal
+        told = parsed.answer(None if parsed.lines else feed.last_seq)
+        payload = records.encode(BatchRecord(feed.task_id, parsed.lines, batch_id, msgspec.json.encode(told).decode()))
+        if not parsed.lines:
+            if batch_id is not None:
+                journal.append(None, payload)
+            return feed.last_seq
+        first = journal.append(feed, payload, span=len(parsed.lines), levels=parsed.levels)
+        return first + len(parsed.lines) - 1 if first else feed.last_seq
+
+    async def finish(
+        self,
+        task_id: str,
+        status: str,
+        *,
+        result: Any = None,
+        error_message: str | None = None,
+        access: AccessScope = EVERYTHING,
+    ) -> Task:
+        """End an external task as success, failed or cancelled.
+
+        Raises:
+            NotFoundError, InvalidError, ConflictError.
+        """
+        if status not in ("success", "failed", "cancelled"):
+            raise InvalidError("status", "status is success, failed or cancelled")
+        live = await self._live(task_id, access)
+        engine, feed = self._engine, live.feed
+        assert feed is not None
+        limit = engine.settings.dials.max_data_size
+        message = None if error_message is None else values.redact(values.text(error_message))[:10_000]
+        log = engine.logger(feed, "system")
+        if status == "success":
+            log.info("task finished")
+        elif status == "failed":
+            log.error("task failed: %s", message or "no reason given")
+        else:
+            log.warning("task cancelled")
+        ended = msgspec.structs.replace(
+            live.task,
+            status=status,
+            finished_at=engine.clock.now(),
+            progress=feed.progress or live.task.progress,
+            result_json=None if result is None else values.capture(result, limit),
+            error_message=message,
+            lease_until=None,
+        )
+        closed = await finish(engine, feed, ended)
+        self._answers.pop(task_id, None)
+        return closed
+
+    async def put_stage(self, task_id: str, given: Mapping[str, Any], access: AccessScope = EVERYTHING) -> Stage:
+        """Begin a stage, or with ``id`` change or end one.
+
+        Args:
+            task_id: whose.
+            given: ``id``, or ``name``; ``number``, ``status``, ``pending``, ``processed``, ``credits_used``, ``result``,
+                ``error_message``, all checked by the caller for their types.
+            access: what the caller may see.
+        """
+        live = await self._live(task_id, access)
+        engine = self._engine
+        await self._settled()
+        known = await engine.store.stages(task_id)
+        now = engine.clock.now()
+        stage = next((stage for stage in known if stage.id == given.get("id")), None)
+        if given.get("id") is not None and stage is None:
+            raise NotFoundError("stage", str(given["id"]))
+        if stage is None:
+            name = label(given.get("name"))
+            if name is None:
+                raise InvalidError("name", "a new stage needs a name; an id changes one that was begun")
+            number = given.get("number") or max((stage.number for stage in known), default=0) + 1
+            stage = Stage(id=new_id(), task_id=task_id, number=number, name=name, started_at=now)
+        changes = {k: given[k] for k in ("status", "pending", "processed", "credits_used") if given.get(k) is not None}
+        stage = msgspec.structs.replace(stage, **changes, **self._outcome(given, "result", "result_json"))
+        if stage.status != "running":
+            stage = msgspec.structs.replace(stage, finished_at=stage.finished_at or now)
+        engine.record(StageRecord(task_id, stage))
+        self._renew(live)
+        return stage
+
+    async def put_step(self, task_id: str, given: Mapping[str, Any], access: AccessScope = EVERYTHING) -> Step:
+        """Begin a step, or with ``id`` change or end one; arguments as for `put_stage`."""
+        live = await self._live(task_id, access)
+        engine = self._engine
+        await self._settled()
+        now = engine.clock.now()
+        if given.get("id") is not None:
+            found = await engine.store.step(task_id, str(given["id"]))
+            if found is None:
+                raise NotFoundError("step", str(given["id"]))
+            step = found
+        else:
+            name = label(given.get("node_name")) or label(given.get("node_id"))
+            if name is None:
+                raise InvalidError("node_id", "a new step needs a node_id; an id changes one that was begun")
+            step = Step(
+                id=new_id(),
+                task_id=task_id,
+                parent_id=given.get("parent_id"),
+                step_index=len(await engine.store.steps(task_id)),
+                stage=label(given.get("stage")),
+                unit=label(given.get("unit")),
+                node_id=label(given.get("node_id")) or name,
+                node_type=label(given.get("node_type")) or "step",
+                node_name=name,
+                started_at=now,
+            )
+        changes = self._outcome(given, "input_data", "input_json") | self._outcome(given, "output_data", "output_json")
+        if given.get("status") is not None:
+            changes["status"] = given["status"]
+        step = msgspec.structs.replace(step, **changes)
+        if step.status != "running":
+            step = msgspec.structs.replace(step, finished_at=step.finished_at or now)
+        engine.record(StepRecord(task_id, step))
+        self._renew(live)
+        return step
+
+    def _outcome(self, given: Mapping[str, Any], name: str, field: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if given.get(name) is not None:
+            found[field] = values.capture(given[name], self._engine.settings.dials.max_data_size)
+        if given.get("error_message") is not None:
+            found["error_message"] = values.redact(values.text(given["error_message"]))[:10_000]
+        return found
+
+    async def _settled(self) -> None:
+        if not await self._engine.settle():
+            raise StoreError("the database does not answer in time; try again later")
+
+    async def _live(self, task_id: str, access: AccessScope) -> Live:
+        """The running external task."""
+        live = self._engine.hub.get(task_id)
+        if live is None or live.feed is None:
+            await self._engine.settle()
+            task = await self._engine.store.task(task_id, access)
+            if task is None:
+                raise NotFoundError("task", task_id)
+            if not task.external:
+                raise ConflictError(f"the task {task_id} runs in the service; only external tasks are fed over HTTP")
+            raise ConflictError(f"the task {task_id} has ended ({task.status}) and takes nothing more")
+        if not visible(live.task, access):
+            raise NotFoundError("task", task_id)
+        if not live.task.external:
+            raise ConflictError(f"the task {task_id} runs in the service; only external tasks are fed over HTTP")
+        return live
+
+    def _renew(self, live: Live) -> None:
+        until = self._engine.clock.now() + LEASE_MICROSECONDS
+        if until - (live.task.lease_until or 0) >= RENEW_MICROSECONDS:
+            task = msgspec.structs.replace(live.task, lease_until=until)
+            live.set_task(task)
+            self._engine.record(TaskRecord(task.id, task))
+
+    async def expire(self) -> None:
+        """Interrupt external tasks whose lease is over, for ever; the manager's owner runs it."""
+        while True:
+            await self._engine.clock.sleep(EXPIRY_SECONDS)
+            now = self._engine.clock.now()
+            for live in self._engine.hub:
+                task, feed = live.task, live.feed
+                if task.external and feed is not None and not feed.sealed and (task.lease_until or 0) < now:
+                    await self._settled()
+                    await interrupt(self._engine, task, "it was silent for longer than its lease", feed)
+                    self._answers.pop(task.id, None)

@@ -1,0 +1,81 @@
+"""``asynclog.open``: a data directory with everything that works on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from asynclog.disk import Disk
+from asynclog.engine import Limits, open_engine
+from asynclog.protocols import Clock
+from asynclog.settings import Settings
+from asynclog.tasks.manager import TaskManager
+from asynclog.tasks.plugin import discover
+from asynclog.tasks.recovery import recover
+from asynclog.tasks.thread import ContextExecutor
+from asynclog.writer import supervise
+
+
+@asynccontextmanager
+async def open_tasks(
+    folder: str | Path = "data",
+    *,
+    plugins: Mapping[str, object] | None = None,
+    plugin_module: str | None = None,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+    disk: Disk | None = None,
+) -> AsyncIterator[TaskManager]:
+    """Own a data directory and run tasks on it, from entry to exit.
+
+    On entry everything a former process left in its journal is stored, and tasks it left running are interrupted. On
+    exit running tasks are interrupted and everything is stored. The loop's default executor is replaced by one that
+    carries the context, so that ``run_in_executor(None, …)`` stays inside the task.
+
+    Args:
+        folder: the data directory; made if missing.
+        plugins: name to plugin, beside those of the entry-point group ``asynclog.plugins``.
+        plugin_module: an importable module with a dictionary ``PLUGINS``.
+        config: name of a plugin to what its ``context.config`` holds.
+        settings: the logging settings with what is pinned; stored ones are added.
+        clock: where time comes from.
+        limits: bounds of journal and memory.
+        disk: the journal's file operations.
+
+    Raises:
+        LockedError: another process owns the directory.
+        StoreError, JournalError: it cannot be opened.
+        InvalidError: a plugin cannot be loaded.
+    """
+    found = discover(plugins, plugin_module)
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(
+            open_engine(folder, settings=settings, clock=clock, limits=limits, disk=disk)
+        )
+        asyncio.get_running_loop().set_default_executor(ContextExecutor(thread_name_prefix="asynclog"))
+        manager = TaskManager(engine, found, config or {})
+        manager.external.resume(await recover(engine))
+        for run, name in (
+            (manager.report, "progress reporter"),
+            (manager.sweeper.run, "sweeper"),
+            (manager.external.expire, "lease keeper"),
+        ):
+            stack.push_async_callback(_stop, _start(run, name))
+        stack.push_async_callback(manager.close)
+        yield manager
+
+
+def _start(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> asyncio.Task[None]:
+    return asyncio.create_task(supervise(run, name), name=f"asynclog-{name}")
+
+
+async def _stop(work: asyncio.Task[None]) -> None:
+    work.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work

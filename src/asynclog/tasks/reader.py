@@ -1,0 +1,272 @@
+"""Reading: what a caller may see, complete up to the moment of the question, in the shapes the doors need."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, Literal
+
+import msgspec
+
+from asynclog.engine import Engine
+from asynclog.errors import InvalidError, NotFoundError, StoreError
+from asynclog.filters import NO_FILTER, LogFilter
+from asynclog.live import visible
+from asynclog.model import EVERYTHING, AccessScope, Entry, Gap, Stage, Step, Task, Value
+from asynclog.queries import (
+    MAX_PAGE,
+    Bucket,
+    EntryPage,
+    EntryQuery,
+    LogStats,
+    NodeStats,
+    PluginStats,
+    StageCount,
+    TaskPage,
+    TaskQuery,
+)
+from asynclog.subscription import Subscription
+from asynclog.wire import parse_entry
+
+COUNT_SECONDS: Final = 0.2
+"""How long a page may spend on its total."""
+EXPORT_PAGE: Final = 2000
+MAX_BUCKETS: Final = 1000
+
+
+class LogPage(Value, frozen=True, kw_only=True):
+    """A page of a task's entries, each one JSON object in ``lines``; the other fields as in DESIGN 7."""
+
+    task_id: str
+    lines: list[bytes]
+    total: int | None
+    next_after: int | None
+    next_before: int | None
+    complete: bool
+    gaps: list[Gap]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The entries as values."""
+        return [parse_entry(line) for line in self.lines]
+
+
+class StageView(Value, frozen=True, kw_only=True):
+    """A stage, or a label that occurs only on entries (``stage`` None), and what was logged in it."""
+
+    name: str
+    stage: Stage | None
+    log_count: int
+    units: dict[str, int]
+
+
+class Reader:
+    """Answers questions about tasks. What the caller may not see raises NotFoundError, as what is not there."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._store = engine.store
+
+    async def task(self, task_id: str, access: AccessScope = EVERYTHING) -> Task:
+        """One task as it is now."""
+        live = self._engine.hub.get(task_id)
+        if live is not None and not live.removed:
+            if not visible(live.task, access):
+                raise NotFoundError("task", task_id)
+            return live.task
+        await self._engine.settle()
+        task = await self._store.task(task_id, access)
+        if task is None:
+            raise NotFoundError("task", task_id)
+        return task
+
+    async def tasks(self, query: TaskQuery) -> TaskPage:
+        """A page of tasks."""
+        await self._engine.settle()
+        return await self._store.tasks(query)
+
+    async def logs(  # noqa: PLR0913  # the parameters of the route
+        self,
+        task_id: str,
+        *,
+        access: AccessScope = EVERYTHING,
+        entry_filter: LogFilter | None = None,
+        limit: int = 200,
+        offset: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
+        order: Literal["asc", "desc"] = "asc",
+        total: bool = True,
+        **filters: Any,
+    ) -> LogPage:
+        """A page of a task's entries.
+
+        Args:
+            task_id: whose.
+            access: what the caller may see.
+            entry_filter: which entries; or name its conditions as keywords (``min_level="WARNING"``, ``source=["a"]``).
+            limit: 1 to 5000.
+            offset: matching entries to pass over; not together with a cursor.
+            after: only entries above this seq.
+            before: only entries below this seq.
+            order: ``desc`` is the exact reverse.
+            total: whether to count all matches.
+
+        Raises:
+            NotFoundError, InvalidError, StoreError.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidError("limit", f"limit is from 1 to {MAX_PAGE}")
+        if offset is not None and (after is not None or before is not None):
+            raise InvalidError("offset", "offset goes without after and before; pages by cursor stay stable, use those")
+        if order not in ("asc", "desc"):
+            raise InvalidError("order", "order is asc or desc")
+        if (offset or 0) < 0:
+            raise InvalidError("offset", "offset is 0 or more")
+        chosen = _chosen(entry_filter, filters)
+        await self.task(task_id, access)
+        complete = await self._engine.settle()
+        query = EntryQuery(
+            task_id=task_id,
+            filter=chosen,
+            access=access,
+            limit=limit,
+            after=after,
+            before=before,
+            offset=offset or 0,
+            descending=order == "desc",
+        )
+        page = await self._store.entries(query)
+        more = page.cursors[-1] if page.more else None
+        return LogPage(
+            task_id=task_id,
+            lines=page.lines,
+            total=await self._store.count(query, COUNT_SECONDS) if total else None,
+            next_after=more if order == "asc" else None,
+            next_before=more if order == "desc" else None,
+            complete=complete,
+            gaps=await self.gaps(task_id),
+        )
+
+    async def gaps(self, task_id: str) -> list[Gap]:
+        """What was declared dropped, a range that is still growing included."""
+        gaps = await self._store.gaps(task_id)
+        live = self._engine.hub.get(task_id)
+        if live is not None and live.feed is not None and live.feed.dropping:
+            gaps = [*gaps, live.feed.gap()]
+        return gaps
+
+    async def search(self, query: EntryQuery) -> EntryPage:
+        """Entries across tasks, by id."""
+        await self._engine.settle()
+        return await self._store.entries(query)
+
+    async def stats(self, task_id: str, entry_filter: LogFilter, access: AccessScope = EVERYTHING) -> LogStats:
+        """A task's matching entries by level, source and stage."""
+        return await self._store.stats(await self._ready(task_id, entry_filter, access))
+
+    async def sources(self, task_id: str, access: AccessScope = EVERYTHING) -> list[str]:
+        """The sources that occur in a task, sorted."""
+        stats = await self._store.stats(await self._ready(task_id, NO_FILTER, access))
+        return sorted(stats.by_source)
+
+    async def histogram(
+        self, task_id: str, entry_filter: LogFilter, buckets: int, access: AccessScope = EVERYTHING
+    ) -> list[Bucket]:
+        """A task's matching entries over time by level."""
+        if not 1 <= buckets <= MAX_BUCKETS:
+            raise InvalidError("buckets", f"buckets is from 1 to {MAX_BUCKETS}")
+        return await self._store.histogram(await self._ready(task_id, entry_filter, access), buckets)
+
+    async def export(
+        self, task_id: str, entry_filter: LogFilter, access: AccessScope = EVERYTHING
+    ) -> AsyncIterator[list[bytes]]:
+        """All matching entries that were there at the start, page by page: constant memory, no long transaction."""
+        task = await self.task(task_id, access)
+        query = await self._ready(task_id, entry_filter, access)
+        query = msgspec.structs.replace(query, limit=EXPORT_PAGE, after=0, through=task.last_seq)
+        while True:
+            page = await self._store.entries(query)
+            if page.lines:
+                yield page.lines
+            if not page.more:
+                return
+            query = msgspec.structs.replace(query, after=page.cursors[-1])
+
+    async def last_lines(self, task_id: str, lines: int, access: AccessScope = EVERYTHING) -> list[Entry]:
+        """The newest entries of a task, oldest first."""
+        page = await self.logs(task_id, access=access, limit=lines, order="desc", total=False)
+        return page.entries[::-1]
+
+    async def stages(self, task_id: str, access: AccessScope = EVERYTHING) -> list[StageView]:
+        """A task's stages by number, then the labels that occur only on entries; with what was logged in each."""
+        await self._ready(task_id, NO_FILTER, access)
+        counts = {count.stage: count for count in await self._store.stage_counts(task_id)}
+        views = []
+        for stage in await self._store.stages(task_id):
+            count = counts.get(stage.name) or StageCount(stage=stage.name, log_count=0, units={})
+            views.append(StageView(name=stage.name, stage=stage, log_count=count.log_count, units=count.units))
+        named = {view.name for view in views}
+        views.extend(
+            StageView(name=name, stage=None, log_count=count.log_count, units=count.units)
+            for name, count in sorted(counts.items())
+            if name not in named
+        )
+        return views
+
+    async def steps(self, task_id: str, access: AccessScope = EVERYTHING) -> list[Step]:
+        """A task's steps in order, without input and output."""
+        await self._ready(task_id, NO_FILTER, access)
+        return await self._store.steps(task_id)
+
+    async def step(self, task_id: str, step_id: str, access: AccessScope = EVERYTHING) -> Step:
+        """One step, with input and output."""
+        await self._ready(task_id, NO_FILTER, access)
+        step = await self._store.step(task_id, step_id)
+        if step is None:
+            raise NotFoundError("step", step_id)
+        return step
+
+    async def plugin_stats(self, plugin: str, access: AccessScope = EVERYTHING) -> PluginStats:
+        """Tasks of a plugin in numbers."""
+        await self._engine.settle()
+        return await self._store.plugin_stats(plugin, access)
+
+    async def node_stats(self, plugin: str, access: AccessScope = EVERYTHING) -> list[NodeStats]:
+        """Nodes of a plugin's tasks in numbers."""
+        await self._engine.settle()
+        return await self._store.node_stats(plugin, access)
+
+    @asynccontextmanager
+    async def follow(
+        self, task_id: str, entry_filter: LogFilter, after: int = 0, access: AccessScope = EVERYTHING
+    ) -> AsyncIterator[Subscription]:
+        """A live reader from a cursor on, for as long as the block runs."""
+        task = await self.task(task_id, access)
+        gaps = await self._store.gaps(task_id)
+        with self._engine.hub.watching(task, gaps) as live:
+            yield Subscription(live, self._store, self._engine.settle, entry_filter, after)
+
+    async def _ready(self, task_id: str, entry_filter: LogFilter, access: AccessScope) -> EntryQuery:
+        """The query for a task that is there, once the store holds it."""
+        await self.task(task_id, access)
+        await self._engine.settle()
+        return EntryQuery(task_id=task_id, filter=entry_filter, access=access)
+
+
+def _chosen(entry_filter: LogFilter | None, filters: Mapping[str, Any]) -> LogFilter:
+    if entry_filter is None:
+        return LogFilter.parse_mapping(filters) if filters else NO_FILTER
+    if filters:
+        raise InvalidError("entry_filter", "give a filter, or its conditions as keywords, not both")
+    return entry_filter
+
+
+async def require(engine: Engine) -> None:
+    """Return when everything logged before is stored.
+
+    Raises:
+        StoreError: the store cannot do it in time.
+    """
+    if not await engine.settle():
+        raise StoreError("the database does not answer in time; try again later")

@@ -1,0 +1,42 @@
+"""What a process finds that a former one left: its last records, and tasks that were running."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from asynclog.engine import Engine
+from asynclog.errors import StoreError
+from asynclog.model import Task
+from asynclog.queries import TaskQuery
+from asynclog.tasks.ending import interrupt
+
+REPLAY_SECONDS: Final = 300.0
+"""How long the replay of the journal may take before the start is given up."""
+_PAGE: Final = 200
+
+
+async def recover(engine: Engine) -> list[Task]:
+    """Store what the journal still holds, and end tasks that ran when the former process did not end them.
+
+    Returns:
+        The external tasks that go on: their code runs elsewhere.
+
+    Raises:
+        StoreError: the store cannot take the journal's records.
+    """
+    if not await engine.writer.barrier(REPLAY_SECONDS):
+        raise StoreError(f"the journal could not be stored within {REPLAY_SECONDS:g} s: {engine.writer.error}")
+    external = []
+    query = TaskQuery(status=("pending", "running"), limit=_PAGE, descending=False)
+    while True:
+        page = await engine.store.tasks(query)
+        external += [task for task in page.tasks if task.external]
+        lost = [task for task in page.tasks if not task.external]
+        await asyncio.gather(*(interrupt(engine, task, "the service stopped while it ran") for task in lost))
+        if page.next is None:
+            break
+        query = msgspec.structs.replace(query, cursor=page.next)
+    return external

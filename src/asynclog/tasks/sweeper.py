@@ -1,0 +1,132 @@
+"""Removal: tasks that were deleted or have outlived the retention go in small steps, off the hot path."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from asynclog.engine import Engine
+from asynclog.errors import StoreError
+from asynclog.model import Value
+from asynclog.records import DeleteRecord
+
+CHUNK: Final = 2000
+"""Entries removed in one transaction."""
+PAUSE_SECONDS: Final = 0.005
+"""Between two of them, so that the writer has its turn."""
+RETENTION_SECONDS: Final = 3600.0
+"""How often the retention is applied by itself."""
+RETRY_SECONDS: Final = 5.0
+DAY: Final = 86_400_000_000
+
+_log = logging.getLogger("asynclog.sweeper")
+
+
+class RetentionReport(Value, frozen=True, kw_only=True):
+    """What was, or with ``dry_run`` would be, removed."""
+
+    dry_run: bool
+    tasks: int
+    entries: int
+    by_plugin: dict[str, int]
+    task_ids: list[str]
+
+
+class Sweeper:
+    """Removes tasks. State owned here: which removals are still to be carried out."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._doomed: dict[str, None] = {}
+        self._due = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+
+    async def remove(self, task_ids: list[str]) -> None:
+        """Make ended tasks invisible for everybody, for good; their rows follow.
+
+        Raises:
+            StoreError: the store cannot be written now; nothing has changed.
+        """
+        engine = self._engine
+        if not await engine.settle(STORE_SECONDS):
+            raise StoreError("the database cannot be written now, so nothing can be deleted; try again later")
+        now = engine.clock.now()
+        for task_id in task_ids:
+            engine.record(DeleteRecord(task_id, now))
+        if not await engine.settle(STORE_SECONDS):
+            raise StoreError("the database cannot be written now; the deletion is carried out as soon as it can")
+        for task_id in task_ids:
+            engine.hub.remove(task_id)
+            self._doomed[task_id] = None
+        self._drained.clear()
+        self._due.set()
+
+    async def retain(self, *, dry_run: bool = False, plugin: str | None = None) -> RetentionReport:
+        """Apply the retention settings now: by age, and by the number of ended tasks of each plugin.
+
+        Raises:
+            StoreError: the store cannot be read or written now.
+        """
+        engine = self._engine
+        days, keep = float(engine.settings["retention_days"]), int(engine.settings["retention_max_tasks"])
+        before = engine.clock.now() - int(days * DAY) if days else None
+        task_ids: list[str] = []
+        if before is not None or keep:
+            task_ids = await engine.store.expired(before, keep or None, plugin)
+        entries, by_plugin = await engine.store.weigh(task_ids)
+        if not dry_run:
+            for start in range(0, len(task_ids), 500):
+                await self.remove(task_ids[start : start + 500])
+        return RetentionReport(
+            dry_run=dry_run, tasks=len(task_ids), entries=entries, by_plugin=by_plugin, task_ids=task_ids
+        )
+
+    async def drained(self) -> None:
+        """Return when nothing that was deleted before is left in the store."""
+        await self._drained.wait()
+
+    async def run(self) -> None:
+        """Carry out removals, and the retention every hour, for ever. May be cancelled and called again."""
+        self._doomed.update(dict.fromkeys(await self._engine.store.deleted()))
+        self._due.set()
+        retained_at = -RETENTION_SECONDS
+        while True:
+            try:
+                await self._erase()
+                now = self._engine.clock.monotonic()
+                if now - retained_at >= RETENTION_SECONDS:
+                    retained_at = now
+                    report = await self.retain()
+                    if report.tasks:
+                        _log.info("retention removed %d tasks with %d entries", report.tasks, report.entries)
+                        continue
+            except StoreError as error:
+                _log.warning("removal waits: %s", error)
+                await self._engine.clock.sleep(RETRY_SECONDS)
+                continue
+            await self._wait()
+
+    async def _wait(self) -> None:
+        due = asyncio.ensure_future(self._due.wait())
+        tick = asyncio.ensure_future(self._engine.clock.sleep(RETENTION_SECONDS))
+        try:
+            await asyncio.wait((due, tick), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            due.cancel()
+            tick.cancel()
+
+    async def _erase(self) -> None:
+        self._due.clear()
+        while self._doomed:
+            task_id = next(iter(self._doomed))
+            if await self._engine.store.erase(task_id, CHUNK):
+                self._doomed.pop(task_id, None)
+            else:
+                await self._engine.clock.sleep(PAUSE_SECONDS)
+        self._drained.set()
+
+
+STORE_SECONDS: Final = 5.0
+"""How long a removal waits for the store."""

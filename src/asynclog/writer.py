@@ -1,0 +1,222 @@
+"""The writer: the one coroutine that moves records from the queue into the store, in batches.
+
+State owned here: the queue, the batch being written (kept until it is committed, whatever is cancelled in between),
+the id up to which records were taken, and who waits for a barrier.
+
+Ids are dense. Where the queue has a hole (memory was short, or the process has just started), the missing records are
+read from the journal: recovery after a crash is the same loop with a hole at its beginning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final
+
+from asynclog import failpoints
+from asynclog.errors import StoreError
+from asynclog.journal import Journal
+from asynclog.protocols import Clock, Store
+from asynclog.records import Frame
+
+BATCH_RECORDS: Final = 5000
+"""Records of one transaction at most."""
+BATCH_BYTES: Final = 8 << 20
+"""Payload bytes of one transaction, about."""
+BACKOFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0)
+"""How long to wait after the first, second, … failure in a row; the last one from then on."""
+
+_log = logging.getLogger("asynclog.writer")
+
+
+class Writer:
+    """Drains the queue into the store.
+
+    Args:
+        journal: where holes are read, and which segments may go.
+        store: where the batches go.
+        clock: for the interval and the backoff.
+        collect: moves the journal's inbox to `put` now; returns the newest id that can be written.
+        interval: seconds a record waits at most, read anew each time.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: Store,
+        clock: Clock,
+        collect: Callable[[], int],
+        interval: Callable[[], float],
+    ) -> None:
+        self._journal = journal
+        self._store = store
+        self._clock = clock
+        self._collect = collect
+        self._interval = interval
+        self._queue: asyncio.Queue[list[Frame]] = asyncio.Queue()
+        self._chunk: deque[Frame] = deque()
+        self._batch: list[Frame] = []
+        self._queued: list[Frame] = []
+        self._taken = journal.stored_id
+        self._reader: Iterator[Frame] | None = None
+        self._waiting = 0
+        self._due = asyncio.Event()
+        self._barriers: list[tuple[int, asyncio.Future[None]]] = []
+        self.error: str | None = None
+        """Why the store cannot be written now; None when it can."""
+        self.failures = 0
+        self.missing = 0
+        """Record numbers that were neither in the queue nor in the journal."""
+        self.commits = 0
+        self.written = 0
+
+    def put(self, frames: list[Frame]) -> None:
+        """Queue records, in order; a full batch is written without waiting for the interval."""
+        self._queue.put_nowait(frames)
+        self._waiting += len(frames)
+        if self._waiting >= BATCH_RECORDS:
+            self._due.set()
+
+    def flush(self) -> None:
+        """Write what there is without waiting for the interval."""
+        self._due.set()
+
+    async def barrier(self, seconds: float | None = None) -> bool:
+        """Wait until everything appended before the call is stored; False when that takes longer than ``seconds``."""
+        through = self._journal.last_id
+        if self._journal.stored_id >= through:
+            return True
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._barriers.append((through, future))
+        self._due.set()
+        try:
+            async with asyncio.timeout(seconds):
+                await future
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Write for ever. May be cancelled or fail anywhere and be called again: nothing is lost or written twice."""
+        self._reader = None
+        while True:
+            through = self._collect()
+            while self._taken < through or self._batch:
+                if not self._batch:
+                    await self._fill(through)
+                await self._write()
+            self._waiting = 0
+            await self._wait()
+
+    async def _wait(self) -> None:
+        due = asyncio.ensure_future(self._due.wait())
+        tick = asyncio.ensure_future(self._clock.sleep(self._interval()))
+        try:
+            await asyncio.wait((due, tick), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            due.cancel()
+            tick.cancel()
+        self._due.clear()
+
+    async def _fill(self, through: int) -> None:
+        """Take the next records, in the order of their ids, into the batch."""
+        size = 0
+        while self._taken < through and len(self._batch) < BATCH_RECORDS and size < BATCH_BYTES:
+            if not self._chunk and not self._queue.empty():
+                self._chunk.extend(self._queue.get_nowait())
+            if self._chunk and self._chunk[0][0] <= self._taken + 1:
+                frame = self._chunk.popleft()
+                self._queued.append(frame)
+                if frame[0] == self._taken + 1:
+                    size += self._add(frame)
+            else:
+                size += await self._fill_hole(self._chunk[0][0] - 1 if self._chunk else through)
+
+    def _add(self, frame: Frame) -> int:
+        self._batch.append(frame)
+        self._taken = frame[0] + frame[2] - 1
+        return len(frame[3])
+
+    async def _fill_hole(self, through: int) -> int:
+        """Take records that the queue does not have from the journal; return their bytes."""
+        if self._reader is None:
+            self._reader = self._journal.read(self._taken, through)
+        count = BATCH_RECORDS - len(self._batch)
+        frames, exhausted = await asyncio.to_thread(_some, self._reader, count)
+        if exhausted:
+            self._reader = None
+        size = sum(self._add(frame) for frame in frames)
+        if self._reader is None and self._taken < through:
+            self.missing += through - self._taken
+            _log.error("records %d to %d are neither in memory nor in the journal", self._taken + 1, through)
+            self._taken = through
+        return size
+
+    async def _write(self) -> None:
+        """Commit the batch, however often it takes, and let go of what it held."""
+        failpoints.hit("writer.batched")
+        through = self._taken
+        while True:
+            try:
+                await self._store.commit(self._journal.journal_id, self._batch, through)
+                break
+            except StoreError as error:
+                if self.error is None:
+                    _log.error("%s; entries stay in the journal and it is tried again", error)
+                self.error = str(error)
+                delay = BACKOFF_SECONDS[min(self.failures, len(BACKOFF_SECONDS) - 1)]
+                self.failures += 1
+                await self._clock.sleep(delay)
+        if self.error is not None:
+            _log.warning("the database can be written again")
+        self.error = None
+        self.failures = 0
+        self.commits += 1
+        self.written += len(self._batch)
+        self._batch = []
+        self._journal.release(self._queued)
+        self._queued = []
+        failpoints.hit("writer.committed")
+        removable = self._journal.mark_stored(through)
+        self._resolve()
+        if removable:
+            await asyncio.to_thread(self._journal.remove_stored)
+
+    def _resolve(self) -> None:
+        stored = self._journal.stored_id
+        for through, future in self._barriers:
+            if through <= stored and not future.done():
+                future.set_result(None)
+        self._barriers = [(through, future) for through, future in self._barriers if not future.done()]
+
+
+def _some(reader: Iterator[Frame], count: int) -> tuple[list[Frame], bool]:
+    """Up to so many frames, fewer when they are large, and whether there are no more."""
+    frames: list[Frame] = []
+    size = 0
+    for frame in islice(reader, count):
+        frames.append(frame)
+        size += len(frame[3])
+        if size >= BATCH_BYTES:
+            return frames, False
+    return frames, len(frames) < count
+
+
+async def supervise(run: Callable[[], object], name: str) -> None:
+    """Keep a coroutine running: start it again when it fails or is cancelled, until this call is cancelled."""
+    while True:
+        work = asyncio.ensure_future(run())  # type: ignore[call-overload]  # a coroutine function
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await work
+            raise
+        error = None if work.cancelled() else work.exception()
+        _log.error("the %s ended unexpectedly (%r) and is started again", name, error or "cancelled")
+        await asyncio.sleep(0.01)
