@@ -45,8 +45,13 @@ CREATE INDEX tasks_status   ON tasks (status, rank);
 CREATE INDEX tasks_started  ON tasks (started_at);
 CREATE INDEX tasks_finished ON tasks (finished_at);
 CREATE INDEX tasks_duration ON tasks (duration);
-CREATE INDEX tasks_parent   ON tasks (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX tasks_parent   ON tasks (parent_id, rank) WHERE parent_id IS NOT NULL;
+CREATE INDEX tasks_schedule ON tasks (schedule_id, rank) WHERE schedule_id IS NOT NULL;
+CREATE INDEX tasks_account  ON tasks (account, rank) WHERE account IS NOT NULL;
 CREATE INDEX tasks_deleted  ON tasks (deleted_at) WHERE deleted_at IS NOT NULL;
+
+-- A plugin's numbers from the index alone.
+CREATE INDEX tasks_outcome  ON tasks (plugin, duration, status, account, site) WHERE deleted_at IS NULL;
 
 CREATE TABLE task_logs (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,   -- the record number; never used again
@@ -64,9 +69,14 @@ CREATE TABLE task_logs (
 );
 
 -- Rare values get an index of their own; the frequent ones are found fast by reading in order.
-CREATE INDEX task_logs_trouble ON task_logs (level, id) WHERE level IN ('WARNING', 'ERROR');
-CREATE INDEX task_logs_unit    ON task_logs (unit, id) WHERE unit IS NOT NULL;
-CREATE INDEX task_logs_step    ON task_logs (step_id, id) WHERE step_id IS NOT NULL;
+-- Trouble is in the order of reading, so that warnings and errors together need no sorting.
+CREATE INDEX task_logs_trouble      ON task_logs (id, level, timestamp) WHERE level IN ('WARNING', 'ERROR');
+CREATE INDEX task_logs_task_trouble ON task_logs (task_id, seq, level) WHERE level IN ('WARNING', 'ERROR');
+CREATE INDEX task_logs_unit         ON task_logs (unit, id) WHERE unit IS NOT NULL;
+CREATE INDEX task_logs_step         ON task_logs (step_id, id) WHERE step_id IS NOT NULL;
+
+-- Bounds the ids of "the last hour" across tasks; written in order, so it costs little.
+CREATE INDEX task_logs_time         ON task_logs (timestamp);
 
 -- How many entries of a task have this level, source and stage ('' for none): stats without a scan.
 CREATE TABLE entry_counts (
