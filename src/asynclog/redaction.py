@@ -26,6 +26,7 @@ _HIDDEN_KEY: Final = (
 )
 _COUNTED: Final = re.compile(r"token|cookie|credential", re.IGNORECASE)
 """A number under such a key counts them ("max_tokens": 4096) and stays."""
+_MOST_COUNTED: Final = 1 << 53
 
 _QUOTED: Final = r"""(?:"(?:[^"\\\n]|\\.)*+"?|'(?:[^'\\\n]|\\.)*+'?|\\"[^"\n]*"?)"""
 _VALUE: Final = rf"""(?!\[redacted)(?!(?:none|null|true|false)\b)(?:{_QUOTED}|[^\s,;&"'}})\]]+)"""
@@ -160,10 +161,11 @@ class Redactor:
         """Whether this value under this key is hidden: not when it is a flag, nothing at all, or a count."""
         if not self.known[key]:
             return False
-        kind = type(value)
-        if value is None or kind is bool or (kind is str and not value):
+        if value is None or value is True or value is False or (type(value) is str and not value):
             return False
-        return not (kind in (int, float) and _COUNTED.search(key))
+        if type(value) is int or type(value) is float:
+            return not (abs(value) <= _MOST_COUNTED and _COUNTED.search(key))
+        return True
 
 
 class _KnownKeys(dict[str, "bool | None"]):

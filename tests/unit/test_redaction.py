@@ -119,6 +119,8 @@ def test_keys() -> None:
         assert not REDACTOR.hides(key, "")
     assert not REDACTOR.hides("max_tokens", 4096)
     assert REDACTOR.hides("password", 4096)
+    assert REDACTOR.hides("token", 2**70)
+    assert REDACTOR.hides("token", float("nan"))
     for key in ("dashboard_id", "author", "path", "keyword", "monkey"):
         assert not REDACTOR.hides(key, "x")
     for number in range(20_000):
