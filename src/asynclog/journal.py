@@ -11,6 +11,7 @@ dropped, as a contiguous range of their task that is named by a gap record as so
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import secrets
@@ -123,7 +124,7 @@ class Journal:
         def forked() -> None:
             journal = this()
             if journal is not None:
-                journal._after_fork()
+                journal.leave()
 
         os.register_at_fork(after_in_child=forked)
 
@@ -191,7 +192,9 @@ class Journal:
             self._wake()
         return number
 
-    def _put(self, feed: Feed | None, payload: bytes, level: int, span: int, crc: int) -> int:
+    def _put(  # noqa: C901  # the hot path: short, flat, decided beforehand
+        self, feed: Feed | None, payload: bytes, level: int, span: int, crc: int
+    ) -> int:
         seq = 0
         if feed is not None:
             if feed.sealed:
@@ -208,9 +211,9 @@ class Journal:
         else:
             safe = self._rewrite(feed, (record_id, seq, span, payload))
         fits = self._pending + cost <= self._budget + (0 if feed else RESERVE_BYTES)
+        if not safe and not fits:
+            return self._drop(feed, span)
         if not safe:
-            if not fits:
-                return self._drop(feed, span)
             self._volatile_id = record_id + span - 1
         self._next_id = record_id + span
         if feed is not None:
@@ -361,7 +364,7 @@ class Journal:
         """Remove the segments that hold stored records only. Blocks; call it in a thread."""
         removed = 0
         files = segments.listed(self._folder)
-        for (_, path), (next_first, _) in zip(files, files[1:], strict=False):
+        for (_, path), (next_first, _) in itertools.pairwise(files):
             if next_first > self.stored_id + 1 or path == self._path:
                 break
             with contextlib.suppress(OSError):
@@ -481,7 +484,8 @@ class Journal:
         self._syncer.close()
         os.close(self._fd)
 
-    def _after_fork(self) -> None:
+    def leave(self) -> None:
+        """In a forked child: close the inherited files; log calls do nothing from here on."""
         self._lock = threading.RLock()
         self._holding = False
         if not self._closed:

@@ -201,7 +201,7 @@ class TaskLogger:
             _service.warning("entry %d after the end of task %s: %s", feed.late, feed.task_id, values.text(message))
 
     def _metadata(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Bound metadata, then ``extra``, ``metadata`` and the keywords; the reserved ones turned into what they ask for."""
+        """``extra``, ``metadata``, bound metadata and keywords in one; reserved names turned into what they ask for."""
         if self._bound:
             fields = {**self._bound, **fields}
         if _RESERVED.isdisjoint(fields):

@@ -34,7 +34,7 @@ class Clock(Protocol):
 
 
 class Store(Protocol):
-    """The writing side: one caller at a time, the writer. Every method raises `StoreError` when it cannot be done now."""
+    """The writing side, with one caller at a time. Every method raises `StoreError` when it cannot be done now."""
 
     async def commit(self, journal_id: str, frames: Sequence[Frame], through: int) -> None:
         """Apply records and move the journal's watermark to ``through`` in one transaction, durable on return.
@@ -113,4 +113,4 @@ class History(Protocol):
         """Nodes of a plugin's tasks in numbers."""
 
     async def expired(self, before: int | None, keep: int | None, plugin: str | None) -> list[str]:
-        """Ended tasks that finished before a time (microseconds), or are not among the newest ``keep`` of their plugin."""
+        """Ended tasks that finished before a time, or are not among the newest ``keep`` of their plugin."""

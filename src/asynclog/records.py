@@ -13,7 +13,6 @@ import msgspec
 
 from asynclog.model import Gap, Stage, Step, Task, TraceItem
 
-
 Frame = tuple[int, int, int, bytes]
 """A record as it travels, numbered and still encoded: ``(id, seq, span, payload)``.
 

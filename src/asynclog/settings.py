@@ -45,11 +45,11 @@ def _flag(value: object) -> bool:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{value!r} is not a number")
     try:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise TypeError
         return float(value)
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} is not a number") from None
 
 
@@ -63,7 +63,7 @@ def _seconds(value: object) -> float:
 def _count(largest: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         number = _number(value)
-        if number != number or not 0 <= number <= largest or number != int(number):
+        if not 0 <= number <= largest or number != int(number):
             raise ValueError(f"{value!r} is not a whole number from 0 to {largest:,}")
         return int(number)
 

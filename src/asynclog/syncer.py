@@ -142,6 +142,6 @@ class Syncer:
                 os.close(fd)
 
 
-def _resolve(future: asyncio.Future[bool], confirmed: bool) -> None:
+def _resolve(future: asyncio.Future[bool], confirmed: bool) -> None:  # noqa: FBT001  # a callback
     if not future.done():
         future.set_result(confirmed)

@@ -315,12 +315,18 @@ _COUNT_ENTRIES: Final = (
 )
 _RECOUNT: Final = (
     "DELETE FROM entry_counts WHERE task_id = :task",
-    "INSERT INTO entry_counts SELECT task_id, source, level, coalesce(stage, ''), count(*) FROM task_logs "
-    "WHERE task_id = :task GROUP BY source, level, coalesce(stage, '')",
-    "UPDATE tasks SET last_seq = max(last_seq, (SELECT coalesce(max(seq), 0) FROM task_logs WHERE task_id = :task)), "
-    "(debug_count, info_count, warning_count, error_count) = (SELECT coalesce(sum(count) FILTER (WHERE level = 'DEBUG'), 0), "
-    "coalesce(sum(count) FILTER (WHERE level = 'INFO'), 0), coalesce(sum(count) FILTER (WHERE level = 'WARNING'), 0), "
-    "coalesce(sum(count) FILTER (WHERE level = 'ERROR'), 0) FROM entry_counts WHERE task_id = :task) WHERE id = :task",
+    """INSERT INTO entry_counts
+       SELECT task_id, source, level, coalesce(stage, ''), count(*) FROM task_logs
+       WHERE task_id = :task GROUP BY source, level, coalesce(stage, '')""",
+    """UPDATE tasks SET
+       last_seq = max(last_seq, (SELECT coalesce(max(seq), 0) FROM task_logs WHERE task_id = :task)),
+       (debug_count, info_count, warning_count, error_count) = (
+           SELECT coalesce(sum(count) FILTER (WHERE level = 'DEBUG'), 0),
+                  coalesce(sum(count) FILTER (WHERE level = 'INFO'), 0),
+                  coalesce(sum(count) FILTER (WHERE level = 'WARNING'), 0),
+                  coalesce(sum(count) FILTER (WHERE level = 'ERROR'), 0)
+           FROM entry_counts WHERE task_id = :task)
+       WHERE id = :task""",
 )
 
 

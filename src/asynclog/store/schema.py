@@ -37,7 +37,8 @@ def prepare(connection: sqlite3.Connection) -> None:
         return
     if version > VERSION:
         raise StoreError(
-            f"the database was written by a newer asynclog (schema {version}, this one knows {VERSION}); upgrade asynclog"
+            f"the database was written by a newer asynclog (its schema is {version}, this one knows {VERSION}); "
+            "upgrade asynclog"
         )
     tables = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'").fetchone()[0]
     if version == 0 and tables:

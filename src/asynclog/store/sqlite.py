@@ -11,7 +11,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -81,7 +81,7 @@ class Database:
 
     async def __aenter__(self) -> Self:
         async with self._writing:
-            await self._open()
+            self._writer = await self._open()
         return self
 
     async def __aexit__(
@@ -113,8 +113,7 @@ class Database:
         try:
             if self._writer is None or not self._is_there():
                 await self._close()
-                await self._open()
-            assert self._writer is not None
+                self._writer = await self._open()
             result = await self._writer.run(function)
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
@@ -133,26 +132,27 @@ class Database:
         except OSError:
             return False
 
-    async def _open(self) -> None:
+    async def _open(self) -> _Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            await self._connect_writer()
+            connection = await self._connect_writer()
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
                 raise
             self._put_aside(error)
-            await self._connect_writer()
+            connection = await self._connect_writer()
         self._inode = self.path.stat().st_ino
         self._generation += 1
+        return connection
 
-    async def _connect_writer(self) -> None:
+    async def _connect_writer(self) -> _Connection:
         connection = await _Connection(partial(_connect_writer, self.path)).opened()
         try:
             await connection.run(prepare)
         except BaseException:
             await connection.close()
             raise
-        self._writer = connection
+        return connection
 
     def _put_aside(self, error: Exception) -> None:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())

@@ -107,7 +107,7 @@ class TaskContext:
         *,
         node_type: str = "step",
         node_id: str | None = None,
-        input: Any = None,  # noqa: A002  # the contract's word
+        input: Any = None,  # the contract's word
     ) -> StepScope:
         """One node or call, with its input and output captured; a no-op while ``capture_enabled`` is off.
 

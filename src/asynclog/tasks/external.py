@@ -70,7 +70,7 @@ class External:
         for task in tasks:
             self._engine.hub.add(task, Feed.of(task))
 
-    def start(
+    def start(  # noqa: PLR0913  # what a task is
         self,
         name: str | None,
         *,
@@ -209,7 +209,8 @@ class External:
             raise InvalidError("status", "status is success, failed or cancelled")
         live = await self._live(task_id, access)
         engine, feed = self._engine, live.feed
-        assert feed is not None
+        if feed is None or feed.sealed:
+            raise ConflictError(f"the task {task_id} has ended")
         limit = engine.settings.dials.max_data_size
         message = None if error_message is None else values.redact(values.text(error_message))[:10_000]
         log = engine.logger(feed, "system")
@@ -255,7 +256,8 @@ class External:
                 raise InvalidError("name", "a new stage needs a name; an id changes one that was begun")
             number = given.get("number") or max((stage.number for stage in known), default=0) + 1
             stage = Stage(id=new_id(), task_id=task_id, number=number, name=name, started_at=now)
-        changes = {k: given[k] for k in ("status", "pending", "processed", "credits_used") if given.get(k) is not None}
+        plain = ("status", "pending", "processed", "credits_used")
+        changes = {name: given[name] for name in plain if given.get(name) is not None}
         stage = msgspec.structs.replace(stage, **changes, **self._outcome(given, "result", "result_json"))
         if stage.status != "running":
             stage = msgspec.structs.replace(stage, finished_at=stage.finished_at or now)
@@ -290,7 +292,8 @@ class External:
                 node_name=name,
                 started_at=now,
             )
-        changes = self._outcome(given, "input_data", "input_json") | self._outcome(given, "output_data", "output_json")
+        changes = self._outcome(given, "input_data", "input_json")
+        changes |= self._outcome(given, "output_data", "output_json")
         if given.get("status") is not None:
             changes["status"] = given["status"]
         step = msgspec.structs.replace(step, **changes)

@@ -72,7 +72,7 @@ class TaskManager:
         self._runs: dict[str, _Run] = {}
         self._closing = False
 
-    async def start(
+    async def start(  # noqa: PLR0913  # what a task is
         self,
         plugin: str | Callable[..., Any] | object,
         params: Any = None,
