@@ -17,7 +17,7 @@ from asynclog.queries import (
     TaskQuery,
 )
 from asynclog.records import Frame
-from asynclog.store import apply, entries, history, sqlite
+from asynclog.store import apply, counts, entries, history, outcomes, sqlite
 from asynclog.store.sqlite import Database, QueryTimeoutError
 
 
@@ -66,17 +66,17 @@ class SqliteStore:
     async def count(self, query: EntryQuery, deadline: float) -> int | None:
         """How many entries match; None when that takes too long."""
         try:
-            return await self._database.read(lambda connection: entries.count(connection, query), deadline)
+            return await self._database.read(lambda connection: counts.count(connection, query), deadline)
         except QueryTimeoutError:
             return None
 
     async def stats(self, query: EntryQuery) -> LogStats:
         """Matching entries by level, source and stage."""
-        return await self._database.read(lambda connection: entries.stats(connection, query))
+        return await self._database.read(lambda connection: counts.stats(connection, query))
 
     async def histogram(self, query: EntryQuery, buckets: int) -> list[Bucket]:
         """Matching entries over time by level."""
-        return await self._database.read(lambda connection: entries.histogram(connection, query, buckets))
+        return await self._database.read(lambda connection: counts.histogram(connection, query, buckets))
 
     async def gaps(self, task_id: str) -> list[Gap]:
         """What was declared dropped."""
@@ -84,7 +84,7 @@ class SqliteStore:
 
     async def stage_counts(self, task_id: str) -> list[StageCount]:
         """Entries by stage label and unit."""
-        return await self._database.read(lambda connection: entries.stage_counts(connection, task_id))
+        return await self._database.read(lambda connection: counts.stage_counts(connection, task_id))
 
     async def batch_answer(self, task_id: str, batch_id: str) -> str | None:
         """The first answer to this ingest batch."""
@@ -112,11 +112,11 @@ class SqliteStore:
 
     async def plugin_stats(self, plugin: str, access: AccessScope) -> PluginStats:
         """Tasks of a plugin in numbers."""
-        return await self._database.read(lambda connection: history.plugin_stats(connection, plugin, access))
+        return await self._database.read(lambda connection: outcomes.plugin_stats(connection, plugin, access))
 
     async def node_stats(self, plugin: str, access: AccessScope) -> list[NodeStats]:
         """Nodes of a plugin's tasks in numbers."""
-        return await self._database.read(lambda connection: history.node_stats(connection, plugin, access))
+        return await self._database.read(lambda connection: outcomes.node_stats(connection, plugin, access))
 
     async def expired(self, before: int | None, keep: int | None, plugin: str | None) -> list[str]:
         """Ended tasks that may go."""
