@@ -205,6 +205,15 @@ def is_filter_parameter(name: str) -> bool:
     return name.startswith(_METADATA) or (name in FILTER_PARAMETERS and "." not in name)
 
 
+def like_pattern(text: str) -> str:
+    r"""The pattern with which ``LIKE ? ESCAPE '\'`` finds a plain substring.
+
+    LIKE folds A-Z alone, as a search does, and is twice as fast as instr(lower(...)).
+    """
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
 # Parsing
 
 
@@ -278,7 +287,7 @@ def _sql_terms(log_filter: LogFilter) -> Iterable[SqlTerm]:
     if log_filter.until is not None:
         yield "timestamp < ?", [log_filter.until]
     if log_filter.searches:
-        yield any_of(("message LIKE ? ESCAPE '\\'", [_like(search)]) for search in log_filter.searches)
+        yield any_of(("message LIKE ? ESCAPE '\\'", [like_pattern(search)]) for search in log_filter.searches)
     for condition in _metadata_conditions(log_filter):
         yield condition.sql()
 
@@ -293,11 +302,6 @@ def _metadata_conditions(log_filter: LogFilter) -> Iterable[MetadataCondition]:
 
 def _marks(values: tuple[str, ...]) -> str:
     return ", ".join("?" * len(values))
-
-
-def _like(search: str) -> str:
-    """The LIKE pattern of a plain substring. LIKE folds A-Z alone and is twice as fast as instr(lower(…))."""
-    return "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
 
 # To Python: one small function per condition, the cheap ones first.

@@ -41,9 +41,9 @@ CREATE TABLE tasks (
 
 CREATE INDEX tasks_plugin   ON tasks (plugin, rank);
 CREATE INDEX tasks_status   ON tasks (status, rank);
-CREATE INDEX tasks_started  ON tasks (started_at);
+CREATE INDEX tasks_started  ON tasks (started_at, rank, plugin, status, account);
 CREATE INDEX tasks_finished ON tasks (finished_at);
-CREATE INDEX tasks_duration ON tasks (duration);
+CREATE INDEX tasks_duration ON tasks (duration, rank, plugin, status, account);
 CREATE INDEX tasks_parent   ON tasks (parent_id, rank) WHERE parent_id IS NOT NULL;
 CREATE INDEX tasks_schedule ON tasks (schedule_id, rank) WHERE schedule_id IS NOT NULL;
 CREATE INDEX tasks_account  ON tasks (account, rank) WHERE account IS NOT NULL;

@@ -1,0 +1,147 @@
+"""How many entries there are: in all, by label, over time.
+
+Plain functions on a connection, as in entries.py. What the writer counts anyway (entry_counts) is not counted again:
+a filter made of level, source and stage alone reads those few rows instead of a million entries.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from typing import Final
+
+import msgspec
+import orjson
+
+from asynclog.filters import LogFilter
+from asynclog.model import Level
+from asynclog.queries import Bucket, EntryQuery, LogStats, StageCount
+from asynclog.store.selection import Selection, sees, select, visible_tasks
+
+_Group = tuple[str, str, str, int]
+"""Source, level, stage ('' for none) and the number of entries that have them."""
+
+_STAGE_UNITS: Final = """
+SELECT (SELECT json_group_object(stage, entries) FROM
+          (SELECT stage, sum(count) AS entries FROM entry_counts WHERE task_id = :task AND stage <> '' GROUP BY stage)),
+       (SELECT json_group_array(json_array(stage, unit, entries)) FROM
+          (SELECT stage, unit, count(*) AS entries FROM task_logs
+            WHERE task_id = :task AND stage IS NOT NULL AND unit IS NOT NULL
+            GROUP BY stage, unit ORDER BY min(seq) LIMIT -1))
+ WHERE EXISTS (SELECT 1 FROM tasks WHERE id = :task AND deleted_at IS NULL)"""
+
+
+def count(connection: sqlite3.Connection, query: EntryQuery) -> int:
+    """How many entries match, paging ignored."""
+    groups = _kept_groups(connection, query)
+    if groups is not None:
+        return sum(group[3] for group in groups)
+    selection = _select_all(connection, query)
+    if selection is None:
+        return 0
+    [number] = connection.execute(f"SELECT count(*) {selection.sql}", selection.params).fetchone()
+    return int(number)
+
+
+def stats(connection: sqlite3.Connection, query: EntryQuery) -> LogStats:
+    """Matching entries by level, source and stage, paging ignored."""
+    groups = _kept_groups(connection, query)
+    if groups is None:
+        groups = _scanned_groups(connection, query)
+    by_source, by_level, by_stage = Counter[str](), Counter[str](), Counter[str]()
+    for source, level, stage, number in groups:
+        by_source[source] += number
+        by_level[level] += number
+        by_stage[stage] += number
+    return LogStats(
+        total=by_level.total(),
+        by_level={level.name: by_level[level.name] for level in Level},
+        by_source=dict(sorted(by_source.items())),
+        by_stage=dict(sorted(by_stage.items())),
+    )
+
+
+def histogram(connection: sqlite3.Connection, query: EntryQuery, buckets: int) -> list[Bucket]:
+    """Matching entries over time by level: at most so many equal spans, from the first entry to the last; [] for none.
+
+    Paging is ignored. A span is a whole number of microseconds, so there are fewer where time is short.
+    """
+    selection = _select_all(connection, query)
+    if selection is None:
+        return []
+    # One statement, so that no entry comes in between the bounds and the counts.
+    first, last, groups = connection.execute(
+        f"""
+        WITH bounds AS MATERIALIZED (SELECT min(timestamp) AS first, max(timestamp) AS last {selection.sql})
+        SELECT first, last, (SELECT json_group_array(json_array(span, level, entries)) FROM (
+          SELECT (timestamp - first) / ((last - first) / ? + 1) AS span, level, count(*) AS entries {selection.sql}
+           GROUP BY span, level)) FROM bounds""",
+        (*selection.params, buckets, *selection.params),
+    ).fetchone()
+    if first is None:
+        return []
+    width = (last - first) // buckets + 1
+    spans = [dict.fromkeys((level.name for level in Level), 0) for _ in range((last - first) // width + 1)]
+    for span, level, number in orjson.loads(groups):
+        spans[span][level] = number
+    starts = range(first, last + 1, width)
+    return [Bucket(start=start, end=start + width, counts=span) for start, span in zip(starts, spans, strict=True)]
+
+
+def stage_counts(connection: sqlite3.Connection, task_id: str) -> list[StageCount]:
+    """Entries by stage label, in order of the labels, and within it by unit, in order of appearance."""
+    found = connection.execute(_STAGE_UNITS, {"task": task_id}).fetchone()
+    if found is None:
+        return []
+    units: dict[str, dict[str, int]] = {}
+    for stage, unit, number in orjson.loads(found[1]):
+        units.setdefault(stage, {})[unit] = number
+    stages: dict[str, int] = orjson.loads(found[0])
+    return [StageCount(stage=name, log_count=stages[name], units=units.get(name, {})) for name in sorted(stages)]
+
+
+def _select_all(connection: sqlite3.Connection, query: EntryQuery) -> Selection | None:
+    return select(connection, msgspec.structs.replace(query, after=None, before=None))
+
+
+def _scanned_groups(connection: sqlite3.Connection, query: EntryQuery) -> list[_Group]:
+    selection = _select_all(connection, query)
+    if selection is None:
+        return []
+    [groups] = connection.execute(
+        f"""
+        SELECT json_group_array(json_array(source, level, ifnull(stage, ''), entries)) FROM (
+          SELECT source, level, stage, count(*) AS entries {selection.sql} GROUP BY source, level, stage)""",
+        selection.params,
+    ).fetchone()
+    return [tuple(group) for group in orjson.loads(groups)]
+
+
+def _kept_groups(connection: sqlite3.Connection, query: EntryQuery) -> list[_Group] | None:
+    """The groups as the writer counted them; None when they cannot answer the query."""
+    if not _is_counted(query.filter) or (query.task_id is None and query.through is not None):
+        return None
+    condition, params = query.filter.where()
+    scope, scope_params = visible_tasks(query)
+    if query.task_id is None:
+        tasks = f"task_id IN (SELECT id FROM tasks WHERE {scope})"
+    elif sees(connection, query):
+        tasks, scope_params = "task_id = ?", [query.task_id]
+    else:
+        return []
+    last_seq, groups = connection.execute(
+        f"""
+        SELECT (SELECT last_seq FROM tasks WHERE id = ?), json_group_array(json_array(source, level, stage, entries))
+          FROM (SELECT source, level, stage, sum(count) AS entries FROM entry_counts
+                 WHERE {tasks} AND {condition} GROUP BY source, level, stage)""",
+        (query.task_id, *scope_params, *params),
+    ).fetchone()
+    if query.through is not None and (last_seq or 0) > query.through:
+        return None
+    return [tuple(group) for group in orjson.loads(groups)]
+
+
+def _is_counted(log_filter: LogFilter) -> bool:
+    """Whether it asks for level, source and stage alone, and not for stage '', which stands for none there."""
+    rest = msgspec.structs.replace(log_filter, levels=(), min_level=None, sources=(), exclude_sources=(), stages=())
+    return rest == LogFilter() and "" not in log_filter.stages

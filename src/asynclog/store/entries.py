@@ -1,0 +1,147 @@
+"""Entries as stored: pages of them, as the JSON lines they are shown as.
+
+Plain functions on a connection, to be run on its thread. They raise what sqlite3 raises, and are ended early by
+`Connection.interrupt`. A page is made by SQLite whole, as one row: fetching row by row, each row waits for the GIL
+(a thousand rows took seconds beside a busy loop, and take milliseconds as one).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final, NamedTuple
+
+import orjson
+
+from asynclog.model import Gap
+from asynclog.queries import EntryPage, EntryQuery
+from asynclog.store.selection import Selection, select
+
+_FIRST_SLICE: Final = 16
+"""Rows read before anything is known about their size."""
+_GROWTH: Final = 8
+"""How much larger the next slice may be."""
+_LARGE: Final = 16_384
+"""Characters of message and metadata from which on an entry is read by itself: bounds the memory of a slice."""
+
+_TIME: Final = (
+    "strftime('%Y-%m-%dT%H:%M:%S', timestamp / 1000000, 'unixepoch') || format('.%06dZ', timestamp % 1000000)"
+)
+
+# The bytes of `wire.entry_line`: json() leaves the metadata as it was written, number tokens included.
+_LINE: Final = f"""json_object('id', id, 'task_id', task_id, 'seq', seq, 'timestamp', {_TIME},
+ 'level', level, 'source', source, 'stage', stage, 'unit', unit, 'step_id', step_id,
+ 'message', message, 'metadata', json(metadata_json))"""
+
+# JSON escapes newlines, so they can separate the lines. The lines come in the subquery's order: SQLite neither merges
+# an ordered subquery into an aggregate nor drops the ORDER BY of one with a LIMIT. Blobs spare a decoding to str.
+_SLICE: Final = f"""
+SELECT CAST(group_concat(CASE WHEN length(message) + ifnull(length(metadata_json), 0) > {_LARGE} THEN ''
+                              ELSE {_LINE} END, char(10)) AS BLOB),
+       group_concat(id), group_concat(seq)
+  FROM (SELECT * {{source}} ORDER BY {{key}} {{order}} LIMIT ? OFFSET ?)"""
+
+_ONE: Final = f"SELECT CAST({_LINE} AS BLOB) FROM task_logs WHERE id = ?"
+
+_GAPS: Final = """
+SELECT json_group_array(json_array(from_seq, to_seq, reason))
+  FROM (SELECT from_seq, to_seq, reason FROM gaps JOIN tasks ON tasks.id = gaps.task_id
+         WHERE task_id = ? AND deleted_at IS NULL ORDER BY from_seq LIMIT -1)"""
+
+_BATCH_ANSWER: Final = """
+SELECT answer FROM batches JOIN tasks ON tasks.id = batches.task_id
+ WHERE task_id = ? AND batch_id = ? AND deleted_at IS NULL"""
+
+
+class _Slice(NamedTuple):
+    """Consecutive entries; the line of a large one is empty."""
+
+    lines: list[bytes]
+    ids: list[int]
+    seqs: list[int]
+
+
+def page(connection: sqlite3.Connection, query: EntryQuery) -> EntryPage:
+    """The entries that match, in order, as many as ``limit`` and ``max_bytes`` allow but at least one."""
+    selection = select(connection, query)
+    reader = _Reader(query)
+    offset = query.offset
+    while selection is not None and reader.wants:
+        rows = reader.next_slice
+        found = _read_slice(connection, selection, query, rows, offset)
+        reader.take(connection, found)
+        if len(found.ids) < rows:
+            break
+        keys = found.ids if selection.key == "id" else found.seqs
+        selection = selection.narrowed("<" if query.descending else ">", keys[-1])
+        offset = 0
+    return EntryPage(lines=reader.lines, cursors=reader.cursors, more=reader.more)
+
+
+class _Reader:
+    """Gathers a page from slices, small ones first, so that a page of huge entries costs no more than it shows."""
+
+    def __init__(self, query: EntryQuery) -> None:
+        self.lines: list[bytes] = []
+        self.cursors: list[int] = []
+        self.more = False
+        self._limit = query.limit
+        self._across = query.task_id is None
+        self._room = query.max_bytes
+        self._bytes = 0
+        self._grown = _FIRST_SLICE
+
+    @property
+    def wants(self) -> bool:
+        """Whether another slice is needed: until an entry was found that has no place."""
+        return not self.more
+
+    @property
+    def next_slice(self) -> int:
+        """How many rows to read: one more than there is place for, unless their size forbids."""
+        rows = min(self._limit - len(self.lines) + 1, self._grown)
+        self._grown = rows * _GROWTH
+        if self.lines:
+            average = self._bytes // len(self.lines) + 1
+            rows = min(rows, max(self._room - self._bytes, 0) // average + 1)
+        return rows
+
+    def take(self, connection: sqlite3.Connection, found: _Slice) -> None:
+        """Add the entries of a slice that have a place."""
+        cursors = found.ids if self._across else found.seqs
+        for record_id, cursor, small in zip(found.ids, cursors, found.lines, strict=True):
+            line = small or _read_one(connection, record_id)
+            if not line:
+                continue  # it was deleted meanwhile, with its task
+            self.more = len(self.lines) == self._limit or (bool(self.lines) and self._bytes + len(line) > self._room)
+            if self.more:
+                break
+            self._bytes += len(line) + 1
+            self.lines.append(line)
+            self.cursors.append(cursor)
+
+
+def _read_slice(
+    connection: sqlite3.Connection, selection: Selection, query: EntryQuery, rows: int, offset: int
+) -> _Slice:
+    sql = _SLICE.format(source=selection.sql, key=selection.key, order="DESC" if query.descending else "ASC")
+    lines, ids, seqs = connection.execute(sql, (*selection.params, rows, offset)).fetchone()
+    if lines is None:
+        return _Slice([], [], [])
+    return _Slice(lines.split(b"\n"), orjson.loads(f"[{ids}]"), orjson.loads(f"[{seqs}]"))
+
+
+def _read_one(connection: sqlite3.Connection, record_id: int) -> bytes:
+    found = connection.execute(_ONE, (record_id,)).fetchone()
+    return b"" if found is None else bytes(found[0])
+
+
+def gaps(connection: sqlite3.Connection, task_id: str) -> list[Gap]:
+    """What was declared dropped, in order."""
+    [found] = connection.execute(_GAPS, (task_id,)).fetchone()
+    return [Gap(task_id=task_id, from_seq=first, to_seq=last, reason=why) for first, last, why in orjson.loads(found)]
+
+
+def batch_answer(connection: sqlite3.Connection, task_id: str, batch_id: str) -> str | None:
+    """The first answer to this ingest batch (JSON text), None when it has not been seen."""
+    found = connection.execute(_BATCH_ANSWER, (task_id, batch_id)).fetchone()
+    return None if found is None else str(found[0])

@@ -1,0 +1,162 @@
+"""Selection: which rows of ``task_logs`` a query is about, as SQL, and through which index they are read.
+
+Little is left to the query planner: it does not know how rare a level or a unit is, and its choice would change with
+the statistics of the day. Whatever the index, the rows come in the order of the query's cursor, because within a task
+the record number (id) and the entry's own number (seq) grow together: both are given out under one lock.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final, NamedTuple
+
+from asynclog.filters import LogFilter
+from asynclog.model import MAX_TIMESTAMP, AccessScope, Level
+from asynclog.queries import EntryQuery
+
+Param = str | int
+
+_TROUBLE: Final = frozenset({Level.WARNING, Level.ERROR})
+_TROUBLE_TERM: Final = "level IN ('WARNING', 'ERROR')"
+"""Word for word the condition of two partial indexes: SQLite uses one only where the query says the same."""
+
+_FEW_TASKS: Final = 1000
+_FEW_ENTRIES: Final = 20_000
+"""Up to so many tasks and entries, reading all of them and sorting beats looking for them among everybody's."""
+
+_MAX_WINDOW: Final = 300_000
+"""Entries between ``since`` and ``until`` that are looked through for the first and the last one (about 30 ms)."""
+
+
+class Selection(NamedTuple):
+    """Rows as ``FROM … WHERE …`` text, to be added to, and the column (id or seq) that orders them."""
+
+    sql: str
+    params: tuple[Param, ...]
+    key: str
+
+    def narrowed(self, operator: str, position: int | None) -> Selection:
+        """Those whose key compares so with a position; all of them with None."""
+        if position is None:
+            return self
+        return Selection(f"{self.sql} AND {self.key} {operator} ?", (*self.params, position), self.key)
+
+
+def visible(access: AccessScope) -> tuple[str, list[Param]]:
+    """The condition on ``tasks`` for what this scope may see; tasks that are being deleted are not there."""
+    terms, params = ["deleted_at IS NULL"], list[Param]()
+    for column, value in (("account", access.account), ("site", access.site)):
+        if value is not None:
+            terms.append(f"{column} = ?")
+            params.append(value)
+    return " AND ".join(terms), params
+
+
+def select(connection: sqlite3.Connection, query: EntryQuery) -> Selection | None:
+    """The rows that match between the query's cursors, paging left aside; None when there are none to look for."""
+    found = _across_tasks(connection, query) if query.task_id is None else _in_task(connection, query, query.task_id)
+    if found is None:
+        return None
+    if found.key == "seq" or query.task_id is None:
+        after, before, through = query.after, query.before, query.through
+    else:
+        after = _id_at(connection, query.task_id, query.after, "<=", "DESC")
+        before = _id_at(connection, query.task_id, query.before, ">=", "ASC")
+        through = _id_at(connection, query.task_id, query.through, "<=", "DESC")
+        if query.through is not None and through is None:
+            return None
+    return found.narrowed(">", after).narrowed("<", before).narrowed("<=", through)
+
+
+def sees(connection: sqlite3.Connection, query: EntryQuery) -> bool:
+    """Whether the query's task is there, of the plugin it names if any, and visible to its scope."""
+    condition, params = visible_tasks(query)
+    found = connection.execute(f"SELECT 1 FROM tasks WHERE id = ? AND {condition}", (query.task_id, *params))
+    return found.fetchone() is not None
+
+
+def visible_tasks(query: EntryQuery) -> tuple[str, list[Param]]:
+    """The condition on ``tasks`` that the query means."""
+    condition, params = visible(query.access)
+    return (condition, params) if query.plugin is None else (f"{condition} AND plugin = ?", [*params, query.plugin])
+
+
+def _in_task(connection: sqlite3.Connection, query: EntryQuery, task_id: str) -> Selection | None:
+    if not sees(connection, query):
+        return None
+    condition, params = query.filter.where()
+    index, key = _rare(query.filter), "id"
+    if index is None:
+        key = "seq"
+        index = "task_logs_task_trouble" if _only_trouble(query.filter) else "sqlite_autoindex_task_logs_1"
+    trouble = f"{_TROUBLE_TERM} AND " if index == "task_logs_task_trouble" else ""
+    sql = f"FROM task_logs INDEXED BY {index} WHERE {trouble}task_id = ? AND {condition}"
+    return Selection(sql, (task_id, *params), key)
+
+
+def _across_tasks(connection: sqlite3.Connection, query: EntryQuery) -> Selection | None:
+    condition, params = query.filter.where()
+    index = _rare(query.filter)
+    scope, scope_params, few = _scope(connection, query)
+    if index is not None:
+        source = f"INDEXED BY {index} WHERE"
+    elif few:
+        source = "INDEXED BY sqlite_autoindex_task_logs_1 WHERE"
+    elif _only_trouble(query.filter):
+        source = f"INDEXED BY task_logs_trouble WHERE {_TROUBLE_TERM} AND"
+    else:
+        source = "NOT INDEXED WHERE"  # by id
+    found = Selection(f"FROM task_logs {source} {condition} AND {scope}", (*params, *scope_params), "id")
+    return _in_window(connection, query.filter, found)
+
+
+def _rare(log_filter: LogFilter) -> str | None:
+    """The index of the rarest thing the filter names, whose rows come by id."""
+    if log_filter.step_ids:
+        return "task_logs_step"
+    return "task_logs_unit" if log_filter.units else None
+
+
+def _only_trouble(log_filter: LogFilter) -> bool:
+    return _TROUBLE.issuperset(log_filter.accepted_levels)
+
+
+def _scope(connection: sqlite3.Connection, query: EntryQuery) -> tuple[str, list[Param], bool]:
+    """The condition on ``task_id`` for the visible tasks, and whether they are so few that they should lead."""
+    condition, params = visible_tasks(query)
+    if not params:
+        return "task_id NOT IN (SELECT id FROM tasks WHERE deleted_at IS NOT NULL)", [], False
+    tasks, entries = connection.execute(
+        f"SELECT count(*), total(last_seq) FROM (SELECT last_seq FROM tasks WHERE {condition} LIMIT ?)",
+        (*params, _FEW_TASKS + 1),
+    ).fetchone()
+    if tasks <= _FEW_TASKS and entries <= _FEW_ENTRIES and _rare(query.filter) is None:
+        return f"task_id IN (SELECT id FROM tasks WHERE {condition})", params, True
+    # One look-up for each entry that passes the filter, instead of a list of perhaps a hundred thousand tasks.
+    return f"EXISTS (SELECT 1 FROM tasks WHERE tasks.id = task_logs.task_id AND {condition})", params, False
+
+
+def _in_window(connection: sqlite3.Connection, log_filter: LogFilter, found: Selection) -> Selection | None:
+    """The same rows with their ids bounded by ``since`` and ``until``, so that not the whole history is looked at."""
+    if log_filter.since is None and log_filter.until is None:
+        return found
+    since = 0 if log_filter.since is None else log_filter.since
+    until = MAX_TIMESTAMP + 1 if log_filter.until is None else log_filter.until
+    entries, first, last = connection.execute(
+        "SELECT count(*), min(id), max(id) FROM (SELECT id FROM task_logs INDEXED BY task_logs_time"
+        " WHERE timestamp >= ? AND timestamp < ? LIMIT ?)",
+        (since, until, _MAX_WINDOW + 1),
+    ).fetchone()
+    if not entries:
+        return None
+    return found if entries > _MAX_WINDOW else found.narrowed(">=", first).narrowed("<=", last)
+
+
+def _id_at(connection: sqlite3.Connection, task_id: str, seq: int | None, operator: str, order: str) -> int | None:
+    """The id of the entry at a seq, or where there is none, of the next one in that direction."""
+    if seq is None:
+        return None
+    found = connection.execute(
+        f"SELECT id FROM task_logs WHERE task_id = ? AND seq {operator} ? ORDER BY seq {order} LIMIT 1", (task_id, seq)
+    ).fetchone()
+    return None if found is None else int(found[0])
