@@ -42,6 +42,8 @@ export default ts.config(
       'svelte/no-at-html-tags': 'error',
       // TypeScript checks undefined names, and knows the type-only ones.
       'no-undef': 'off',
+      // State is replaced as a whole ($state.raw); plain collections are its values, never observed themselves.
+      'svelte/prefer-svelte-reactivity': 'off',
       // Hash links need no resolver: the page has one path.
       'svelte/no-navigation-without-resolve': 'off',
     },

@@ -1,0 +1,274 @@
+import { tick } from 'svelte'
+import { asApiError, isAbort, type ApiError } from '../api/client'
+import {
+  append,
+  indexAtOrAfter,
+  NO_ROWS,
+  prepend,
+  trimEnd,
+  trimStart,
+  WINDOW_BOUNDS,
+  type RowKind,
+  type RowWindow,
+} from '../log/window'
+
+export type From = { after: number } | { before: number } | 'start' | 'end'
+
+export interface RowPage<T> {
+  /** In the order they are shown. */
+  readonly rows: readonly T[]
+  /** There is more in the direction asked for. */
+  readonly more: boolean
+}
+
+/** Where rows come from: pages by key in both directions. */
+export interface RowSource<T> extends RowKind<T> {
+  page(from: From, signal: AbortSignal): Promise<RowPage<T>>
+}
+
+export type Place = 'start' | 'end' | { key: number }
+
+/** What the list is asked to bring into view; a new object each time, so asking twice scrolls twice. */
+export interface ScrollRequest {
+  readonly index: number
+  readonly align: 'start' | 'center' | 'end' | 'nearest'
+}
+
+/** Rows arriving faster than this are shown together. */
+const FLUSH_MS = 80
+/** Following trims only when this much has come in, not at every flush. */
+const SLACK = 1_000
+
+/** The rows on screen and around it: a bounded window that grows by pages, jumps, and follows what arrives. */
+export class Rows<T> {
+  #window = $state.raw<RowWindow<T>>(NO_ROWS)
+  #shift = $state(false)
+  #loading = $state(true)
+  #error = $state.raw<ApiError | null>(null)
+  #following = $state(false)
+  #fresh = $state(0)
+  #scroll = $state.raw<ScrollRequest | null>(null)
+
+  private source: RowSource<T> | null = null
+  private control = new AbortController()
+  private opening: Place | null = null
+  private growing: 'start' | 'end' | null = null
+  private arrived: T[] = []
+  private overflowed = false
+  private newest = -Infinity
+  private flushTimer: ReturnType<typeof setTimeout> | undefined
+  private flushedAt = 0
+
+  get window(): RowWindow<T> {
+    return this.#window
+  }
+
+  /** Whether the last change was at the start: the list then keeps its distance from the end. */
+  get shift(): boolean {
+    return this.#shift
+  }
+
+  get loading(): boolean {
+    return this.#loading
+  }
+
+  get error(): ApiError | null {
+    return this.#error
+  }
+
+  get following(): boolean {
+    return this.#following
+  }
+
+  /** How many rows have arrived that are not in the window. */
+  get fresh(): number {
+    return this.#fresh
+  }
+
+  get scroll(): ScrollRequest | null {
+    return this.#scroll
+  }
+
+  /** Replaces the window by the rows around a place; what is shown stays until they are there. */
+  async open(source: RowSource<T>, place: Place, follow = false): Promise<void> {
+    this.control.abort()
+    const control = (this.control = new AbortController())
+    this.source = source
+    this.opening = place
+    this.growing = null
+    this.#following = follow
+    this.#loading = true
+    this.#fresh = 0
+    this.arrived = []
+    this.overflowed = false
+    this.newest = -Infinity
+    clearTimeout(this.flushTimer)
+    try {
+      const window = await readAround(source, place, control.signal)
+      if (control.signal.aborted) return
+      this.opening = null
+      this.#error = null
+      await this.show(window, place)
+    } catch (error) {
+      if (control.signal.aborted || isAbort(error)) return
+      this.opening = null
+      this.#error = asApiError(error)
+    } finally {
+      if (this.control === control) this.#loading = false
+    }
+  }
+
+  /** Brings a row into view, loading around it when the window does not hold it. */
+  async reveal(key: number): Promise<void> {
+    if (!this.source) return
+    this.#following = false
+    const index = indexAtOrAfter(this.#window, key, this.source)
+    const row = this.#window.rows[index]
+    if (row && this.source.key(row) === key) this.#scroll = { index, align: 'nearest' }
+    else await this.open(this.source, { key })
+  }
+
+  /** Goes to the end and stays there. */
+  async follow(): Promise<void> {
+    if (!this.source) return
+    if (this.#window.atEnd) {
+      this.#following = true
+      this.#fresh = 0
+      this.scrollToEnd()
+    } else await this.open(this.source, 'end', true)
+  }
+
+  freeze(): void {
+    if (!this.#following) return
+    this.flush()
+    this.#following = false
+  }
+
+  /** Loads the next page at one end; a no-op while one is on its way or there is none. */
+  async grow(side: 'start' | 'end'): Promise<void> {
+    const { source, control } = this
+    const edge = side === 'start' ? this.#window.rows[0] : this.#window.rows.at(-1)
+    const known = side === 'start' ? this.#window.atStart : this.#window.atEnd
+    if (!source || !edge || known || this.growing || this.opening) return
+    this.growing = side
+    try {
+      const key = source.key(edge)
+      const page = await source.page(side === 'start' ? { before: key } : { after: key }, control.signal)
+      if (control.signal.aborted) return
+      if (side === 'start') await this.growStart(page, source)
+      else await this.growEnd(page, source)
+    } catch (error) {
+      if (!control.signal.aborted && !isAbort(error)) this.#error = asApiError(error)
+    } finally {
+      if (this.control === control) this.growing = null
+    }
+  }
+
+  /** New rows behind everything known so far. Followed, they are shown; otherwise only counted. */
+  arrive(rows: readonly T[]): void {
+    const last = rows.at(-1)
+    if (!last || !this.source) return
+    this.newest = Math.max(this.newest, this.source.key(last))
+    const wanted = this.#following && (this.opening === 'end' || this.#window.atEnd)
+    if (!wanted) {
+      this.#fresh += rows.length
+      if (this.#window.atEnd) this.#window = { ...this.#window, atEnd: false }
+      return
+    }
+    for (const row of rows) this.arrived.push(row)
+    if (this.arrived.length > WINDOW_BOUNDS.rows + SLACK) {
+      this.arrived = this.arrived.slice(-WINDOW_BOUNDS.rows)
+      this.overflowed = true
+    }
+    if (this.opening) return
+    const wait = this.flushedAt + FLUSH_MS - performance.now()
+    if (wait <= 0) this.flush()
+    else this.flushTimer ??= setTimeout(() => this.flush(), wait)
+  }
+
+  close(): void {
+    this.control.abort()
+    clearTimeout(this.flushTimer)
+    this.source = null
+  }
+
+  private flush(): void {
+    clearTimeout(this.flushTimer)
+    this.flushTimer = undefined
+    this.flushedAt = performance.now()
+    const { arrived, source } = this
+    if (!arrived.length || !source) return
+    this.arrived = []
+    this.#shift = false
+    // Rows were left out of the middle: only what came last is still one run.
+    this.#window = this.overflowed
+      ? { rows: arrived, atStart: false, atEnd: true }
+      : append(this.#window, arrived, source, true)
+    this.overflowed = false
+    this.scrollToEnd()
+    if (this.#window.rows.length > WINDOW_BOUNDS.rows + SLACK) {
+      this.#window = trimStart(this.#window, source)
+      this.scrollToEnd()
+    }
+  }
+
+  private async show(window: RowWindow<T>, place: Place): Promise<void> {
+    const { source } = this
+    if (!source) return
+    this.#shift = false
+    const last = window.rows.at(-1)
+    const missed = window.atEnd && !this.#following && last && this.newest > source.key(last)
+    this.#window = missed ? { ...window, atEnd: false } : window
+    await tick()
+    if (place === 'end') this.scrollToEnd()
+    else if (place === 'start') this.#scroll = { index: 0, align: 'start' }
+    else this.#scroll = { index: indexAtOrAfter(window, place.key, source), align: 'center' }
+    this.flush()
+  }
+
+  private async growStart(page: RowPage<T>, source: RowSource<T>): Promise<void> {
+    this.#shift = true
+    this.#window = prepend(this.#window, page.rows, source, !page.more)
+    await tick()
+    this.#shift = false
+    this.#window = trimEnd(this.#window, source)
+  }
+
+  private async growEnd(page: RowPage<T>, source: RowSource<T>): Promise<void> {
+    this.#shift = false
+    const last = page.rows.at(-1)
+    const reached = !page.more && this.newest <= (last ? source.key(last) : this.lastKey(source))
+    this.#window = append(this.#window, page.rows, source, reached)
+    if (reached) this.#fresh = 0
+    await tick()
+    this.#shift = true
+    this.#window = trimStart(this.#window, source)
+    await tick()
+    this.#shift = false
+  }
+
+  private lastKey(source: RowSource<T>): number {
+    const last = this.#window.rows.at(-1)
+    return last ? source.key(last) : -Infinity
+  }
+
+  private scrollToEnd(): void {
+    this.#scroll = { index: this.#window.rows.length - 1, align: 'end' }
+  }
+}
+
+async function readAround<T>(source: RowSource<T>, place: Place, signal: AbortSignal): Promise<RowWindow<T>> {
+  if (place === 'end') {
+    const page = await source.page('end', signal)
+    return { rows: page.rows, atStart: !page.more, atEnd: true }
+  }
+  if (place === 'start') {
+    const page = await source.page('start', signal)
+    return { rows: page.rows, atStart: true, atEnd: !page.more }
+  }
+  const [before, after] = await Promise.all([
+    source.page({ before: place.key }, signal),
+    source.page({ after: place.key - 1 }, signal),
+  ])
+  return { rows: before.rows.concat(after.rows), atStart: !before.more, atEnd: !after.more }
+}

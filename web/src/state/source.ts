@@ -1,0 +1,71 @@
+import { getCrossLogs, getLogs } from '../api/routes'
+import type { Entry, Gap, LogPage } from '../api/types'
+import { filterKey, toQuery, type LogFilter } from '../log/filter'
+import { weight } from '../log/message'
+import { PageCache } from '../log/pages'
+import type { From, RowPage, RowSource } from './rows.svelte'
+
+export const PAGE_ROWS = 500
+
+/** A task's entries under one filter, oldest first, keyed by seq. Pages already seen come from the cache. */
+export function taskSource(
+  id: string,
+  filter: LogFilter,
+  cache: PageCache<RowPage<Entry>>,
+  seen: (page: LogPage) => void,
+): RowSource<Entry> {
+  const prefix = filterKey(filter)
+  return {
+    key: (entry) => entry.seq,
+    weight,
+    async page(from, signal) {
+      const name = `${prefix}|${JSON.stringify(from)}`
+      const known = cache.get(name)
+      if (known) return known
+      const answer = await getLogs(id, filter, { ...cursor(from), limit: PAGE_ROWS }, signal)
+      seen(answer)
+      const backwards = from === 'end' || (typeof from === 'object' && 'before' in from)
+      const more = (backwards ? answer.next_before : answer.next_after) !== null
+      const page = { rows: backwards ? answer.entries.reverse() : answer.entries, more }
+      // Only a page bounded by its keys stays true while entries are added.
+      if (more && from !== 'end')
+        cache.put(
+          name,
+          page,
+          page.rows.reduce((sum, entry) => sum + weight(entry), 0),
+        )
+      return page
+    },
+  }
+}
+
+/** Entries across tasks, newest first: the key is the negative id. */
+export function crossSource(filter: LogFilter, more: URLSearchParams): RowSource<Entry> {
+  return {
+    key: (entry) => -entry.id,
+    weight,
+    async page(from, signal) {
+      const query = toQuery(filter)
+      for (const [name, value] of more) query.append(name, value)
+      query.set('limit', String(PAGE_ROWS))
+      if (typeof from === 'object' && 'after' in from) query.set('before_id', String(-from.after))
+      if (typeof from === 'object' && 'before' in from) query.set('after_id', String(-from.before))
+      const rows = await getCrossLogs(query, signal)
+      return { rows, more: rows.length >= PAGE_ROWS }
+    },
+  }
+}
+
+/** Gaps known so far with those of another page, in order, each once. */
+export function mergeGaps(known: readonly Gap[], found: readonly Gap[]): readonly Gap[] {
+  const fresh = found.filter(
+    (gap) => !known.some((each) => each.from_seq === gap.from_seq && each.to_seq === gap.to_seq),
+  )
+  return fresh.length ? [...known, ...fresh].sort((a, b) => a.from_seq - b.from_seq) : known
+}
+
+function cursor(from: From): { after?: number; before?: number; order?: 'desc' } {
+  if (from === 'start') return {}
+  if (from === 'end') return { order: 'desc' }
+  return 'after' in from ? { after: from.after } : { before: from.before, order: 'desc' }
+}
