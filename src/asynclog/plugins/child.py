@@ -1,0 +1,209 @@
+"""A child process whose output is logged line by line while it runs.
+
+It leads a process group of its own, so that cancelling reaches what it starts: first SIGTERM, after a grace SIGKILL.
+The pipes are ours, not the event loop's process transport's: so the child's exit is seen when it exits, whether or not
+it has closed its pipes, and whoever else holds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Self
+
+import msgspec
+
+from asynclog.plugins.lines import Line, LineSplitter
+
+CHUNK: Final = 16 * 1024
+"""Bytes taken from a pipe at once; between two chunks everybody else has a turn."""
+LINGER_SECONDS: Final = 1.0
+"""After the child's exit its output has ended when nothing came for so long, though another process holds the pipes."""
+LONGEST_LINGER_SECONDS: Final = 10.0
+"""When that other process goes on writing."""
+GROUP_POLL_SECONDS: Final = 0.05
+
+OnLine = Callable[[str, Line], None]
+"""Takes ``stdout`` or ``stderr`` and a line."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a child ended. ``held_open``: another process, started by it, still has its output open."""
+
+    exit_code: int
+    seconds: float
+    held_open: bool
+
+    @property
+    def sentence(self) -> str:
+        """The end in words: an exit code, or the signal that ended it."""
+        if self.exit_code >= 0:
+            return f"exited with code {self.exit_code}"
+        try:
+            name = signal.Signals(-self.exit_code).name
+        except ValueError:
+            name = f"signal {-self.exit_code}"
+        return f"was ended by {name}"
+
+
+async def run_child(
+    command: Sequence[str] | str,
+    on_line: OnLine,
+    *,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    grace_seconds: float = 2.0,
+    started: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Run a command to its end and hand over every line of its output as it comes.
+
+    Args:
+        command: an argument list, or one string for the shell.
+        on_line: called on the event loop; must neither block nor raise.
+        cwd: where it runs.
+        env: variables beside those of this process.
+        grace_seconds: between SIGTERM and SIGKILL when the call is cancelled; a second cancellation ends the grace.
+        started: called with its process id.
+
+    Raises:
+        OSError: it cannot be started (not found, not executable, no such folder).
+        asyncio.CancelledError: the call was cancelled; the child and its group are gone by then.
+    """
+    began = time.monotonic()
+    async with _Pipe() as stdout, _Pipe() as stderr:
+        process = await _start(command, stdout.write_end, stderr.write_end, cwd, env)
+        stdout.close_write_end()
+        stderr.close_write_end()
+        if started is not None:
+            started(process.pid)
+        readers = [
+            asyncio.create_task(_read(stdout, lambda line: on_line("stdout", line))),
+            asyncio.create_task(_read(stderr, lambda line: on_line("stderr", line))),
+        ]
+        try:
+            exit_code = await process.wait()
+            held_open = await _drain(readers, (stdout, stderr))
+        except asyncio.CancelledError:
+            await _end_group(process, grace_seconds)
+            raise
+        finally:
+            await _stop(readers)
+        for reader in readers:
+            if not reader.cancelled():
+                reader.result()  # a failure of on_line is a failure of the call
+        return Outcome(exit_code, time.monotonic() - began, held_open)
+
+
+async def _start(
+    command: Sequence[str] | str, stdout: int, stderr: int, cwd: str | None, env: Mapping[str, str] | None
+) -> asyncio.subprocess.Process:
+    variables = None if env is None else {**os.environ, **env}
+    nothing = asyncio.subprocess.DEVNULL
+    if isinstance(command, str):
+        return await asyncio.create_subprocess_shell(
+            command, stdin=nothing, stdout=stdout, stderr=stderr, cwd=cwd, env=variables, start_new_session=True
+        )
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=nothing, stdout=stdout, stderr=stderr, cwd=cwd, env=variables, start_new_session=True
+    )
+
+
+class _Pipe:
+    """A pipe with an asyncio reader at one end, for a child to write into at the other."""
+
+    def __init__(self) -> None:
+        self.reader = asyncio.StreamReader(limit=CHUNK)
+        self.write_end = -1
+        self.heard = time.monotonic()
+        self._transport: asyncio.ReadTransport | None = None
+
+    async def __aenter__(self) -> Self:
+        read_end, self.write_end = os.pipe()
+        try:
+            self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(self.reader),
+                os.fdopen(read_end, "rb", buffering=0),  # the transport closes it
+            )
+        except BaseException:
+            self.close_write_end()
+            raise
+        return self
+
+    def close_write_end(self) -> None:
+        if self.write_end >= 0:
+            os.close(self.write_end)
+            self.write_end = -1
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close_write_end()
+        if self._transport is not None:
+            self._transport.close()
+
+
+async def _read(pipe: _Pipe, take: Callable[[Line], None]) -> None:
+    lines = LineSplitter()
+    try:
+        while data := await pipe.reader.read(CHUNK):
+            pipe.heard = time.monotonic()
+            for line in lines.feed(data):
+                take(line)
+            await asyncio.sleep(0)  # a read that finds its data waiting does not give the others a turn
+    finally:
+        for line in lines.finish():
+            take(line)
+
+
+async def _drain(readers: list[asyncio.Task[None]], pipes: tuple[_Pipe, ...]) -> bool:
+    """Read on after the child's exit; True when somebody else holds its output open."""
+    exited = time.monotonic()
+    while True:
+        now = time.monotonic()
+        quiet_since = max(exited, *(pipe.heard for pipe in pipes))
+        left = min(quiet_since + LINGER_SECONDS, exited + LONGEST_LINGER_SECONDS) - now
+        if left <= 0:
+            return True
+        _, reading = await asyncio.wait(readers, timeout=left)
+        if not reading:
+            return False
+
+
+async def _stop(readers: list[asyncio.Task[None]]) -> None:
+    for reader in readers:
+        reader.cancel()
+    await asyncio.wait(readers)
+
+
+async def _end_group(process: asyncio.subprocess.Process, grace_seconds: float) -> None:
+    """End the child and all that is left of its group. A cancellation meanwhile ends the grace, not the ending."""
+    _signal_group(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace_seconds
+    try:
+        async with asyncio.timeout(grace_seconds):
+            await process.wait()
+        while _group_alive(process.pid) and time.monotonic() < deadline:  # noqa: ASYNC110  # nobody tells us
+            await asyncio.sleep(GROUP_POLL_SECONDS)
+    except (TimeoutError, asyncio.CancelledError):
+        pass
+    finally:
+        _signal_group(process.pid, signal.SIGKILL)
+    with contextlib.suppress(asyncio.CancelledError):
+        await process.wait()
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _group_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
