@@ -1,0 +1,99 @@
+"""Entries as people read them, and as spreadsheets do: the text and the CSV form, the same for every door."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from asynclog.model import Entry, timestamp_text
+from asynclog.wire import parse_entry
+
+CSV_COLUMNS: Final = (
+    "id", "task_id", "seq", "timestamp", "level", "source", "stage", "unit", "step_id", "message", "metadata",
+)  # fmt: skip
+
+# Control characters, line separators, and what turns the reading direction round: none of it may reach a terminal.
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_INDENT: Final = "    "
+# What makes a spreadsheet take a cell for a formula, full-width forms included.
+_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001  # these very characters
+
+_encode = msgspec.json.Encoder().encode
+
+
+def visible_text(text: str) -> str:
+    """The text in one line, with every control character written as an escape."""
+    return _CONTROL.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    short = _SHORT.get(character)
+    if short is not None:
+        return short
+    return f"\\x{ord(character):02x}" if ord(character) < 0x100 else f"\\u{ord(character):04x}"
+
+
+def text_line(entry: Entry) -> str:
+    """An entry as one line, a traceback in its metadata indented below; without a line break at the end.
+
+    ``2026-02-07 12:00:00.123 INFO    [superset_api] extract dash-7: fetched 42 charts {"dashboard_id": 7}``
+    """
+    moment = timestamp_text(entry.timestamp)
+    place = " ".join(visible_text(part) for part in (entry.stage, entry.unit) if part)
+    parts = [
+        f"{moment[:10]} {moment[11:23]} {entry.level.name:<7} [{visible_text(entry.source)}]",
+        f" {place}:" if place else "",
+        f" {visible_text(entry.message)}",
+    ]
+    metadata = dict(entry.metadata or {})
+    traceback = metadata.pop("traceback", None)
+    if metadata:
+        parts.append(" " + visible_text(_encode(metadata).decode()))
+    if isinstance(traceback, str):
+        parts.extend(f"\n{_INDENT}{visible_text(line)}" for line in traceback.splitlines())
+    elif traceback is not None:
+        parts.append(f"\n{_INDENT}{visible_text(_encode(traceback).decode())}")
+    return "".join(parts)
+
+
+def text_lines(lines: Iterable[bytes]) -> str:
+    """Entries, given as JSON, as text, each line ended."""
+    return "".join(f"{text_line(parse_entry(line))}\n" for line in lines)
+
+
+def csv_header() -> str:
+    """The first row."""
+    return ",".join(CSV_COLUMNS) + "\r\n"
+
+
+def csv_rows(lines: Iterable[bytes]) -> str:
+    """Entries, given as JSON, as rows of CSV. A cell that a spreadsheet would run as a formula begins with ``'``."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    for line in lines:
+        entry = parse_entry(line)
+        writer.writerow(
+            [
+                entry.id,
+                entry.task_id,
+                entry.seq,
+                timestamp_text(entry.timestamp),
+                entry.level.name,
+                *map(_cell, (entry.source, entry.stage, entry.unit, entry.step_id, entry.message, entry.metadata_json)),
+            ]
+        )
+    return out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,82 @@
+"""Between Starlette and the handlers: reads the request as the route table says, and turns errors into problems."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from asynclog.errors import AsynclogError, UnavailableError
+from asynclog.server import problems
+from asynclog.server.operation import Call, Operation, parse_body, read_body
+from asynclog.server.parameters import read_query
+from asynclog.server.service import Service
+
+_log: Final = logging.getLogger("asynclog.server")
+
+
+class Endpoint:
+    """All operations of one path."""
+
+    def __init__(self, service: Service, operations: Sequence[Operation]) -> None:
+        self._service = service
+        self._operations = {operation.method: operation for operation in operations}
+        self.methods = sorted({*self._operations, "OPTIONS", *(["HEAD"] if "GET" in self._operations else [])})
+
+    async def answer(self, request: Request) -> Response:
+        """The response to a request; never raises but on cancellation."""
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": ", ".join(self.methods)})
+        operation = self._operations["GET" if request.method == "HEAD" else request.method]
+        try:
+            response = await operation.handler(await self._read(request, operation))
+        except AsynclogError as error:
+            if isinstance(error, UnavailableError):
+                _log.warning("%s %s cannot be answered now: %s", request.method, operation.path, error)
+            return problems.of_error(error)
+        except HTTPException as error:
+            return problems.of_http_error(error, request.method)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
+        except Exception:
+            _log.exception("%s %s failed", request.method, operation.path)
+            return problems.of_failure()
+        if request.method == "HEAD" and isinstance(response, Stream):
+            return await response.head()
+        return response
+
+    async def _read(self, request: Request, operation: Operation) -> Call:
+        query = read_query(request.scope["query_string"], operation.parameters, filtered=operation.filtered)
+        body: object = None
+        if operation.body is not None:
+            raw = await read_body(request)
+            body = raw if operation.body is bytes else parse_body(raw, operation.body)
+        return Call(request, self._service, request.path_params, query.values, query.filter, body)
+
+
+class Stream(StreamingResponse):
+    """A long answer. What fails in its middle breaks the connection, so that nobody takes a part for the whole."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        except AsynclogError as error:
+            _log.warning("an answer broke off: %s", error)
+        except ClientDisconnect:
+            _log.debug("a client went away in the middle of an answer")
+        except asyncio.CancelledError:
+            _log.debug("an answer was broken off")
+
+    async def head(self) -> Response:
+        """The same without the body."""
+        close = getattr(self.body_iterator, "aclose", None)
+        if close is not None:
+            await close()
+        return Response(headers=dict(self.headers.items()))

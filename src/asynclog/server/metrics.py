@@ -1,0 +1,58 @@
+"""The service in numbers, for Prometheus: read off plain ints when asked, no label per task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+from starlette.responses import Response
+
+from asynclog.server.operation import Call
+from asynclog.server.service import Service
+
+
+class ServiceCollector(Collector):
+    """What `/metrics` shows."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything, as it is now."""
+        service = self._service
+        engine = service.tasks.engine
+        journal, writer = engine.journal, engine.writer
+        for name, help, value in (
+            ("records", "Records (entries and changes of tasks) numbered so far.", journal.last_id),
+            ("records_stored", "Records that are in the database.", journal.stored_id),
+            ("entries_dropped", "Entries that were declared dropped since the start.", journal.dropped),
+            ("writer_commits", "Transactions of the writer since the start.", writer.commits),
+            ("writer_records", "Records written since the start.", writer.written),
+            ("writer_failures", "Failed attempts to write since the start.", writer.failures),
+        ):
+            yield CounterMetricFamily(f"asynclog_{name}", help, value)
+        for name, help, value in (
+            ("journal_bytes", "Bytes of the journal on disk.", journal.size),
+            ("pending_bytes", "Bytes of records in memory that are not stored yet.", journal.pending_bytes),
+            ("tasks_running", "Tasks that run now.", sum(live.feed is not None for live in engine.hub)),
+            ("ready", "1 when everything works as promised.", int(not engine.degraded and not service.closing)),
+        ):
+            yield GaugeMetricFamily(f"asynclog_{name}", help, value)
+        sockets = GaugeMetricFamily("asynclog_websockets", "Open WebSockets.", labels=["kind"])
+        for kind in ("logs", "tasks"):
+            sockets.add_metric([kind], service.sockets(kind))
+        yield sockets
+        requests = CounterMetricFamily("asynclog_http_requests", "Answered requests.", labels=["status"])
+        for status, count in sorted(service.requests.items()):
+            requests.add_metric([status], count)
+        yield requests
+
+
+async def metrics(call: Call) -> Response:
+    """Prometheus text."""
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(call.service))
+    return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

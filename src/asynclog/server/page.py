@@ -1,0 +1,57 @@
+"""The dashboard's files, as the build left them beside this module."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, HTMLResponse, Response
+
+from asynclog.server.operation import Call
+
+STATIC: Final = Path(__file__).parent / "static"
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+    " font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+FOR_EVER: Final = "public, max-age=31536000, immutable"
+"""The build names its files after their content."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_MEDIA: Final = {
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
+_UNBUILT: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>asynclog</title></head><body>
+<h1>asynclog runs, its page was not built</h1>
+<p>Run <code>make web</code> in the source directory and load this page again.
+Everything else is there: <a href="api/tasks">tasks</a>, <a href="openapi.json">the API</a>.</p>
+</body></html>
+"""
+
+
+async def index(_call: Call) -> Response:
+    """The page."""
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
+    path = STATIC / "index.html"
+    if not path.is_file():
+        return HTMLResponse(_UNBUILT, headers=headers)
+    return FileResponse(path, media_type="text/html; charset=utf-8", headers=headers)
+
+
+async def asset(call: Call) -> Response:
+    """One of its files."""
+    name = call.path["name"]
+    path = STATIC / "assets" / name
+    media = _MEDIA.get(path.suffix)
+    if not _NAME.fullmatch(name) or media is None or not path.is_file():
+        raise HTTPException(404)
+    return FileResponse(path, media_type=media, headers={"Cache-Control": FOR_EVER})

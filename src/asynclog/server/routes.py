@@ -1,0 +1,198 @@
+"""The one table of what the service does over HTTP. Routing, parsing, /openapi.json and tests are made from it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from asynclog.queries import MAX_PAGE
+from asynclog.server import external, logs, metrics, openapi, page, shapes, tasks, upkeep
+from asynclog.server.listing import PARAMETERS as TASK_LIST
+from asynclog.server.operation import JSON, NDJSON, Operation
+from asynclog.server.parameters import Parameter, choice, flag, text, whole
+from asynclog.server.search import search
+from asynclog.tasks.reader import MAX_BUCKETS
+
+UNAVAILABLE: Final = {503: "The database does not answer now."}
+ENDED: Final = {409: "The task has ended."}
+NOT_EXTERNAL: Final = {409: "The task has ended, or is not external."}
+TOO_LARGE: Final = {413: "The body is larger than 8 MiB."}
+
+
+def _order(default: str) -> Parameter:
+    return choice("order", "desc is the exact reverse of asc.", ("asc", "desc"), default)
+
+
+LIMIT: Final = whole("limit", "Entries of the page; it also ends at 8 MiB.", 1, MAX_PAGE, 200)
+PAGE: Final = (
+    LIMIT,
+    whole("offset", "Matching entries to pass over; not together with after or before.", 0),
+    whole("after", "Only entries above this seq.", 0),
+    whole("before", "Only entries below this seq.", 0),
+    _order("asc"),
+    flag("total", "Whether to count all matches.", default=True),
+)
+SEARCH: Final = (
+    text("task", "Only entries of the task with this id."),
+    text("plugin", "Only entries of this plugin's tasks."),
+    LIMIT,
+    whole("after_id", "Only entries above this id.", 0),
+    whole("before_id", "Only entries below this id.", 0),
+    _order("desc"),
+)
+TASK: Final = "/api/tasks/{task_id}"
+LOGS: Final = f"{TASK}/logs"
+
+OPERATIONS: Final = (
+    Operation("GET", "/", page.index, "The dashboard.", media=("text/html",)),
+    Operation("GET", "/assets/{name}", page.asset, "A file of the dashboard.", media=("*/*",)),
+    # --- tasks ---
+    Operation("GET", "/api/tasks", tasks.page, "Tasks, newest first.", TASK_LIST, answer=shapes.TaskPage, errors=UNAVAILABLE),
+    Operation(
+        "POST",
+        "/api/tasks",
+        tasks.start,
+        "Start a plugin as a task in the background, or begin a task whose code runs elsewhere (external).",
+        body=shapes.StartTask,
+        answer=shapes.Task,
+        status=201,
+        errors={409: "The service is going down.", **TOO_LARGE},
+    ),
+    Operation("GET", TASK, tasks.show, "One task.", answer=shapes.Task, errors=UNAVAILABLE),
+    Operation(
+        "DELETE",
+        TASK,
+        tasks.delete,
+        "Delete an ended task with its entries, stages and steps.",
+        status=204,
+        errors={409: "The task runs; cancel it first.", **UNAVAILABLE},
+    ),
+    Operation(
+        "POST", f"{TASK}/cancel", tasks.cancel, "Ask a task to stop.", answer=shapes.Task, status=202, errors=ENDED
+    ),
+    Operation("GET", f"{TASK}/stages", tasks.stages, "A task's stages.", answer=shapes.Stages, errors=UNAVAILABLE),
+    Operation("GET", f"{TASK}/steps", tasks.steps, "A task's steps, without data.", answer=shapes.Steps, errors=UNAVAILABLE),
+    Operation(
+        "GET", f"{TASK}/steps/{{step_id}}", tasks.step, "One step, with data.", answer=shapes.Step, errors=UNAVAILABLE
+    ),
+    # --- tasks whose code runs elsewhere ---
+    Operation(
+        "POST",
+        LOGS,
+        external.ingest,
+        "Take lines of JSON as entries of an external task; crash-safe when it answers.",
+        (text("batch_id", "1 to 200 characters; a batch that comes again gets its first answer, and adds nothing."),),
+        body=bytes,
+        answer=shapes.Ingested,
+        errors={**NOT_EXTERNAL, **TOO_LARGE, **UNAVAILABLE},
+    ),
+    Operation(
+        "POST",
+        f"{TASK}/finish",
+        external.finish,
+        "End an external task.",
+        body=shapes.FinishTask,
+        answer=shapes.Task,
+        errors={**NOT_EXTERNAL, **TOO_LARGE},
+    ),
+    Operation(
+        "POST",
+        f"{TASK}/stages",
+        external.put_stage,
+        "Begin a stage of an external task, or with an id change or end one.",
+        body=shapes.PutStage,
+        answer=shapes.Stage,
+        errors={**NOT_EXTERNAL, **TOO_LARGE, **UNAVAILABLE},
+    ),
+    Operation(
+        "POST",
+        f"{TASK}/steps",
+        external.put_step,
+        "Begin a step of an external task, or with an id change or end one.",
+        body=shapes.PutStep,
+        answer=shapes.Step,
+        errors={**NOT_EXTERNAL, **TOO_LARGE, **UNAVAILABLE},
+    ),
+    # --- what tasks logged ---
+    Operation("GET", LOGS, logs.page, "A page of a task's entries.", PAGE, filtered=True, answer=shapes.LogPage, errors=UNAVAILABLE),
+    Operation(
+        "GET",
+        f"{LOGS}/stats",
+        logs.stats,
+        "Matching entries by level, source and stage.",
+        filtered=True,
+        answer=shapes.LogStats,
+        errors=UNAVAILABLE,
+    ),
+    Operation("GET", f"{LOGS}/sources", logs.sources, "The sources that occur.", answer=shapes.Sources, errors=UNAVAILABLE),
+    Operation(
+        "GET",
+        f"{LOGS}/histogram",
+        logs.histogram,
+        "Matching entries over time, in equal spans.",
+        (whole("buckets", "Spans at most.", 1, MAX_BUCKETS, 60),),
+        filtered=True,
+        answer=shapes.Histogram,
+        errors=UNAVAILABLE,
+    ),
+    Operation(
+        "GET",
+        f"{LOGS}/export",
+        logs.export,
+        "All matching entries as a file of any size.",
+        (choice("format", "Of the file.", tuple(logs.FORMATS), "ndjson"),),
+        filtered=True,
+        media=(NDJSON, "text/plain", "text/csv"),
+        errors=UNAVAILABLE,
+    ),
+    Operation(
+        "GET",
+        f"{TASK}/tail",
+        logs.tail,
+        "The last entries as lines of text.",
+        (whole("lines", "How many.", 1, MAX_PAGE, 100),),
+        media=("text/plain",),
+        errors=UNAVAILABLE,
+    ),
+    Operation("GET", "/api/logs", search, "Entries across tasks, newest first.", SEARCH, filtered=True, answer=shapes.SearchPage, errors=UNAVAILABLE),
+    # --- plugins, settings, retention ---
+    Operation("GET", "/api/plugins", tasks.plugins, "The plugins there are.", answer=shapes.Plugins),
+    Operation(
+        "GET",
+        "/api/plugins/{name}/stats",
+        tasks.plugin_stats,
+        "A plugin's tasks and nodes in numbers.",
+        answer=shapes.PluginStats,
+        errors=UNAVAILABLE,
+    ),
+    Operation("GET", "/api/settings/logging", upkeep.settings, "The logging settings.", answer=shapes.LoggingSettings),
+    Operation(
+        "PUT",
+        "/api/settings/logging",
+        upkeep.change_settings,
+        "Change some logging settings: from the next log call on, and for good.",
+        body=shapes.LoggingChange,
+        answer=shapes.LoggingSettings,
+        errors={409: "A setting is pinned by a flag or the environment.", **TOO_LARGE, **UNAVAILABLE},
+    ),
+    Operation(
+        "POST",
+        "/api/retention/run",
+        upkeep.retain,
+        "Remove what has outlived the retention settings; never a running task.",
+        (flag("dry_run", "Only say what would be removed.", default=False),),
+        answer=shapes.Retention,
+        errors=UNAVAILABLE,
+    ),
+    # --- the service itself ---
+    Operation("GET", "/healthz", upkeep.healthz, "Whether the process answers.", answer=shapes.Health),
+    Operation(
+        "GET",
+        "/readyz",
+        upkeep.readyz,
+        "Whether everything works as promised, and why not.",
+        answer=shapes.Readiness,
+        errors={503: "Something does not; reasons says what."},
+    ),
+    Operation("GET", "/metrics", metrics.metrics, "Numbers for Prometheus.", media=("text/plain",)),
+    Operation("GET", "/openapi.json", openapi.describe, "This description.", media=(JSON,)),
+)

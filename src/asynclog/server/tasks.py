@@ -1,0 +1,136 @@
+"""Tasks over HTTP: start, list, show, cancel, delete; their stages and steps; plugins in numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from asynclog.errors import InvalidError, NotFoundError
+from asynclog.model import Task
+from asynclog.server.listing import task_query
+from asynclog.server.operation import Call, answer
+from asynclog.server.shapes import StartTask
+from asynclog.tasks.reader import StageView
+from asynclog.wire import stage_object, step_object, task_object
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+async def start(call: Call) -> Response:
+    """Start a task, here or elsewhere."""
+    body: StartTask = call.body
+    options: dict[str, Any] = {
+        "params": body.params,
+        "trigger_data": body.trigger_data,
+        "account": body.account,
+        "site": body.site,
+        "parent_id": body.parent_id,
+        "metadata": body.metadata,
+    }
+    if body.trigger_type is not None:
+        options["trigger_type"] = body.trigger_type
+    if body.parent_id is not None:
+        await _check_parent(call, body.parent_id)
+    if body.external:
+        if body.plugin is not None:
+            options["plugin"] = body.plugin
+        return _started(call, call.tasks.external.start(body.name, **options))
+    plugins = call.tasks.plugins
+    if body.plugin is None:
+        raise InvalidError("plugin", "plugin: name the plugin to run, or say external: true for code that runs elsewhere")
+    if body.plugin not in plugins:
+        known = ", ".join(sorted(plugins)) or "none"
+        raise InvalidError("plugin", f"plugin: there is no plugin {body.plugin!r}; there are: {known}")
+    return _started(call, await call.tasks.start(body.plugin, options.pop("params"), name=body.name, **options))
+
+
+async def _check_parent(call: Call, parent_id: str) -> None:
+    try:
+        await call.tasks.task(parent_id, call.access)
+    except NotFoundError:
+        raise InvalidError("parent_id", f"parent_id: there is no task {parent_id!r}") from None
+
+
+def _started(call: Call, task: Task) -> Response:
+    place = f"{call.request.scope.get('root_path', '')}/api/tasks/{task.id}"
+    return answer(task_object(task), 201, {"Location": place})
+
+
+async def page(call: Call) -> Response:
+    """A page of tasks."""
+    found = await call.tasks.reader.tasks(task_query(dict(call.query), call.access))
+    return answer({"tasks": [task_object(task) for task in found.tasks], "next": found.next})
+
+
+async def show(call: Call) -> Response:
+    """One task."""
+    return answer(task_object(await call.tasks.task(call.task_id, call.access)))
+
+
+async def cancel(call: Call) -> Response:
+    """Ask a task to stop."""
+    return answer(task_object(await call.tasks.cancel(call.task_id, call.access)), 202)
+
+
+async def delete(call: Call) -> Response:
+    """Remove an ended task and all that is its."""
+    await call.tasks.delete(call.task_id, call.access)
+    return Response(status_code=204)
+
+
+# --- stages and steps ------------------------------------------------------------------------------------------------
+
+
+async def stages(call: Call) -> Response:
+    """A task's stages with what was logged in them."""
+    found = await call.tasks.reader.stages(call.task_id, call.access)
+    return answer({"stages": [_stage(view) for view in found]})
+
+
+def _stage(view: StageView) -> dict[str, Any]:
+    if view.stage is not None:
+        return stage_object(view.stage, view.log_count, view.units)
+    nothing = dict.fromkeys(
+        ("id", "number", "status", "pending", "processed", "credits_used", "elapsed", "started_at", "finished_at",
+         "error_message", "error_stack", "result")
+    )  # fmt: skip
+    units = [{"unit": unit, "log_count": count} for unit, count in view.units.items()]
+    return {**nothing, "name": view.name, "log_count": view.log_count, "units": units}
+
+
+async def steps(call: Call) -> Response:
+    """A task's steps, without data."""
+    found = await call.tasks.reader.steps(call.task_id, call.access)
+    return answer({"steps": [step_object(step, data=False) for step in found]})
+
+
+async def step(call: Call) -> Response:
+    """One step, with data."""
+    found = await call.tasks.reader.step(call.task_id, call.path["step_id"], call.access)
+    return answer(step_object(found, data=True))
+
+
+# --- plugins ---------------------------------------------------------------------------------------------------------
+
+
+async def plugins(call: Call) -> Response:
+    """What can be run."""
+    found = []
+    for plugin in call.tasks.plugins.values():
+        shown: dict[str, Any] = {"name": plugin.name, "description": plugin.description}
+        if plugin.params_schema is not None:
+            shown["params_schema"] = plugin.params_schema
+        found.append(shown)
+    return answer({"plugins": sorted(found, key=lambda shown: str(shown["name"]))})
+
+
+async def plugin_stats(call: Call) -> Response:
+    """A plugin's tasks and nodes in numbers."""
+    name, reader = call.path["name"], call.tasks.reader
+    found = await reader.plugin_stats(name, call.access)
+    if not found.total and name not in call.tasks.plugins:
+        raise NotFoundError("plugin", name)
+    nodes = await reader.node_stats(name, call.access)
+    return answer({**msgspec.structs.asdict(found), "nodes": [msgspec.structs.asdict(node) for node in nodes]})

@@ -1,0 +1,43 @@
+"""Settings, retention, health and the API description."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from asynclog.server.operation import Call, answer
+from asynclog.settings import Settings
+
+
+def _settings(settings: Settings) -> Response:
+    return answer({**settings.values(), "pinned": settings.pinned})
+
+
+async def settings(call: Call) -> Response:
+    """The logging settings that count now."""
+    return _settings(call.tasks.engine.settings)
+
+
+async def change_settings(call: Call) -> Response:
+    """Change some of them, for good."""
+    changes = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not msgspec.UNSET}
+    await call.tasks.engine.change_settings(changes)
+    return _settings(call.tasks.engine.settings)
+
+
+async def retain(call: Call) -> Response:
+    """Apply the retention now."""
+    return answer(msgspec.structs.asdict(await call.tasks.sweeper.retain(dry_run=call.query["dry_run"])))
+
+
+async def healthz(_call: Call) -> Response:
+    """The process answers."""
+    return answer({"status": "ok"})
+
+
+async def readyz(call: Call) -> Response:
+    """Whether everything works as promised."""
+    engine = call.tasks.engine
+    status = "closing" if call.service.closing else "degraded" if engine.degraded else "ready"
+    reasons = ["the service is going down"] if call.service.closing else []
+    return answer({"status": status, "reasons": reasons + engine.troubles()}, 200 if status == "ready" else 503)
