@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from typing import cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -74,5 +75,4 @@ def _socket_routes(service: Service) -> list[BaseRoute]:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return problems.of_http_error(error, request.method)
+    return problems.of_http_error(cast("HTTPException", error), request.method)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asynclog.errors import InvalidError, NotFoundError, UnavailableError
+from asynclog.errors import AsynclogError, InvalidError, NotFoundError, UnavailableError
 from asynclog.server.service import Service
 
 FRAME_BYTES: Final = 256 * 1024
@@ -29,6 +29,10 @@ FAILED: Final = 1011
 TRY_LATER: Final = 1013
 NOT_FOUND: Final = 4404
 BAD_QUERY: Final = 4422
+
+_CODES: Final = ((InvalidError, BAD_QUERY), (NotFoundError, NOT_FOUND), (UnavailableError, TRY_LATER))
+_WE_GO: Final = (GOING_AWAY, "the service is going down")
+_THEY_WENT: Final = (0, "")
 
 _log: Final = logging.getLogger("asynclog.server")
 
@@ -110,21 +114,17 @@ async def _talk(service: Service, websocket: WebSocket, connection: Connection, 
     try:
         await websocket.accept()
         if service.closing:
-            return GOING_AWAY, "the service is going down"
+            return _WE_GO
         await talk(connection)
     except ClosedError as error:
         return error.code, error.reason
-    except InvalidError as error:
-        return BAD_QUERY, str(error)
-    except NotFoundError as error:
-        return NOT_FOUND, str(error)
-    except UnavailableError as error:
-        return TRY_LATER, str(error)
+    except AsynclogError as error:
+        return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED), str(error)
     except (GoneError, OSError, WebSocketDisconnect):
-        return 0, ""
+        return _THEY_WENT
     except asyncio.CancelledError:
-        return GOING_AWAY, "the service is going down"
-    except Exception:
+        return _WE_GO
+    except Exception:  # noqa: BLE001 - the edge: logged, and the client is told
         _log.exception("a WebSocket conversation failed")
         return FAILED, "the service failed; its own log says how"
     return NORMAL, ""

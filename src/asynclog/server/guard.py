@@ -75,7 +75,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self._hosts is not None and not self._is_ours(host):
+        if not self._is_ours(host):
             return problem(
                 403,
                 f"This service does not answer to the name {host!r}; call it by the address it was started with.",
@@ -87,7 +87,8 @@ class Guard:
         return None
 
     def _is_ours(self, host: str) -> bool:
-        assert self._hosts is not None
+        if self._hosts is None:
+            return True
         name = _name(host)
         return name in self._hosts or ("*" in self._hosts and _is_address(name))
 

@@ -39,9 +39,9 @@ PARAMETERS: Final = (
 
 def task_query(values: dict[str, Any], access: AccessScope = EVERYTHING) -> TaskQuery:
     """The query that parameters mean."""
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    descending = given.pop("order", "desc") == "desc"
-    return TaskQuery(**given, descending=descending, access=access)
+    given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    given["descending"] = given.pop("order", "desc") == "desc"
+    return TaskQuery(**given, access=access)
 
 
 def listed(task: Task, query: TaskQuery) -> bool:
@@ -81,4 +81,8 @@ def _lasted(task: Task, query: TaskQuery) -> bool:
 def _contains(task: Task, text: str) -> bool:
     # bytes.lower() folds A-Z alone, as the store does
     needle = text.encode().lower()
-    return any(needle in (value or "").encode().lower() for value in (task.name, task.plugin, task.error_message, task.id))
+    return any(needle in (value or "").encode().lower() for value in _texts(task))
+
+
+def _texts(task: Task) -> tuple[str | None, ...]:
+    return task.name, task.plugin, task.error_message, task.id

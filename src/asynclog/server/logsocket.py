@@ -131,7 +131,7 @@ def _decode(text: str | None) -> dict[str, Any]:
     except (msgspec.DecodeError, RecursionError):
         given = None
     if not isinstance(given, dict):
-        raise InvalidError("frame", 'a frame is a JSON object in text, such as {"type": "filter", "ref": "1", "filter": {}}')
+        raise InvalidError("frame", 'a frame is a JSON object in text, such as {"type": "filter", "ref": "1"}')
     return given
 
 
@@ -148,7 +148,7 @@ def _request(given: dict[str, Any]) -> tuple[LogFilter, int]:
         raise InvalidError("type", 'the only frame to send here has "type": "filter"')
     unknown = given.keys() - {"type", "ref", "filter", "after"}
     if unknown:
-        raise InvalidError(min(unknown), f"there is no field {min(unknown)!r}; a filter frame has ref, filter and after")
+        raise InvalidError(min(unknown), f"there is no field {min(unknown)!r} but type, ref, filter and after")
     after = given.get("after", 0)
     if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after <= MAX_NUMBER:
         raise InvalidError("after", "after is the seq of the last entry you have, or 0")

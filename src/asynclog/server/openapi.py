@@ -30,7 +30,7 @@ _COMMON: Final = {
 
 def description(operations: Sequence[Operation]) -> dict[str, Any]:
     """The API description of these operations."""
-    used = [shapes.Problem]
+    used: list[type] = [shapes.Problem]
     for operation in operations:
         used += [kind for kind in (operation.body, operation.answer) if kind not in (None, bytes)]
     unique = list(dict.fromkeys(used))

@@ -119,7 +119,7 @@ def parse_body(body: bytes, kind: type) -> Any:
 
 
 def _fault(said: str) -> tuple[str, str]:
-    """msgspec's sentence as (field, sentence)."""
+    """What msgspec said as (field, sentence)."""
     sentence, _, path = said.partition(" - at `")
     if "unknown field" in said or "required field" in said:
         name = sentence.split("`")[1]

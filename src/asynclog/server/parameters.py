@@ -130,7 +130,7 @@ def pairs_of(query_string: bytes) -> list[tuple[str, str]]:
             query_string.decode("latin-1"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PAIRS
         )
     except UnicodeDecodeError:
-        raise InvalidError("query", "the query string is not UTF-8; percent-encode the UTF-8 bytes of each value") from None
+        raise InvalidError("query", "the query string is not UTF-8; percent-encode the bytes of each value") from None
     except ValueError:
         raise InvalidError("query", f"a query string has at most {MAX_PAIRS:,} parameters") from None
 

@@ -46,7 +46,9 @@ OPERATIONS: Final = (
     Operation("GET", "/", page.index, "The dashboard.", media=("text/html",)),
     Operation("GET", "/assets/{name}", page.asset, "A file of the dashboard.", media=("*/*",)),
     # --- tasks ---
-    Operation("GET", "/api/tasks", tasks.page, "Tasks, newest first.", TASK_LIST, answer=shapes.TaskPage, errors=UNAVAILABLE),
+    Operation(
+        "GET", "/api/tasks", tasks.page, "Tasks, newest first.", TASK_LIST, answer=shapes.TaskPage, errors=UNAVAILABLE
+    ),
     Operation(
         "POST",
         "/api/tasks",
@@ -70,7 +72,9 @@ OPERATIONS: Final = (
         "POST", f"{TASK}/cancel", tasks.cancel, "Ask a task to stop.", answer=shapes.Task, status=202, errors=ENDED
     ),
     Operation("GET", f"{TASK}/stages", tasks.stages, "A task's stages.", answer=shapes.Stages, errors=UNAVAILABLE),
-    Operation("GET", f"{TASK}/steps", tasks.steps, "A task's steps, without data.", answer=shapes.Steps, errors=UNAVAILABLE),
+    Operation(
+        "GET", f"{TASK}/steps", tasks.steps, "A task's steps, without data.", answer=shapes.Steps, errors=UNAVAILABLE
+    ),
     Operation(
         "GET", f"{TASK}/steps/{{step_id}}", tasks.step, "One step, with data.", answer=shapes.Step, errors=UNAVAILABLE
     ),
@@ -113,7 +117,16 @@ OPERATIONS: Final = (
         errors={**NOT_EXTERNAL, **TOO_LARGE, **UNAVAILABLE},
     ),
     # --- what tasks logged ---
-    Operation("GET", LOGS, logs.page, "A page of a task's entries.", PAGE, filtered=True, answer=shapes.LogPage, errors=UNAVAILABLE),
+    Operation(
+        "GET",
+        LOGS,
+        logs.page,
+        "A page of a task's entries.",
+        PAGE,
+        filtered=True,
+        answer=shapes.LogPage,
+        errors=UNAVAILABLE,
+    ),
     Operation(
         "GET",
         f"{LOGS}/stats",
@@ -123,7 +136,9 @@ OPERATIONS: Final = (
         answer=shapes.LogStats,
         errors=UNAVAILABLE,
     ),
-    Operation("GET", f"{LOGS}/sources", logs.sources, "The sources that occur.", answer=shapes.Sources, errors=UNAVAILABLE),
+    Operation(
+        "GET", f"{LOGS}/sources", logs.sources, "The sources that occur.", answer=shapes.Sources, errors=UNAVAILABLE
+    ),
     Operation(
         "GET",
         f"{LOGS}/histogram",
@@ -153,7 +168,16 @@ OPERATIONS: Final = (
         media=("text/plain",),
         errors=UNAVAILABLE,
     ),
-    Operation("GET", "/api/logs", search, "Entries across tasks, newest first.", SEARCH, filtered=True, answer=shapes.SearchPage, errors=UNAVAILABLE),
+    Operation(
+        "GET",
+        "/api/logs",
+        search,
+        "Entries across tasks, newest first.",
+        SEARCH,
+        filtered=True,
+        answer=shapes.SearchPage,
+        errors=UNAVAILABLE,
+    ),
     # --- plugins, settings, retention ---
     Operation("GET", "/api/plugins", tasks.plugins, "The plugins there are.", answer=shapes.Plugins),
     Operation(

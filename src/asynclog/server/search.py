@@ -34,7 +34,11 @@ async def search(call: Call) -> Response:
     found = await (_across(call, archive) if task is None else _within(call, archive, task))
     more = numbers(found.lines[-1])[0] if found.more else None
     descending = query["order"] == "desc"
-    rest = {"next_before": more if descending else None, "next_after": None if descending else more, "complete": complete}
+    rest = {
+        "next_before": more if descending else None,
+        "next_after": None if descending else more,
+        "complete": complete,
+    }
     return Response(b"".join((b'{"entries":[', b",".join(found.lines), b"],", encode(rest)[1:])), media_type=JSON)
 
 

@@ -28,7 +28,7 @@ Started = Callable[[TaskManager, str], Awaitable[None]]
 _log: Final = logging.getLogger("asynclog.server")
 
 
-def serve(
+def serve(  # noqa: PLR0913 - the knobs of a process, all by name
     folder: str | Path = "data",
     *,
     host: str = "127.0.0.1",
@@ -72,15 +72,15 @@ def serve(
         stop = asyncio.Event()
         ending = _Ending(stop)
         ending.listen()
-        async with open_tasks(
-            folder, plugins=plugins, plugin_module=plugin_module, config=config, settings=settings
-        ) as tasks:
-            async with listening(tasks, host, port) as url:
-                _log.info("serving %s at %s", folder, url)
-                if started is not None:
-                    await started(tasks, url)
-                await stop.wait()
-                _log.info("going down")
+        async with (
+            open_tasks(folder, plugins=plugins, plugin_module=plugin_module, config=config, settings=settings) as tasks,
+            listening(tasks, host, port) as url,
+        ):
+            _log.info("serving %s at %s", folder, url)
+            if started is not None:
+                await started(tasks, url)
+            await stop.wait()
+            _log.info("going down")
         ending.done = True
 
     with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()) as runner:

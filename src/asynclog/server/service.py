@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from asynclog.tasks.manager import TaskManager
 
@@ -33,8 +33,7 @@ class Service:
     @contextmanager
     def connected(self, kind: str) -> Iterator[None]:
         """The current asyncio task serves a WebSocket inside the block; it is cancelled when the service closes."""
-        current = asyncio.current_task()
-        assert current is not None
+        current = cast("asyncio.Task[object]", asyncio.current_task())
         self._sockets[kind].add(current)
         try:
             yield

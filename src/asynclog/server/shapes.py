@@ -13,7 +13,8 @@ from msgspec import UNSET, Meta, UnsetType
 from asynclog.model import StageStatus, StepStatus, TaskStatus, TriggerType
 
 LevelName = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-Time = Annotated[str, Meta(description="ISO-8601, UTC, six digits of the second, Z.", extra_json_schema={"format": "date-time"})]
+_TIME = Meta(description="ISO-8601, UTC, six digits of the second, Z.", extra_json_schema={"format": "date-time"})
+Time = Annotated[str, _TIME]
 Seconds = float
 JsonObject = dict[str, Any]
 Count = Annotated[int, Meta(ge=0)]

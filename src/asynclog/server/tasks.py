@@ -39,7 +39,7 @@ async def start(call: Call) -> Response:
         return _started(call, call.tasks.external.start(body.name, **options))
     plugins = call.tasks.plugins
     if body.plugin is None:
-        raise InvalidError("plugin", "plugin: name the plugin to run, or say external: true for code that runs elsewhere")
+        raise InvalidError("plugin", "plugin: name the plugin to run, or say external: true if its code runs elsewhere")
     if body.plugin not in plugins:
         known = ", ".join(sorted(plugins)) or "none"
         raise InvalidError("plugin", f"plugin: there is no plugin {body.plugin!r}; there are: {known}")
