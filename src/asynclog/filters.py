@@ -271,7 +271,7 @@ def _sql_terms(log_filter: LogFilter) -> Iterable[SqlTerm]:
     if len(levels) < len(Level):
         # Constants, not parameters: SQLite uses a partial index only when the text of the condition implies it.
         names = ", ".join(f"'{level.name}'" for level in levels)
-        yield f"level IN ({names})", []
+        yield f"level IN ({names})" if names else "0", []
     for column, texts in (
         ("source", log_filter.sources),
         ("stage", log_filter.stages),

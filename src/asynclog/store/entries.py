@@ -14,7 +14,7 @@ import orjson
 
 from asynclog.model import Gap
 from asynclog.queries import EntryPage, EntryQuery
-from asynclog.store.selection import Selection, select
+from asynclog.store.selection import Selection, fitting, select
 
 _FIRST_SLICE: Final = 16
 """Rows read before anything is known about their size."""
@@ -24,7 +24,7 @@ _LARGE: Final = 16_384
 """Characters of message and metadata from which on an entry is read by itself: bounds the memory of a slice."""
 
 _TIME: Final = (
-    "strftime('%Y-%m-%dT%H:%M:%S', timestamp / 1000000, 'unixepoch') || format('.%06dZ', timestamp % 1000000)"
+    "strftime('%Y-%m-%dT%H:%M:%S', timestamp / 1000000, 'unixepoch') || printf('.%06dZ', timestamp % 1000000)"
 )
 
 # The bytes of `wire.entry_line`: json() leaves the metadata as it was written, number tokens included.
@@ -64,7 +64,7 @@ def page(connection: sqlite3.Connection, query: EntryQuery) -> EntryPage:
     """The entries that match, in order, as many as ``limit`` and ``max_bytes`` allow but at least one."""
     selection = select(connection, query)
     reader = _Reader(query)
-    offset = query.offset
+    offset = fitting(query.offset)
     while selection is not None and reader.wants:
         rows = reader.next_slice
         found = _read_slice(connection, selection, query, rows, offset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import sqlite3
 from collections.abc import Iterable
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -80,13 +80,16 @@ _decode_steps = msgspec.json.Decoder(list[Step]).decode
 _decode_ids = msgspec.json.Decoder(list[str]).decode
 
 
+_Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
 class _Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The place of a task in a list: what it is ordered by (None: not yet known), and its rank."""
 
     order_by: str
     descending: bool
-    value: int | None
-    rank: int
+    value: _Integer | None
+    rank: _Integer
 
 
 def tasks(connection: sqlite3.Connection, query: TaskQuery) -> TaskPage:

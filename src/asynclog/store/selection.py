@@ -16,6 +16,8 @@ from asynclog.queries import EntryQuery
 
 Param = str | int
 
+_LARGEST: Final = 2**63 - 1
+
 _TROUBLE: Final = frozenset({Level.WARNING, Level.ERROR})
 _TROUBLE_TERM: Final = "level IN ('WARNING', 'ERROR')"
 """Word for word the condition of two partial indexes: SQLite uses one only where the query says the same."""
@@ -39,7 +41,12 @@ class Selection(NamedTuple):
         """Those whose key compares so with a position; all of them with None."""
         if position is None:
             return self
-        return Selection(f"{self.sql} AND {self.key} {operator} ?", (*self.params, position), self.key)
+        return Selection(f"{self.sql} AND {self.key} {operator} ?", (*self.params, fitting(position)), self.key)
+
+
+def fitting(number: int) -> int:
+    """The number, or the nearest one that SQLite's integers can hold: a cursor may be any that somebody typed."""
+    return max(-_LARGEST, min(number, _LARGEST))
 
 
 def visible(access: AccessScope) -> tuple[str, list[Param]]:
@@ -54,6 +61,8 @@ def visible(access: AccessScope) -> tuple[str, list[Param]]:
 
 def select(connection: sqlite3.Connection, query: EntryQuery) -> Selection | None:
     """The rows that match between the query's cursors, paging left aside; None when there are none to look for."""
+    if not query.filter.accepted_levels:
+        return None  # contradicting levels
     found = _across_tasks(connection, query) if query.task_id is None else _in_task(connection, query, query.task_id)
     if found is None:
         return None
@@ -157,6 +166,7 @@ def _id_at(connection: sqlite3.Connection, task_id: str, seq: int | None, operat
     if seq is None:
         return None
     found = connection.execute(
-        f"SELECT id FROM task_logs WHERE task_id = ? AND seq {operator} ? ORDER BY seq {order} LIMIT 1", (task_id, seq)
+        f"SELECT id FROM task_logs WHERE task_id = ? AND seq {operator} ? ORDER BY seq {order} LIMIT 1",
+        (task_id, fitting(seq)),
     ).fetchone()
     return None if found is None else int(found[0])

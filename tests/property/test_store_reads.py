@@ -1,0 +1,212 @@
+"""Every way to read entries, against a model that is a list and a loop: whatever index is chosen, the answer is one."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sqlite3
+from collections import Counter
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asynclog.filters import LogFilter
+from asynclog.model import EVERYTHING, AccessScope
+from asynclog.queries import EntryQuery, LogStats
+from asynclog.records import EntryRecord
+from asynclog.store.counts import count, histogram, stage_counts, stats
+from asynclog.store.entries import page
+from tests.unit.store.rows import START, add_entries, add_task, database, entry
+
+TASKS: dict[str, dict[str, Any]] = {
+    "a": {"plugin": "p", "account": "acme", "site": "north"},
+    "b": {"plugin": "p", "account": "acme", "site": None},
+    "c": {"plugin": "q", "account": None, "site": None},
+    "gone": {"plugin": "q", "account": "acme", "site": "north", "deleted_at": 1},
+}
+PAIRS = [
+    ("level", "ERROR"),
+    ("level", "INFO"),
+    ("level", "WARNING"),
+    ("min_level", "WARNING"),
+    ("source", "plugin"),
+    ("exclude_source", "stdout"),
+    ("stage", "extract"),
+    ("stage", ""),
+    ("unit", "u1"),
+    ("unit", "u2"),
+    ("step_id", "s1"),
+    ("search", "hello"),
+    ("metadata.n", "1"),
+    ("metadata.n.x", "true"),
+    ("since", "2026-02-07T12:00:03Z"),
+    ("until", "2026-02-07T12:00:07Z"),
+]
+SCOPES = [EVERYTHING] * 4 + [
+    AccessScope(account="acme"),
+    AccessScope(site="north"),
+    AccessScope(account="acme", site="north"),
+]
+
+
+def some_records(chance: random.Random) -> list[EntryRecord]:
+    """Entries of all tasks, mixed, of every kind that some index or condition is about."""
+    return [
+        entry(
+            chance.choice([*"aaaabbc", "gone"]),
+            chance.choice(["hello", "HELLO world", "other", "y" * 20_000]),
+            timestamp=START + chance.randrange(40) * 250_000,
+            level=chance.choice([10, 20, 20, 20, 30, 40]),
+            source=chance.choice(["plugin", "system", "stdout"]),
+            stage=chance.choice([None, "extract", "load"]),
+            unit=chance.choice([None, "u1", "u2"]),
+            step_id=chance.choice([None, None, "s1"]),
+            metadata_json=chance.choice([None, '{"n":1}', '{"n":{"x":true}}']),
+        )
+        for _ in range(chance.choice([0, 5, 40, 60]))
+    ]
+
+
+def some_query(chance: random.Random) -> EntryQuery:
+    """A query that mostly has something to find."""
+    task_id = chance.choice([None, None, *"aaabc", "gone", "nobody"])
+    pairs = chance.sample(PAIRS, chance.choice([0, 1, 1, 1, 2, 3]))
+    cursors = {name: chance.choice([0, *range(45)]) for name in ("after", "before", "through") if chance.random() < 0.3}
+    return EntryQuery(
+        task_id=task_id,
+        plugin=chance.choice([None, None, None, "p", "q"]),
+        filter=LogFilter.parse(pairs),
+        access=chance.choice(SCOPES),
+        limit=chance.choice([1, 3, 16, 17, 40]),
+        offset=chance.choice([0, 0, 0, 1, 20]),
+        descending=chance.random() < 0.5,
+        max_bytes=chance.choice([1, 3000, 50_000, 8_000_000]),
+        **cursors,
+    )
+
+
+SEEDS = st.integers(0, 2**32)
+"""Rows and queries come from a seed: drawn one value at a time, they would be too few to meet each other."""
+
+Stored = list[tuple[int, int, EntryRecord]]
+
+
+def cursor_of(query: EntryQuery, row: tuple[int, int, EntryRecord]) -> int:
+    return row[0] if query.task_id is None else row[1]
+
+
+def matching(query: EntryQuery, stored: Stored) -> Stored:
+    """The rows that a query is about, without its cursors, in order."""
+
+    def fits(row: tuple[int, int, EntryRecord]) -> bool:
+        task = TASKS[row[2].task_id]
+        return (
+            "deleted_at" not in task
+            and query.task_id in (None, row[2].task_id)
+            and query.plugin in (None, task["plugin"])
+            and query.access.allows(task["account"], task["site"])
+            and (query.through is None or cursor_of(query, row) <= query.through)
+            and query.filter.matches(row[2])
+        )
+
+    return [row for row in stored if fits(row)]
+
+
+def filled(records: list[EntryRecord]) -> tuple[sqlite3.Connection, Stored]:
+    connection = database()
+    for task_id, values in TASKS.items():
+        add_task(connection, task_id, **values)
+    return connection, add_entries(connection, records)
+
+
+@settings(max_examples=200)
+@given(SEEDS, st.booleans())
+def test_a_page_is_what_the_model_says(seed: int, many: bool) -> None:
+    """Entries, order, cursors and `more` of any page are those of sorting and slicing a list."""
+    chance = random.Random(seed)
+    connection, stored = filled(some_records(chance))
+    if many:
+        connection.execute("UPDATE tasks SET last_seq = 1000000")  # tasks too large to be read whole and sorted
+    try:
+        for query in (some_query(chance) for _ in range(40)):
+            rows = [
+                row
+                for row in matching(query, stored)
+                if (query.after is None or cursor_of(query, row) > query.after)
+                and (query.before is None or cursor_of(query, row) < query.before)
+            ]
+            rows = (rows[::-1] if query.descending else rows)[query.offset :]
+            found = page(connection, query)
+            taken = rows[: len(found.cursors)]
+            assert found.cursors == [cursor_of(query, row) for row in taken], query
+            assert [msgspec.json.decode(line)["id"] for line in found.lines] == [row[0] for row in taken]
+            assert found.more == (len(rows) > len(taken)), query
+            size = sum(len(line) + 1 for line in found.lines)
+            assert bool(taken) == bool(rows)
+            assert len(taken) <= query.limit
+            assert len(taken) <= 1 or size <= query.max_bytes + 1
+            if found.more and len(taken) < query.limit:  # ended by its bytes: the next one has no room
+                cursor = cursor_of(query, rows[len(taken)])
+                place: dict[str, Any] = {"before": cursor + 1} if query.descending else {"after": cursor - 1}
+                bare = msgspec.structs.replace(query, offset=0, limit=1, after=None, before=None)
+                [further] = page(connection, msgspec.structs.replace(bare, **place)).lines
+                assert size + len(further) > query.max_bytes
+    finally:
+        connection.close()
+
+
+@settings(max_examples=120)
+@given(SEEDS, st.integers(1, 70))
+def test_counts_are_what_the_model_says(seed: int, buckets: int) -> None:
+    """Count, stats and histogram, kept by the writer or scanned, are those of counting a list; paging is ignored."""
+    chance = random.Random(seed)
+    connection, stored = filled(some_records(chance))
+    try:
+        for query in (some_query(chance) for _ in range(30)):
+            rows = [record for _, _, record in matching(query, stored)]
+            levels = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR"}
+            by_level = {name: sum(levels[row.level] == name for row in rows) for name in levels.values()}
+            assert count(connection, query) == len(rows), query
+            assert stats(connection, query) == LogStats(
+                total=len(rows),
+                by_level=by_level,
+                by_source=dict(Counter(row.source for row in rows)),
+                by_stage=dict(Counter(row.stage or "" for row in rows)),
+            )
+            spans = histogram(connection, query, buckets)
+            assert len(spans) <= buckets
+            assert bool(spans) == bool(rows)
+            if not rows:
+                continue
+            assert spans[0].start == min(row.timestamp for row in rows)
+            assert spans[-1].start <= max(row.timestamp for row in rows) < spans[-1].end
+            assert all(one.end == two.start for one, two in itertools.pairwise(spans))
+            assert len({span.end - span.start for span in spans}) == 1
+            for span in spans:
+                inside = Counter(levels[row.level] for row in rows if span.start <= row.timestamp < span.end)
+                assert span.counts == {name: inside[name] for name in levels.values()}
+    finally:
+        connection.close()
+
+
+@settings(max_examples=50)
+@given(SEEDS)
+def test_stage_counts_are_what_the_model_says(seed: int) -> None:
+    """Each label of a task's entries with its number, and within it each unit with its own."""
+    connection, stored = filled(some_records(random.Random(seed)))
+    try:
+        for task_id in TASKS:
+            own = [record for _, _, record in stored if record.task_id == task_id and task_id != "gone"]
+            found = {one.stage: (one.log_count, one.units) for one in stage_counts(connection, task_id)}
+            labels = Counter(record.stage for record in own if record.stage)
+            units = {
+                stage: Counter(record.unit for record in own if record.stage == stage and record.unit)
+                for stage in labels
+            }
+            assert found == {stage: (number, dict(units[stage])) for stage, number in labels.items()}
+            for stage, counted in units.items():  # in order of appearance
+                assert list(found[stage][1]) == list(counted)
+    finally:
+        connection.close()

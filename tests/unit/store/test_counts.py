@@ -1,0 +1,135 @@
+"""Counting entries: from what the writer counted where that is enough, else by reading them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from asynclog.filters import LogFilter
+from asynclog.model import AccessScope
+from asynclog.queries import Bucket, EntryQuery, LogStats, StageCount
+from asynclog.store.counts import count, histogram, stage_counts, stats
+from tests.unit.store.rows import START, add_entries, add_task, database, entry, statements
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    """Six entries of one task and one of another."""
+    connection = database()
+    add_task(connection, "t", account="acme")
+    add_task(connection, "other")
+    kinds: list[dict[str, Any]] = [
+        {"level": 20, "source": "plugin", "stage": "extract", "unit": "b"},
+        {"level": 20, "source": "plugin", "stage": "extract", "unit": "a"},
+        {"level": 30, "source": "plugin", "stage": "extract", "unit": "a"},
+        {"level": 40, "source": "stdout", "stage": "load"},
+        {"level": 10, "source": "system"},
+        {"level": 20, "source": "system", "unit": "c"},
+    ]
+    records = [entry("t", timestamp=START + n * 1_000_000, **kind) for n, kind in enumerate(kinds)]
+    add_entries(connection, [*records, entry("other")])
+    yield connection
+    connection.close()
+
+
+def asked(pairs: list[tuple[str, str]], **more: Any) -> EntryQuery:
+    return EntryQuery(filter=LogFilter.parse(pairs), **{"task_id": "t", **more})
+
+
+def test_stats_count_by_level_source_and_stage(connection: sqlite3.Connection) -> None:
+    """Every level is named, sources and stages as they occur, '' standing for no stage."""
+    assert stats(connection, asked([])) == LogStats(
+        total=6,
+        by_level={"DEBUG": 1, "INFO": 3, "WARNING": 1, "ERROR": 1},
+        by_source={"plugin": 3, "stdout": 1, "system": 2},
+        by_stage={"": 2, "extract": 3, "load": 1},
+    )
+    assert stats(connection, asked([("search", "hello"), ("source", "plugin")])).by_level["WARNING"] == 1
+    assert stats(connection, asked([], task_id="nobody")).total == 0
+    assert stats(connection, asked([("search", "x")], task_id="nobody")).total == 0
+
+
+@pytest.mark.parametrize(
+    ("pairs", "more", "kept"),
+    [
+        ([], {}, True),
+        ([("level", "INFO"), ("min_level", "INFO"), ("source", "plugin"), ("stage", "extract")], {}, True),
+        ([("exclude_source", "stdout")], {"after": 3, "before": 5, "offset": 2, "limit": 1}, True),
+        ([], {"through": 6}, True),
+        ([], {"through": 5}, False),
+        ([], {"task_id": None}, True),
+        ([], {"task_id": None, "access": AccessScope(account="acme")}, True),
+        ([], {"task_id": None, "through": 7}, False),
+        ([("stage", "")], {}, False),
+        ([("search", "hello")], {}, False),
+        ([("unit", "a")], {}, False),
+        ([("metadata.a", "1")], {}, False),
+        ([("since", "2026-02-07T12:00:01Z")], {}, False),
+    ],
+)
+def test_what_the_writer_counted_is_not_counted_again(
+    connection: sqlite3.Connection, pairs: list[tuple[str, str]], more: dict[str, Any], kept: bool
+) -> None:
+    """Level, source and stage alone, of a whole task or of all, are answered without touching the entries."""
+    query = asked(pairs, **more)
+    with statements(connection) as seen:
+        count(connection, query)
+        stats(connection, query)
+    assert any("task_logs" in statement for statement in seen) is not kept
+
+
+def test_an_unseen_task_counts_nothing(connection: sqlite3.Connection) -> None:
+    """A foreign or deleted task has no entries, however they would be counted."""
+    for pairs in ([], [("search", "hello")]):
+        assert count(connection, asked(pairs)) == 6
+        assert count(connection, asked(pairs, access=AccessScope(account="globex"))) == 0
+        assert histogram(connection, asked(pairs, access=AccessScope(account="globex")), 10) == []
+        connection.execute("UPDATE tasks SET deleted_at = 1 WHERE id = 't'")
+        assert count(connection, asked(pairs)) == 0
+        assert count(connection, asked(pairs, task_id=None)) == 1
+        connection.execute("UPDATE tasks SET deleted_at = NULL")
+    connection.execute("UPDATE tasks SET deleted_at = 1 WHERE id = 't'")
+    assert stage_counts(connection, "t") == []
+
+
+def test_a_histogram_spans_from_the_first_to_the_last_entry(connection: sqlite3.Connection) -> None:
+    """Equal, adjoining spans that begin at the first entry and just hold the last one."""
+    found = histogram(connection, asked([]), 2)
+    none = {"DEBUG": 0, "INFO": 0, "WARNING": 0, "ERROR": 0}
+    middle = START + 2_500_001
+    assert found == [
+        Bucket(start=START, end=middle, counts={**none, "INFO": 2, "WARNING": 1}),
+        Bucket(start=middle, end=middle + 2_500_001, counts={**none, "DEBUG": 1, "INFO": 1, "ERROR": 1}),
+    ]
+    assert len(histogram(connection, asked([]), 60)) == 60
+    assert [bucket.counts["INFO"] for bucket in histogram(connection, asked([("unit", "c")]), 60)] == [1]
+
+
+def test_a_histogram_of_a_very_long_time_stays_exact(connection: sqlite3.Connection) -> None:
+    """Between the first and the last moment there is, no product of numbers overflows."""
+    last = 253_402_300_799_999_999
+    add_entries(connection, [entry("other", timestamp=0), entry("other", timestamp=last)])
+    found = histogram(connection, asked([], task_id="other"), 1000)
+    assert len(found) == 1000
+    assert (found[0].counts["INFO"], found[-1].counts["INFO"]) == (1, 1)
+    assert sum(bucket.counts["INFO"] for bucket in found) == 3
+    assert found[-1].start <= last < found[-1].end
+
+
+def test_stages_are_counted_with_their_units(connection: sqlite3.Connection) -> None:
+    """Each label once, in its own order; its units in order of appearance; entries without a label are not there."""
+    assert stage_counts(connection, "t") == [
+        StageCount(stage="extract", log_count=3, units={"b": 1, "a": 2}),
+        StageCount(stage="load", log_count=1, units={}),
+    ]
+    assert stage_counts(connection, "nobody") == []
+
+
+def test_a_long_count_can_be_interrupted(connection: sqlite3.Connection) -> None:
+    """An interrupt from elsewhere ends a count at once, with SQLite's own error: how a caller keeps a deadline."""
+    connection.set_progress_handler(connection.interrupt, 1)  # what a timer does, at a moment that is certain
+    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        count(connection, asked([("search", "nothing")]))
