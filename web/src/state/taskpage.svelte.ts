@@ -29,6 +29,8 @@ export class TaskPage {
   #range = $state.raw<{ from: number; to: number } | null>(null)
   #visible = $state.raw<{ first: Entry; last: Entry } | null>(null)
   #marks = $state(false)
+  /** One is at the chosen entry, and has not scrolled away from it since. */
+  private anchored = true
 
   readonly actions: RowActions = {
     filterBy: (field, value) => this.setFilter(withField(this.log.filter, field, value)),
@@ -86,6 +88,7 @@ export class TaskPage {
   /** Takes up what the address says. */
   apply(query: URLSearchParams): void {
     const seq = Number(query.get('seq'))
+    if (seq > 0 && seq !== this.log.selected) this.anchored = true
     void this.log.apply({
       filter: fromAddress(query),
       find: query.get('find') ?? '',
@@ -134,7 +137,17 @@ export class TaskPage {
     if (this.#visible?.first !== first || this.#visible.last !== last) this.#visible = { first, last }
   }
 
+  lookElsewhere(): void {
+    this.anchored = false
+  }
+
+  scrub(fraction: number): void {
+    this.anchored = false
+    void this.log.scrub(fraction)
+  }
+
   select(seq: number | null): void {
+    this.anchored = seq !== null
     this.log.select(seq)
     this.#range = null
     router.replace(this.address(this.log.filter, this.log.find, seq))
@@ -153,7 +166,7 @@ export class TaskPage {
     if (kind === 'match' && !this.log.needle) return
     const edge = direction === 1 ? (this.#visible?.first.seq ?? 1) - 1 : (this.#visible?.last.seq ?? 0) + 1
     try {
-      const seq = await this.log.step(kind, direction, this.log.selected ?? edge)
+      const seq = await this.log.step(kind, direction, this.anchored ? (this.log.selected ?? edge) : edge)
       if (seq !== null) this.select(seq)
       else notes.say(`No ${direction === 1 ? 'later' : 'earlier'} ${kind}.`)
     } catch (error) {
@@ -197,7 +210,7 @@ export class TaskPage {
 
   private move(direction: 1 | -1): void {
     const { rows } = this.log.rows.window
-    const now = rows.findIndex((entry) => entry.seq === this.log.selected)
+    const now = this.anchored ? rows.findIndex((entry) => entry.seq === this.log.selected) : -1
     const next = now >= 0 ? rows[now + direction] : rows.find((entry) => entry.seq >= (this.#visible?.first.seq ?? 0))
     if (!next) return
     this.select(next.seq)
