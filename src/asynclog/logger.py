@@ -27,10 +27,17 @@ SOURCE_CHARACTERS: Final = 64
 LABEL_CHARACTERS: Final = 256
 """Of a stage, a unit or a step id."""
 
+UNLIMITED_BYTES: Final = 1 << 26
+"""Of a message where no limit is set: a journal record has a largest size."""
+
 DEBUG: Final = 10
 INFO: Final = 20
 WARNING: Final = 30
 ERROR: Final = 40
+
+_NOTHING: Final = object()
+"""Stands for a message that was not given by position."""
+_CLAIM: Final = "claimed_source"
 
 _service = logging.getLogger("asynclog.task")
 _ExcInfo = bool | BaseException | tuple[type[BaseException], BaseException, TracebackType | None] | None
@@ -64,10 +71,11 @@ class TaskLogger:
     """Logs for one task as one source.
 
     ``message % args`` is formatted as in `logging`; keywords become metadata, except ``exc_info``, ``stack_info``,
-    ``stacklevel``, ``extra`` (as in `logging`) and ``metadata`` (a mapping to merge).
+    ``stacklevel``, ``extra`` (as in `logging`) and ``metadata`` (a mapping to merge). A message may be given as the
+    keyword ``message`` (or ``msg``) when it is not given by position.
     """
 
-    __slots__ = ("_bound", "_dials", "_feed", "_journal", "_now", "_source", "_unit")
+    __slots__ = ("_bound", "_dials", "_feed", "_journal", "_now", "_source", "_stage", "_unit")
 
     def __init__(
         self,
@@ -77,6 +85,7 @@ class TaskLogger:
         now: Callable[[], int],
         source: str = "plugin",
         bound: dict[str, Any] | None = None,
+        stage: str | None = None,
         unit: str | None = None,
     ) -> None:
         self._journal = journal
@@ -85,24 +94,32 @@ class TaskLogger:
         self._now = now
         self._source = source
         self._bound = bound
+        self._stage = stage
         self._unit = unit
 
     def with_source(self, source: str) -> TaskLogger:
         """The same task, another source. ``system`` is not for plugins: it becomes ``plugin``, the claim is kept."""
         name = label(source, SOURCE_CHARACTERS) or "plugin"
-        bound = self._bound
+        bound = {key: value for key, value in (self._bound or {}).items() if key != _CLAIM}
         if name == "system":
-            name, bound = "plugin", {**(bound or {}), "claimed_source": "system"}
-        return TaskLogger(self._journal, self._feed, self._dials, self._now, name, bound, self._unit)
+            name, bound[_CLAIM] = "plugin", "system"
+        return self._like(source=name, bound=bound or None)
 
-    def bind(self, **metadata: Any) -> TaskLogger:
+    def bind(self, /, **metadata: Any) -> TaskLogger:
         """The same task and source; every entry carries this metadata too."""
-        bound = {**(self._bound or {}), **metadata}
-        return TaskLogger(self._journal, self._feed, self._dials, self._now, self._source, bound, self._unit)
+        return self._like(bound={**(self._bound or {}), **metadata})
 
-    def bind_unit(self, unit: str) -> TaskLogger:
-        """The same task and source; every entry is about this unit."""
-        return TaskLogger(self._journal, self._feed, self._dials, self._now, self._source, self._bound, label(unit))
+    def bind_stage(self, stage: str | None) -> TaskLogger:
+        """The same task and source; every entry carries this stage, wherever it is logged."""
+        return self._like(stage=label(stage))
+
+    def bind_unit(self, unit: str | None) -> TaskLogger:
+        """The same task and source; every entry is about this unit, wherever it is logged."""
+        return self._like(unit=label(unit))
+
+    def _like(self, **changes: Any) -> TaskLogger:
+        mine = {"source": self._source, "bound": self._bound, "stage": self._stage, "unit": self._unit}
+        return TaskLogger(self._journal, self._feed, self._dials, self._now, **{**mine, **changes})
 
     @property
     def task_id(self) -> str:
@@ -118,36 +135,36 @@ class TaskLogger:
         """Whether an entry of this level would be kept now."""
         return self._dials.threshold <= level
 
-    def debug(self, message: object, *args: object, **fields: Any) -> None:
+    def debug(self, message: object = _NOTHING, /, *args: object, **fields: Any) -> None:
         """Log what only a developer wants to see."""
         if self._dials.threshold <= DEBUG:
             self._emit(DEBUG, message, args, fields)
 
-    def info(self, message: object, *args: object, **fields: Any) -> None:
+    def info(self, message: object = _NOTHING, /, *args: object, **fields: Any) -> None:
         """Log what happens."""
         if self._dials.threshold <= INFO:
             self._emit(INFO, message, args, fields)
 
-    def warning(self, message: object, *args: object, **fields: Any) -> None:
+    def warning(self, message: object = _NOTHING, /, *args: object, **fields: Any) -> None:
         """Log what is odd but not yet wrong."""
         if self._dials.threshold <= WARNING:
             self._emit(WARNING, message, args, fields)
 
-    def error(self, message: object, *args: object, **fields: Any) -> None:
+    def error(self, message: object = _NOTHING, /, *args: object, **fields: Any) -> None:
         """Log what went wrong; its journal record is synced to disk at once."""
         if self._dials.threshold <= ERROR:
             self._emit(ERROR, message, args, fields)
 
-    def exception(self, message: object, *args: object, exc_info: _ExcInfo = True, **fields: Any) -> None:
+    def exception(self, message: object = _NOTHING, /, *args: object, exc_info: _ExcInfo = True, **fields: Any) -> None:
         """Log an error with the traceback of the exception being handled."""
         if self._dials.threshold <= ERROR:
             self._emit(ERROR, message, args, {"exc_info": exc_info, **fields})
 
-    def log(self, level: object, message: object, *args: object, **fields: Any) -> None:
+    def log(self, level: object, message: object = _NOTHING, /, *args: object, **fields: Any) -> None:
         """Log at a level given as name or number; what is no level counts as INFO and is kept in the metadata."""
         try:
             severity = int(Level.parse(level))
-        except ValueError:
+        except Exception:  # noqa: BLE001  # a hostile value may raise anything when it is shown
             severity, fields = INFO, {**fields, "claimed_level": values.text(level)}
         if self._dials.threshold <= severity:
             self._emit(severity, message, args, fields)
@@ -162,69 +179,88 @@ class TaskLogger:
             )
             shown = {"current": progress.current, "total": progress.total, "message": progress.message}
             of = "" if progress.total is None else f" of {progress.total:,g}"
-            text = message if message is not None else f"{progress.current:,g}{of}"
+            text = f"{progress.current:,g}{of}"
         except Exception:  # noqa: BLE001  # whatever a plugin passes, its log call returns
-            text, shown = f"progress {values.text(current)} of {values.text(total)}", {"message": values.text(message)}
+            text = f"progress {values.text(current)} of {values.text(total)}"
+            shown = {"current": values.text(current), "total": values.text(total), "message": message}
         if self._dials.threshold <= INFO:
-            self._emit(INFO, text, (), {**fields, "progress": shown})
+            self._emit(INFO, text if message is None else message, (), {**fields, "progress": shown})
 
     def _emit(self, level: int, message: object, args: tuple[object, ...], fields: dict[str, Any]) -> None:
         feed = self._feed
+        if message is _NOTHING:
+            message = fields.pop("message", None) if "message" in fields else fields.pop("msg", "")
+        text = ""
         try:
-            where = place.get()
-            if where[0] is not feed:
-                where = NOWHERE
-            metadata = self._metadata(fields) if fields or self._bound else None
             text = values.format_message(message, args) if args else values.text(message)
-            text = values.redact(text)
-            limit = self._dials.message_limit
-            if len(text) * 4 > limit:
-                text, metadata = _cut(text, metadata, limit)
-            payload = encode(
-                EntryRecord(
-                    feed.task_id,
-                    self._now(),
-                    level,
-                    self._source,
-                    where[1],
-                    self._unit or where[2],
-                    where[3],
-                    text,
-                    values.metadata_json(metadata) if metadata else None,
-                )
-            )
-            if len(payload) > MAX_PAYLOAD:
-                payload = self._unloggable(level, "its metadata are larger than 256 MiB")
+            payload = self._payload(level, text, fields)
         except Exception as error:  # noqa: BLE001  # an entry is never refused, a log call never raises
-            payload = self._unloggable(level, f"{type(error).__name__} while it was logged")
+            payload = self._unloggable(level, text, f"{type(error).__name__} while it was logged")
         if not self._journal.append(feed, payload, level) and feed.sealed:
             _service.warning("entry %d after the end of task %s: %s", feed.late, feed.task_id, values.text(message))
 
+    def _payload(self, level: int, text: str, fields: dict[str, Any]) -> bytes:
+        feed = self._feed
+        where = place.get()
+        if where[0] is not feed:
+            where = NOWHERE
+        metadata = self._metadata(fields) if fields or self._bound else None
+        limit = self._dials.message_limit
+        if len(text) * 4 <= limit:
+            text = values.redact(text)
+        else:
+            text, metadata = _cut(text, metadata, limit)
+        payload = encode(
+            EntryRecord(
+                feed.task_id,
+                self._now(),
+                level,
+                self._source,
+                self._stage or where[1],
+                self._unit or where[2],
+                where[3],
+                text,
+                values.metadata_json(metadata) if metadata else None,
+            )
+        )
+        if len(payload) > MAX_PAYLOAD:
+            return self._unloggable(level, text, "its metadata are larger than 256 MiB")
+        return payload
+
     def _metadata(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """``extra``, ``metadata``, bound metadata and keywords in one; reserved names turned into what they ask for."""
-        if self._bound:
-            fields = {**self._bound, **fields}
+        """The keywords over ``metadata`` over ``extra`` over bound metadata; the reserved ones as what they ask for."""
+        bound = self._bound or {}
         if _RESERVED.isdisjoint(fields):
-            return fields
+            return {**bound, **fields} if bound else fields
         level = fields.pop("stacklevel", 1)
         stack = fields.pop("stack_info", False)
         failure = fields.pop("exc_info", None)
         for name in ("metadata", "extra"):
             more = fields.pop(name, None)
-            if isinstance(more, dict):
-                fields = {**more, **fields}
-            elif more is not None:
+            try:
+                fields = fields if more is None else {**more, **fields}
+            except Exception:  # noqa: BLE001  # no mapping, or one that fails: kept as it is
                 fields[name] = more
-        if failure:
-            fields["traceback"] = _traceback(failure)
-        if stack:
+        found = None if failure is None or failure is False else _traceback(failure)
+        if found is not None:
+            fields["traceback"] = found
+        if stack is not None and stack is not False:
             fields["stack"] = _stack(level if isinstance(level, int) else 1)
-        return fields
+        return {**bound, **fields} if bound else fields
 
-    def _unloggable(self, level: int, reason: str) -> bytes:
+    def _unloggable(self, level: int, text: str, reason: str) -> bytes:
+        text, _ = _cut(text, None, self._dials.message_limit)
         return encode(
             EntryRecord(
-                self._feed.task_id, self._now(), level, self._source, None, None, None, f"[unloggable: {reason}]", None
+                self._feed.task_id,
+                self._now(),
+                level,
+                self._source,
+                self._stage,
+                self._unit,
+                None,
+                f"{text} [unloggable: {reason}]".lstrip(),
+                None,
             )
         )
 
@@ -233,7 +269,7 @@ _RESERVED: Final = frozenset({"exc_info", "stack_info", "stacklevel", "extra", "
 
 
 def _cut(text: str, metadata: dict[str, Any] | None, limit: int) -> tuple[str, dict[str, Any] | None]:
-    text, size = values.cut(text, limit or 1 << 26)
+    text, size = values.clean(text, limit or UNLIMITED_BYTES)
     return text, metadata if size is None else {**(metadata or {}), "original_size": size}
 
 
@@ -251,7 +287,7 @@ def _traceback(failure: object) -> str | None:
     elif isinstance(failure, tuple):
         error = failure[1] if len(failure) > 1 and isinstance(failure[1], BaseException) else None
     else:
-        error = sys.exc_info()[1]
+        error = sys.exc_info()[1] if failure else None
     return None if error is None else traceback_text(error)
 
 
@@ -264,11 +300,10 @@ def traceback_text(error: BaseException) -> str:
 
 
 def _stack(level: int) -> str:
-    """The stack of the caller of the log call."""
-    frame = sys._getframe(4)  # noqa: SLF001  # as logging itself finds the caller: _stack, _metadata, _emit, info
-    for _ in range(level - 1):
-        if frame.f_back is not None:
-            frame = frame.f_back
+    """The stack of the caller of the log call; of that one's caller with ``stacklevel`` 2, and so on."""
+    frame = sys._getframe(5)  # noqa: SLF001  # as logging itself finds the caller: _stack up to info
+    while level > 1 and frame.f_back is not None:
+        frame, level = frame.f_back, level - 1
     return "".join(traceback.format_stack(frame)).rstrip("\n")
 
 
@@ -287,7 +322,7 @@ def belief_scope(logger: TaskLogger | str, name: str | None = None) -> Iterator[
         title = values.text(logger if name is None else name)
     if target is None:
         debug: Callable[..., None] = logging.getLogger("asynclog").debug
-        enabled = True
+        enabled = logging.getLogger("asynclog").isEnabledFor(DEBUG)
     else:
         debug = target.debug
         enabled = target.enabled(DEBUG) and target._dials.belief_scope  # noqa: SLF001  # the same module
@@ -298,7 +333,7 @@ def belief_scope(logger: TaskLogger | str, name: str | None = None) -> Iterator[
     try:
         yield
     except BaseException as error:
-        debug("[%s][Coherence:Failed] %s: %s", title, type(error).__name__, error)
+        debug("[%s][Coherence:Failed] %s: %s", title, type(error).__name__, values.text(error))
         raise
     debug("[%s][Coherence:OK]", title)
     debug("[%s][Exit]", title)

@@ -139,12 +139,14 @@ def _plain(container: Any, redactor: Redactor, depth: int) -> bool:
 class _Walk:
     """One normalisation: what it may still take, and the containers it is inside of."""
 
-    __slots__ = ("characters", "inside", "nodes", "redactor")
+    __slots__ = ("characters", "inside", "lost", "nodes", "redactor")
 
     def __init__(self, redactor: Redactor) -> None:
         self.redactor = redactor
         self.nodes = MAX_NODES
         self.characters = MAX_CHARACTERS
+        self.lost = 0
+        """Bytes of strings that were too long to be kept."""
         self.inside: set[int] = set()
 
     def json(self, value: Any, limit: int) -> str:
@@ -152,7 +154,7 @@ class _Walk:
         data = orjson.dumps(value)
         if 0 < limit < len(data):
             preview = data[: PREVIEW * 4].decode("utf-8", "ignore")[:PREVIEW] + "..."
-            data = orjson.dumps({"_truncated": True, "_originalSize": len(data), "_preview": preview})
+            data = orjson.dumps({"_truncated": True, "_originalSize": len(data) + self.lost, "_preview": preview})
         return data.decode()
 
     def value(self, value: Any, depth: int) -> Any:
@@ -177,11 +179,15 @@ class _Walk:
     def string(self, value: str) -> str:
         size = len(value)
         if self.characters <= 0:
+            self.lost += size
             return LEFT_OUT
         self.characters -= size
         if size <= _SHORT and value.isascii() and "\0" not in value and not self.redactor.suspects(value):
             return value
-        return clean(text(value), MAX_STRING, self.redactor)[0]
+        kept, original = clean(text(value), MAX_STRING, self.redactor)
+        if original is not None:
+            self.lost += max(original - len(kept.encode()), 0)
+        return kept
 
     def other(self, value: Any, kind: type, depth: int) -> Any:
         """What is not exactly a plain scalar. The methods are the builtins' own: a subclass may lie about itself."""

@@ -45,18 +45,24 @@ async def finish(engine: Engine, feed: Feed, ended: Task) -> Task:
     return closed
 
 
+async def end_parts(engine: Engine, task_id: str, now: int) -> None:
+    """End the stages and steps, as the store knows them, that a task had begun and whose code is gone."""
+    await engine.settle()
+    for stage in await engine.store.stages(task_id):
+        if stage.status == "running":
+            closed = msgspec.structs.replace(stage, status="interrupted", finished_at=now)
+            engine.record(StageRecord(task_id, closed))
+    for known in await engine.store.steps(task_id):
+        step = await engine.store.step(task_id, known.id) if known.status == "running" else None
+        if step is not None:
+            engine.record(StepRecord(task_id, msgspec.structs.replace(step, status="interrupted", finished_at=now)))
+
+
 async def interrupt(engine: Engine, task: Task, reason: str, feed: Feed | None = None) -> Task:
     """End a task whose code is gone, with the stages and steps it had begun."""
     feed = feed or Feed.of(task)
     now = engine.clock.now()
-    for stage in await engine.store.stages(task.id):
-        if stage.status == "running":
-            closed = msgspec.structs.replace(stage, status="interrupted", finished_at=now)
-            engine.record(StageRecord(task.id, closed))
-    for known in await engine.store.steps(task.id):
-        step = await engine.store.step(task.id, known.id) if known.status == "running" else None
-        if step is not None:
-            engine.record(StepRecord(task.id, msgspec.structs.replace(step, status="interrupted", finished_at=now)))
+    await end_parts(engine, task.id, now)
     engine.logger(feed, "system").warning("task interrupted: %s", reason)
     _log.warning("the task %s (%s) is interrupted: %s", task.id, task.name, reason)
     ended = msgspec.structs.replace(

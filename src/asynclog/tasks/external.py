@@ -6,6 +6,7 @@ State owned here: the answers to batches that may not be stored yet, by task. Wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -21,7 +22,7 @@ from asynclog.live import Live, visible
 from asynclog.logger import label
 from asynclog.model import EVERYTHING, TRIGGER_TYPES, AccessScope, Stage, Step, Task
 from asynclog.records import BatchRecord, StageRecord, StepRecord, TaskRecord
-from asynclog.tasks.ending import finish, interrupt
+from asynclog.tasks.ending import end_parts, finish, interrupt
 from asynclog.tasks.ingest import Parsed, parse
 
 BODY_BYTES: Final = 8 << 20
@@ -209,8 +210,10 @@ class External:
             raise InvalidError("status", "status is success, failed or cancelled")
         live = await self._live(task_id, access)
         engine, feed = self._engine, live.feed
+        with contextlib.suppress(StoreError):  # the end of the task does not wait for the database
+            await end_parts(engine, task_id, engine.clock.now())
         if feed is None or feed.sealed:
-            raise ConflictError(f"the task {task_id} has ended")
+            raise ConflictError(f"the task {task_id} was ended by somebody else meanwhile")
         limit = engine.settings.dials.max_data_size
         message = None if error_message is None else values.redact(values.text(error_message))[:10_000]
         log = engine.logger(feed, "system")
@@ -238,8 +241,8 @@ class External:
 
         Args:
             task_id: whose.
-            given: ``id``, or ``name``; ``number``, ``status``, ``pending``, ``processed``, ``credits_used``, ``result``,
-                ``error_message``, all checked by the caller for their types.
+            given: ``id``, or ``name``; ``number``, ``status``, ``pending``, ``processed``, ``credits_used``,
+                ``result``, ``error_message``, all checked by the caller for their types.
             access: what the caller may see.
         """
         live = await self._live(task_id, access)
@@ -330,6 +333,8 @@ class External:
             raise NotFoundError("task", task_id)
         if not live.task.external:
             raise ConflictError(f"the task {task_id} runs in the service; only external tasks are fed over HTTP")
+        if live.feed.sealed:
+            raise ConflictError(f"the task {task_id} is ending and takes nothing more")
         return live
 
     def _renew(self, live: Live) -> None:

@@ -6,6 +6,7 @@ State owned here: the tasks that run in this process. What they are and were is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import logging
@@ -21,15 +22,16 @@ from asynclog.feed import Feed
 from asynclog.identity import new_id
 from asynclog.logger import label, traceback_text
 from asynclog.model import EVERYTHING, TRIGGER_TYPES, AccessScope, Task, TaskStatus
-from asynclog.records import StageRecord, StepRecord, TaskRecord
+from asynclog.records import TaskRecord
 from asynclog.tasks.context import TaskContext, enter
 from asynclog.tasks.ending import STORED_SECONDS, finish
 from asynclog.tasks.external import External
-from asynclog.tasks.plugin import Plugin
+from asynclog.tasks.plugin import Plugin, plugin_name
 from asynclog.tasks.reader import LogPage, Reader
+from asynclog.tasks.recorder import Recorder
 from asynclog.tasks.stage import error_text
 from asynclog.tasks.sweeper import Sweeper
-from asynclog.tasks.thread import run_in_thread
+from asynclog.tasks.thread import Outcome, outcome_of, run_in_thread
 
 REPORT_SECONDS: Final = 0.25
 """How often the progress of running tasks is recorded."""
@@ -42,15 +44,39 @@ _log = logging.getLogger("asynclog.tasks")
 class _Run:
     """A task that runs here."""
 
-    def __init__(self, task: Task, plugin: Plugin, params: Any, context: TaskContext) -> None:
+    def __init__(self, task: Task, plugin: Plugin, params: Any, context: TaskContext, recorder: Recorder) -> None:
         self.task = task
         self.plugin = plugin
         self.params = params
         self.context = context
-        self.work: asyncio.Future[Any] | None = None
+        self.recorder = recorder
+        self.work: asyncio.Future[Outcome] | None = None
+        """What runs now: the plugin's coroutine, or its function's thread."""
         self.outer: asyncio.Task[Task] | None = None
         self.cancelled = False
         self.interrupted = False
+        self.told = False
+        """Whether the plugin has seen that it is asked to stop."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is asked to stop."""
+        return self.cancelled or self.interrupted
+
+    @property
+    def ending(self) -> TaskStatus:
+        """How it ends when it stops for having been asked."""
+        return "interrupted" if self.interrupted else "cancelled"
+
+    def stop_if_asked(self) -> None:
+        """Cancel what has only just begun."""
+        if self.stopping:
+            self.stop()
+
+    def stop(self) -> None:
+        """Cancel what can be cancelled: a coroutine, but no thread."""
+        if isinstance(self.work, asyncio.Task):
+            self.work.cancel()
 
 
 class TaskManager:
@@ -90,7 +116,7 @@ class TaskManager:
 
         Args:
             plugin: the name of a registered one, or a plugin itself.
-            params: handed to it as they are; stored normalised and cut.
+            params: handed to it as they are, an empty dictionary for None; stored normalised and cut.
             name: of the task; the plugin's without one.
             trigger_type: one of manual, schedule, webhook, db_change, internal_event, api.
 
@@ -104,6 +130,7 @@ class TaskManager:
         if trigger_type not in TRIGGER_TYPES:
             raise InvalidError("trigger_type", f"trigger_type is one of {', '.join(TRIGGER_TYPES)}")
         chosen = self._plugin(plugin)
+        params = {} if params is None else params
         given = chosen.check(params)
         limit = self.engine.settings.dials.max_data_size
         task = Task(
@@ -116,13 +143,14 @@ class TaskManager:
             schedule_id=schedule_id,
             trigger_type=trigger_type,  # type: ignore[arg-type]  # checked above
             trigger_data_json=None if trigger_data is None else values.capture(trigger_data, limit),
-            params_json=values.capture({} if params is None else params, limit),
+            params_json=values.capture(params, limit),
             metadata_json=None if metadata is None else values.capture(metadata, limit),
             created_at=self.engine.clock.now(),
         )
         feed = Feed(task.id)
-        context = TaskContext(task, self.engine, feed, self._config.get(chosen.name, {}), self)
-        run = self._runs[task.id] = _Run(task, chosen, given, context)
+        recorder = Recorder(self.engine, feed)
+        context = TaskContext(task, recorder, self.engine.logger(feed), self._config.get(chosen.name, {}), self)
+        run = self._runs[task.id] = _Run(task, chosen, given, context, recorder)
         live = self.engine.hub.add(task, feed)
         self._record(run, status="running", started_at=self.engine.clock.now())
         live.set_task(run.task)
@@ -132,13 +160,14 @@ class TaskManager:
     async def run(self, plugin: str | Callable[..., Any] | object, params: Any = None, **options: Any) -> Task:
         """Start a plugin and wait for its end: power-safe on return, and stored unless the store is down.
 
-        Arguments and errors as for `start`. A failed plugin does not raise: see the task's status.
+        Cancelling the call cancels the task. Arguments and errors as for `start`. A failed plugin does not raise: see
+        the task's status.
         """
         task = await self.start(plugin, params, **options)
         try:
             return await self.wait(task.id)
         except asyncio.CancelledError:
-            if task.id in self._runs:
+            with contextlib.suppress(ConflictError, NotFoundError):  # it has just ended
                 await self.cancel(task.id)
             raise
 
@@ -163,87 +192,80 @@ class TaskManager:
         if isinstance(plugin, Plugin):
             return plugin
         if not isinstance(plugin, str):
-            return Plugin(getattr(plugin, "__name__", type(plugin).__name__), plugin)
+            return Plugin(plugin_name(plugin), plugin)
         found = self.plugins.get(plugin)
         if found is None:
             raise NotFoundError("plugin", plugin)
         return found
 
     async def _execute(self, run: _Run) -> Task:
-        run.context.system.info("task started: %s", run.task.plugin)
+        run.recorder.system.info("task started: %s", run.task.plugin)
         status: TaskStatus = "success"
         result: Any = None
-        failure: BaseException | None = None
         try:
-            result = await self._call(run)
-        except asyncio.CancelledError as error:
-            if run.cancelled or run.interrupted:
-                status = "interrupted" if run.interrupted else "cancelled"
-            else:
-                status, failure = "failed", error
-        except BaseException as error:  # noqa: BLE001  # a plugin may raise anything; that is its task's failure
-            status, failure = "failed", error
-        else:
-            if run.cancelled and not run.plugin.is_coroutine:
-                status = "cancelled"
+            result, failure = await self._call(run)
+        except BaseException as error:  # noqa: BLE001  # this task itself was cancelled, or the call cannot be made
+            failure = error
+        if isinstance(failure, asyncio.CancelledError) and run.stopping:
+            status, failure = run.ending, None
+        elif failure is not None:
+            status = "failed"
+        elif run.cancelled and not isinstance(run.work, asyncio.Task):
+            status = run.ending  # a thread cannot be stopped: it has returned after it was asked to stop
+        elif run.told:
+            status = run.ending
         return await self._finish(run, status, result, failure)
 
-    async def _call(self, run: _Run) -> Any:
+    async def _call(self, run: _Run) -> Outcome:
+        if run.stopping:  # before it had begun
+            raise asyncio.CancelledError
         context = contextvars.copy_context()
         context.run(enter, run.context)
+        loop = asyncio.get_running_loop()
+
+        def call() -> Any:
+            return run.plugin.call(run.params, run.context)
+
         if run.plugin.is_coroutine:
-            run.work = asyncio.get_running_loop().create_task(
-                _awaited(run.plugin.call(run.params, run.context)), context=context
-            )
+            run.work = loop.create_task(outcome_of(call), context=context)
         else:
-            run.work = context.run(
-                run_in_thread, lambda: run.plugin.call(run.params, run.context), f"asynclog-{run.task.id}"
-            )
+            run.work = context.run(run_in_thread, call, f"asynclog-{run.task.id}")
         await asyncio.wait([run.work])
-        result = run.work.result()
-        if inspect.isawaitable(result):  # a function that returns a coroutine
-            run.work = asyncio.get_running_loop().create_task(_awaited(result), context=context)
+        outcome = run.work.result()
+        if inspect.isawaitable(outcome[0]):  # a function that returned a coroutine
+            returned = outcome[0]
+            run.work = loop.create_task(outcome_of(lambda: returned), context=context)
+            run.stop_if_asked()
             await asyncio.wait([run.work])
-            result = run.work.result()
-        return result
+            outcome = run.work.result()
+        return outcome
 
     async def _finish(self, run: _Run, status: TaskStatus, result: Any, failure: BaseException | None) -> Task:
-        engine, context = self.engine, run.context
+        engine, recorder = self.engine, run.recorder
         now = engine.clock.now()
-        self._close_parts(run, now)
+        recorder.interrupt()
         seconds = (now - (run.task.started_at or now)) / 1_000_000
         message = stack = None
         if failure is not None:
             message, stack = error_text(failure), values.redact(traceback_text(failure))
-            context.system.error("task failed after %.2f s: %s", seconds, message, exc_info=failure)
+            recorder.system.error("task failed after %.2f s: %s", seconds, message, exc_info=failure)
         elif status == "success":
-            context.system.info("task finished in %.2f s", seconds)
+            recorder.system.info("task finished in %.2f s", seconds)
         else:
-            context.system.warning("task %s after %.2f s", status, seconds)
+            recorder.system.warning("task %s after %.2f s", status, seconds)
         ended = msgspec.structs.replace(
             run.task,
             status=status,
             cancelling=False,
             finished_at=now,
-            progress=context.feed.progress,
-            result_json=None if result is None else context.capture(result),
+            progress=recorder.feed.progress,
+            result_json=None if result is None else recorder.capture(result),
             error_message=message,
             error_stack=stack,
         )
-        run.task = await finish(engine, context.feed, ended)
+        run.task = await finish(engine, recorder.feed, ended)
         self._runs.pop(run.task.id, None)
         return run.task
-
-    def _close_parts(self, run: _Run, now: int) -> None:
-        """Stages and steps that the plugin left open end with it."""
-        stages, steps = run.context.left_open()
-        for stage in stages:
-            closed = msgspec.structs.replace(stage, status="interrupted", finished_at=now)
-            self.engine.record(StageRecord(run.task.id, closed))
-        for step in steps:
-            self.engine.record(
-                StepRecord(run.task.id, msgspec.structs.replace(step, status="interrupted", finished_at=now))
-            )
 
     def _record(self, run: _Run, **changes: Any) -> None:
         run.task = msgspec.structs.replace(run.task, **changes)
@@ -254,8 +276,8 @@ class TaskManager:
         while True:
             await self.engine.clock.sleep(REPORT_SECONDS)
             for run in list(self._runs.values()):
-                progress = run.context.feed.progress
-                if progress is not run.task.progress and not run.context.feed.sealed:
+                progress = run.recorder.feed.progress
+                if progress is not run.task.progress and not run.recorder.feed.sealed:
                     self._record(run, progress=progress)
 
     async def cancel(self, task_id: str, access: AccessScope = EVERYTHING) -> Task:
@@ -269,20 +291,21 @@ class TaskManager:
         if task.external and not task.ended:
             return await self.external.finish(task_id, "cancelled", access=access)
         run = self._runs.get(task_id)
-        if run is None or run.context.feed.sealed:
+        if run is None or run.recorder.feed.sealed:
             raise ConflictError(f"the task {task_id} has ended ({task.status}) and cannot be cancelled")
         if not run.cancelled:
             run.cancelled = True
             self._record(run, cancelling=True)
-            run.context.system.warning("cancellation requested")
-        if run.work is not None and run.plugin.is_coroutine:
-            run.work.cancel()
+            run.recorder.system.warning("cancellation requested")
+        run.stop()
         return run.task
 
     def is_cancelling(self, task_id: str) -> bool:
-        """Whether a running task was asked to stop."""
+        """Whether a running task is asked to stop; from any thread of it, which then knows."""
         run = self._runs.get(task_id)
-        return run is not None and (run.cancelled or run.interrupted)
+        if run is not None and run.stopping:
+            run.told = True
+        return run is not None and run.told
 
     async def delete(self, task_id: str, access: AccessScope = EVERYTHING) -> None:
         """Remove an ended task and everything of it; it is gone for everybody on return, its rows soon after.
@@ -298,20 +321,22 @@ class TaskManager:
         await self.sweeper.remove([task_id])
 
     async def close(self) -> None:
-        """Interrupt what runs, giving it a moment to end."""
+        """Interrupt what runs, giving it a moment to end. What does not end in time is left behind."""
         self._closing = True
+        outers = [run.outer for run in self._runs.values() if run.outer is not None]
         for run in self._runs.values():
             run.interrupted = not run.cancelled
-            if run.work is not None and run.plugin.is_coroutine:
-                run.work.cancel()
-        outers = [run.outer for run in self._runs.values() if run.outer is not None]
+            run.stop()
         if outers:
             await asyncio.wait(outers, timeout=GRACE_SECONDS)
-        for run in list(self._runs.values()):
+        left = list(self._runs.values())
+        for run in left:
             _log.warning("the task %s did not end in time and is left interrupted", run.task.id)
-            if run.outer is not None and not run.context.feed.sealed:
+            run.interrupted = True
+            if run.outer is not None:
                 run.outer.cancel()
-                await self._finish(run, "interrupted", None, None)
+        if left:
+            await asyncio.wait([run.outer for run in left if run.outer is not None])
 
     async def task(self, task_id: str, access: AccessScope = EVERYTHING) -> Task:
         """The task as it is now. Raises NotFoundError."""
@@ -320,7 +345,3 @@ class TaskManager:
     async def logs(self, task_id: str, *, access: AccessScope = EVERYTHING, **options: Any) -> LogPage:
         """A page of a task's entries; see `Reader.logs` for the options."""
         return await self.reader.logs(task_id, access=access, **options)
-
-
-async def _awaited(awaitable: Any) -> Any:
-    return await awaitable

@@ -13,6 +13,7 @@ from typing import Any, Final, get_type_hints
 import msgspec
 
 from asynclog.errors import InvalidError
+from asynclog.logger import label
 
 GROUP: Final = "asynclog.plugins"
 """The entry-point group."""
@@ -23,7 +24,7 @@ class Plugin:
 
     Args:
         name: as tasks name it.
-        target: a callable, an object with ``execute``, or a class of such objects.
+        target: a callable, an object with ``execute``, or a class of such objects that is made without arguments.
 
     Raises:
         InvalidError: it is none of these.
@@ -32,18 +33,16 @@ class Plugin:
     def __init__(self, name: str, target: object) -> None:
         self.name = name
         if inspect.isclass(target):
-            target = target()
+            target = _made(name, target)
         call = getattr(target, "execute", None)
         self._call: Callable[..., Any] = call if callable(call) else target  # type: ignore[assignment]  # checked below
         if not callable(self._call):
             raise InvalidError("plugin", f"the plugin {name!r} is neither callable nor has it a method execute")
-        self._takes = _parameters(self._call)
-        self.takes_context = self._takes is not None and any(
-            parameter.name == "context" or parameter.kind is parameter.VAR_KEYWORD for parameter in self._takes
-        )
+        takes = _parameters(self._call)
+        self._bind, self.takes_context = _binding(self._call, takes)
         self.is_coroutine = _is_coroutine(self._call)
         self.description = _description(target, self._call)
-        self._struct = _params_struct(self._call, self._takes)
+        self._struct = _params_struct(self._call, takes)
         self.params_schema = _schema(target, self._call, self._struct)
 
     def check(self, params: object) -> Any:
@@ -61,21 +60,70 @@ class Plugin:
 
     def call(self, params: object, context: object) -> Any:
         """Call it; an old one gets no context. Whatever it returns or raises is passed on."""
-        takes = self._takes or ()
-        if not self.takes_context:
-            return self._call() if self._takes == () else self._call(params)
-        positional = [p.name for p in takes if p.kind is p.POSITIONAL_ONLY]
-        if "context" in positional:
-            return self._call(*[context if name == "context" else params for name in positional])
-        if not any(p.name != "context" and p.kind not in (p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in takes):
-            return self._call(context=context)
-        return self._call(params, context=context)
+        args, kwargs = self._bind(params, context)
+        return self._call(*args, **kwargs)
+
+
+def plugin_name(target: object) -> str:
+    """What a plugin that was not registered is called."""
+    while isinstance(target, functools.partial):
+        target = target.func
+    for name in (getattr(target, "__name__", None), getattr(target, "name", None)):
+        if isinstance(name, str) and name:
+            return label(name) or name
+    return type(target).__name__
+
+
+def _made(name: str, kind: type) -> object:
+    try:
+        return kind()
+    except Exception as error:
+        raise InvalidError("plugin", f"the plugin {name!r} is a class that cannot be made: {error!r}") from error
+
+
+_Binding = Callable[[object, object], tuple[list[object], dict[str, object]]]
+
+
+def _binding(call: Callable[..., Any], takes: tuple[inspect.Parameter, ...] | None) -> tuple[_Binding, bool]:
+    """How parameters and context are passed on, and whether the context is.
+
+    The context goes to a parameter named so, else into ``**kwargs``; the parameters to the first other one, by name
+    where it is keyword-only, else (with ``**kwargs`` alone) as ``params``.
+    """
+    if takes is None:
+        return lambda params, _: ([params], {}), False
+    own = inspect.signature(call, follow_wrapped=False).parameters.values()  # of a wrapper, what itself takes
+    keywords = any(p.kind is p.VAR_KEYWORD for p in takes)
+    named = next((p for p in takes if p.name == "context"), None)
+    if any(p.kind is p.VAR_KEYWORD or (p.name == "context" and p.kind is not p.POSITIONAL_ONLY) for p in own):
+        takes_context = named is not None or keywords
+    elif named is not None and any(p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY) for p in own):
+        order = [p.name == "context" for p in takes if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:2]
+        return lambda params, context: ([context if is_context else params for is_context in order], {}), True
+    else:
+        takes_context = False
+    others = [p for p in takes if p.name != "context" and p.kind is not p.VAR_KEYWORD]
+    placed = [p for p in others if p.kind is not p.KEYWORD_ONLY]
+    if placed and not (takes[0] is named and placed[0].kind is placed[0].POSITIONAL_OR_KEYWORD):
+        return lambda params, context: ([params], {"context": context} if takes_context else {}), takes_context
+    candidates = [p.name for p in placed or others]
+    if (keywords and not candidates) or "params" in candidates:
+        name: str | None = "params"
+    else:
+        name = candidates[0] if candidates else None
+
+    def bind(params: object, context: object) -> tuple[list[object], dict[str, object]]:
+        given = {} if name is None else {name: params}
+        return [], {**given, "context": context} if takes_context else given
+
+    return bind, takes_context
 
 
 def _parameters(call: Callable[..., Any]) -> tuple[inspect.Parameter, ...] | None:
     """What it takes; None for callables that do not say."""
+    bound = call.keywords if isinstance(call, functools.partial) else {}
     try:
-        return tuple(inspect.signature(call).parameters.values())
+        return tuple(p for p in inspect.signature(call).parameters.values() if p.name not in bound)
     except (ValueError, TypeError):
         return None
 
@@ -145,6 +193,9 @@ def discover(given: Mapping[str, object] | None = None, module: str | None = Non
     if module is not None:
         found.update(_module_plugins(module))
     found.update(given or {})
+    for name in found:
+        if not (name and isinstance(name, str)):
+            raise InvalidError("plugins", f"{name!r} is no name for a plugin")
     return {name: Plugin(name, target) for name, target in found.items()}
 
 

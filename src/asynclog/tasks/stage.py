@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from asynclog import values
-from asynclog.logger import Place, place, traceback_text
+from asynclog.logger import NOWHERE, Place, label, place, traceback_text
 from asynclog.model import Stage
-from asynclog.records import StageRecord
+from asynclog.tasks.recorder import LARGEST_NUMBER, Recorder
 
 if TYPE_CHECKING:
     from asynclog.tasks.context import TaskContext
@@ -21,73 +22,101 @@ if TYPE_CHECKING:
 class StageScope:
     """``async with context.stage(…) as stage`` (or ``with`` in a thread).
 
-    ``processed``, ``credits_used`` and ``result`` may be set at any time inside and are kept at the end. Entries logged
-    inside, by child tasks and threads too, carry the stage.
+    ``processed``, ``credits_used`` and ``result`` may be set at any time inside and are kept at the end; when a stage
+    is entered again they begin as they were. Entries logged inside, by child tasks and threads too, carry the stage.
+    An error that leaves the block makes the stage an error, a cancellation makes it interrupted.
     """
 
-    def __init__(self, context: TaskContext, stage: Stage) -> None:
+    def __init__(self, context: TaskContext, recorder: Recorder, name: str, number: int | None, pending: Any) -> None:
         self._context = context
-        self._stage = stage
-        self._token: Token[Place] | None = None
-        self.pending = stage.pending
-        self.processed: int | None = None
-        self.credits_used: float | None = None
+        self._recorder = recorder
+        self._name = label(name) or "stage"
+        self._number = None if number is None else max(min(int(number), LARGEST_NUMBER), -LARGEST_NUMBER)
+        self._stage: Stage | None = None
+        self._left: tuple[Place, Token[Place]] | None = None
+        self.pending = pending
+        self.processed: Any = None
+        self.credits_used: Any = None
         self.result: Any = None
-
-    @property
-    def number(self) -> int:
-        """The stage's number."""
-        return self._stage.number
 
     @property
     def name(self) -> str:
         """The stage's name, as entries carry it."""
-        return self._stage.name
+        return self._name
 
-    def progress(self, processed: int, pending: int | None = None) -> None:
-        """Say how far the stage is: an INFO entry, and the stage's counts."""
+    @property
+    def number(self) -> int | None:
+        """The stage's number; None before it is entered unless one was asked for."""
+        return self._number if self._stage is None else self._stage.number
+
+    @property
+    def id(self) -> str | None:
+        """The stage's id; None before it is entered."""
+        return None if self._stage is None else self._stage.id
+
+    def progress(self, processed: float, pending: float | None = None) -> None:
+        """Say how far the stage is, of how many: an INFO entry, and the stage's counts."""
         self.processed = processed
         if pending is not None:
             self.pending = pending
-        self._context.system.info(
-            "stage %s: %s of %s",
-            self.name,
-            processed,
-            self.pending,
-            progress={"current": processed, "total": self.pending, "message": None},
-        )
-        self._put(self._now_is())
+        shown = {"current": processed, "total": self.pending, "message": None}
+        of = "" if self.pending is None else f" of {_shown(self.pending)}"
+        self._system.info("stage %s: %s%s", self._name, _shown(processed), of, metadata={"progress": shown})
+        if self._stage is not None:
+            self._stage = self._now_is(self._stage)
+            self._recorder.put_stage(self._stage)
 
-    def step(self, name: str, **options: Any) -> StepScope:
+    def step(
+        self,
+        name: str,
+        *,
+        node_type: str = "step",
+        node_id: str | None = None,
+        input: Any = None,
+    ) -> StepScope:
         """A step inside this stage; see `TaskContext.step`."""
-        return self._context.step(name, **options)
+        return self._context.step(name, node_type=node_type, node_id=node_id, input=input)
 
-    def _now_is(self) -> Stage:
+    @property
+    def _system(self) -> Any:
+        return self._recorder.system.bind_stage(self._name)
+
+    def _now_is(self, stage: Stage) -> Stage:
         return msgspec.structs.replace(
-            self._stage,
+            stage,
             pending=_whole(self.pending),
             processed=_whole(self.processed),
             credits_used=_number(self.credits_used),
         )
 
-    def _put(self, stage: Stage) -> None:
-        self._stage = stage
-        self._context.record(StageRecord(stage.task_id, stage))
-
     def __enter__(self) -> Self:
-        here = place.get()
-        self._token = place.set(Place(self._context.feed, self.name, here.unit, here.step_id))
-        self._context.open_stage(self._stage)
-        self._put(self._stage)
-        pending = "" if self.pending is None else f" ({self.pending:,} pending)"
-        self._context.system.info("stage %s started%s", self.name, pending)
+        """Begin it. Raises RuntimeError while it is open: two that run at once are two."""
+        if self._left is not None:
+            raise RuntimeError(f"the stage {self._name} is open; make another one with context.stage(…)")
+        recorder, here = self._recorder, self._recorder.here()
+        self._stage = stage = recorder.begin_stage(self._name, self.number, _whole(self.pending))
+        self._resume(stage)
+        inside = Place(recorder.feed, self._name, here.unit, here.step_id)
+        self._left = inside, place.set(inside)
+        pending = "" if self.pending is None else f" ({_shown(self.pending)} pending)"
+        self._system.info("stage %s started%s", self._name, pending)
         return self
+
+    def _resume(self, stage: Stage) -> None:
+        """Take over what an earlier time in the stage has reached."""
+        self.pending = stage.pending
+        if self.processed is None:
+            self.processed = stage.processed
+        if self.credits_used is None:
+            self.credits_used = stage.credits_used
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._finish(error)
-        leave(self._token)
+        left, self._left = self._left, None
+        if self._stage is not None and left is not None:
+            self._finish(self._stage, error)
+            leave(*left)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -97,40 +126,66 @@ class StageScope:
     ) -> None:
         self.__exit__(kind, error, trace)
 
-    def _finish(self, error: BaseException | None) -> None:
-        context = self._context
-        ended = msgspec.structs.replace(
-            self._now_is(),
-            status="success" if error is None else "error",
-            finished_at=context.now(),
-            result_json=None if self.result is None else context.capture(self.result),
-            error_message=None if error is None else error_text(error),
-            error_stack=None if error is None else values.redact(traceback_text(error)),
+    def _finish(self, stage: Stage, error: BaseException | None) -> None:
+        recorder = self._recorder
+        self._stage = ended = msgspec.structs.replace(
+            self._now_is(stage),
+            finished_at=recorder.now(),
+            result_json=stage.result_json if self.result is None else recorder.capture(self.result),
+            **outcome(error),
         )
         seconds = ((ended.finished_at or 0) - ended.started_at) / 1_000_000
-        if error is None:
+        facts = {"elapsed": seconds, "processed": ended.processed, "credits_used": ended.credits_used}
+        told = {name: value for name, value in facts.items() if value is not None}
+        if ended.status == "success":
             processed = "" if ended.processed is None else f", {ended.processed:,} processed"
-            context.system.info("stage %s finished in %.2f s%s", self.name, seconds, processed)
+            self._system.info("stage %s finished in %.2f s%s", self._name, seconds, processed, metadata=told)
+        elif ended.status == "interrupted":
+            self._system.warning("stage %s interrupted after %.2f s", self._name, seconds, metadata=told)
         else:
-            context.system.error("stage %s failed after %.2f s: %s", self.name, seconds, ended.error_message)
-        context.close_stage(ended)
-        self._put(ended)
+            self._system.error(
+                "stage %s failed after %.2f s: %s",
+                self._name,
+                seconds,
+                ended.error_message,
+                exc_info=error,
+                metadata=told,
+            )
+        recorder.put_stage(ended)
 
 
-def leave(token: Token[Place] | None) -> None:
-    """Be where one was before; harmless in another context than the one that was entered."""
-    if token is None:
-        return
+def leave(inside: Place, token: Token[Place]) -> None:
+    """Be where one was before entering ``inside``; in a context that was never inside, nothing changes."""
     try:
         place.reset(token)
-    except ValueError:  # left in another context than entered, as async generators do
-        if token.old_value is not Token.MISSING:
-            place.set(token.old_value)
+    except ValueError:  # another context: that of a child task or thread, or one in which a generator is closed
+        if place.get() is inside:
+            before = token.old_value
+            place.set(NOWHERE if before is Token.MISSING else before)
+
+
+def outcome(error: BaseException | None) -> dict[str, Any]:
+    """How a stage or step ended: its status, and what went wrong. What is cancelled did not fail by itself."""
+    if error is None:
+        return {"status": "success"}
+    cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)
+    return {
+        "status": "interrupted" if cancelled else "error",
+        "error_message": error_text(error),
+        "error_stack": None if cancelled else values.redact(traceback_text(error)),
+    }
 
 
 def error_text(error: BaseException) -> str:
-    """An exception in one line, redacted."""
-    return values.redact(values.text(error) or type(error).__name__)[:1000]
+    """What an exception says, redacted; with its type where that alone would not tell what happened."""
+    said, kind = values.text(error), type(error).__name__
+    if not isinstance(error, Exception):
+        said = f"{kind}: {said}" if said else kind
+    return values.redact(said or kind)[:1000]
+
+
+def _shown(number: object) -> str:
+    return f"{number:,}" if type(number) in (int, float) else values.text(number)
 
 
 def _whole(number: object) -> int | None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
@@ -36,33 +36,39 @@ def wrap(function: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
-def run_in_thread(function: Callable[[], Any], name: str) -> asyncio.Future[Any]:
-    """Start a function in a thread of its own; what it returns or raises.
+Outcome = tuple[Any, BaseException | None]
+"""What a call returned, or what it raised."""
+
+
+async def outcome_of(call: Callable[[], Awaitable[Any]]) -> Outcome:
+    """Call and await something. What it raises is handed back: `SystemExit` and the like would end the event loop."""
+    try:
+        return await call(), None
+    except BaseException as error:  # noqa: BLE001  # whatever a plugin raises is its task's failure
+        return None, error
+
+
+def run_in_thread(function: Callable[[], Any], name: str) -> asyncio.Future[Outcome]:
+    """Start a function in a thread of its own, in a copy of this context.
 
     The thread is a daemon: a plugin that never returns cannot keep the process from ending.
     """
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
+    future: asyncio.Future[Outcome] = loop.create_future()
     context = contextvars.copy_context()
 
-    def settle(result: Any, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)
-        elif isinstance(error, StopIteration):  # a future refuses it
-            future.set_exception(RuntimeError(f"StopIteration: {error}"))
-        else:
-            future.set_exception(error)
+    def settle(outcome: Outcome) -> None:
+        if not future.done():
+            future.set_result(outcome)
 
     def run() -> None:
-        result, failure = None, None
+        outcome: Outcome
         try:
-            result = context.run(function)
+            outcome = context.run(function), None
         except BaseException as error:  # noqa: BLE001  # whatever a plugin raises is its task's failure
-            failure = error
+            outcome = None, error
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(settle, result, failure)
+            loop.call_soon_threadsafe(settle, outcome)
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return future

@@ -1,0 +1,128 @@
+"""What a task's context, stages and steps share: where their records go, and which of them are open.
+
+State owned here, changed from any thread of the task: its stages by name and number, and its open stages and steps.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import Any, Final
+
+import msgspec
+
+from asynclog import records, values
+from asynclog.engine import Engine
+from asynclog.feed import Feed
+from asynclog.identity import new_id
+from asynclog.logger import NOWHERE, Place, TaskLogger, place
+from asynclog.model import Stage, Step
+from asynclog.records import Record, StageRecord, StepRecord
+
+LARGEST_NUMBER: Final = 1 << 53
+"""Of a stage: what a database and JavaScript both hold exactly."""
+
+
+class Recorder:
+    """The records of one running task.
+
+    Args:
+        engine: where they go.
+        feed: the task's emitting state.
+    """
+
+    def __init__(self, engine: Engine, feed: Feed) -> None:
+        self.feed: Final = feed
+        self.system: Final[TaskLogger] = engine.logger(feed, "system")
+        self.dials: Final = engine.settings.dials
+        self.now: Final = engine.clock.now
+        self._journal = engine.journal
+        self._lock = threading.RLock()
+        self._stages: dict[tuple[str, int], Stage] = {}
+        self._open_stages: dict[str, Stage] = {}
+        self._open_steps: dict[str, Step] = {}
+        self._next_index = itertools.count()
+        self._ended = False
+
+    def here(self) -> Place:
+        """Where in this task the running code is."""
+        found = place.get()
+        return found if found.feed is self.feed else NOWHERE
+
+    def capture(self, value: Any) -> str:
+        """A value as JSON text, cut above ``max_data_size``."""
+        return values.capture(value, self.dials.max_data_size)
+
+    def record(self, record: Record) -> None:
+        """Append a record, unless the task has ended."""
+        if not (self._ended or self.feed.sealed):
+            self._journal.append(None, records.encode(record))
+
+    def begin_stage(self, name: str, number: int | None, pending: int | None) -> Stage:
+        """A stage starts, or goes on when one of this name (and number) has ended before.
+
+        Without a number it is the one of this name that does not run now, else a new one with the next free number.
+        """
+        with self._lock:
+            known = self._known(name, number)
+            if known is None:
+                stage = Stage(
+                    id=new_id(),
+                    task_id=self.feed.task_id,
+                    number=self._free() if number is None else number,
+                    name=name,
+                    pending=pending,
+                    started_at=self.now(),
+                )
+            else:
+                more = known.pending if pending is None else pending
+                stage = msgspec.structs.replace(
+                    known, status="running", pending=more, finished_at=None, error_message=None, error_stack=None
+                )
+            self._stages[name, stage.number] = self._open_stages[stage.id] = stage
+        self.record(StageRecord(stage.task_id, stage))
+        return stage
+
+    def _known(self, name: str, number: int | None) -> Stage | None:
+        for (known, place_), stage in self._stages.items():
+            if known == name and number in (None, place_) and stage.id not in self._open_stages:
+                return stage
+        return None
+
+    def _free(self) -> int:
+        return min(max((number for _, number in self._stages), default=0) + 1, LARGEST_NUMBER)
+
+    def put_stage(self, stage: Stage) -> None:
+        """The stage is like this from now on."""
+        with self._lock:
+            if stage.id not in self._open_stages:
+                return
+            self._stages[stage.name, stage.number] = self._open_stages[stage.id] = stage
+            if stage.status != "running":
+                del self._open_stages[stage.id]
+        self.record(StageRecord(stage.task_id, stage))
+
+    def next_index(self) -> int:
+        """The place of the next step among the task's steps, from 0."""
+        return next(self._next_index)
+
+    def put_step(self, step: Step) -> None:
+        """The step is like this from now on."""
+        if step.status == "running":
+            self._open_steps[step.id] = step
+        else:
+            self._open_steps.pop(step.id, None)
+        self.record(StepRecord(step.task_id, step))
+
+    def interrupt(self) -> None:
+        """The task ends: what is still open ends with it, and nothing more is recorded."""
+        now = self.now()
+        with self._lock:
+            stages, steps = list(self._open_stages.values()), list(self._open_steps.values())
+            self._open_stages.clear()
+        for stage in stages:
+            closed = msgspec.structs.replace(stage, status="interrupted", finished_at=now)
+            self.record(StageRecord(stage.task_id, closed))
+        for step in steps:
+            self.record(StepRecord(step.task_id, msgspec.structs.replace(step, status="interrupted", finished_at=now)))
+        self._ended = True
