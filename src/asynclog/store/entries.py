@@ -14,14 +14,15 @@ import orjson
 
 from asynclog.model import Gap
 from asynclog.queries import EntryPage, EntryQuery
-from asynclog.store.selection import Selection, fitting, select
+from asynclog.store.selection import Param, Selection, fitting, select
 
 _FIRST_SLICE: Final = 16
 """Rows read before anything is known about their size."""
-_GROWTH: Final = 8
-"""How much larger the next slice may be."""
+_GROWTH: Final = 64
+"""How much larger the next slice may be: few slices, since each statement waits for the GIL beside a busy loop."""
 _LARGE: Final = 16_384
-"""Characters of message and metadata from which on an entry is read by itself: bounds the memory of a slice."""
+"""Characters of message and metadata up to which an entry is always read with its slice. A larger one is read by
+itself from about twice its share of the bytes on: that bounds the memory of a slice."""
 
 _TIME: Final = (
     "strftime('%Y-%m-%dT%H:%M:%S', timestamp / 1000000, 'unixepoch') || printf('.%06dZ', timestamp % 1000000)"
@@ -35,7 +36,7 @@ _LINE: Final = f"""json_object('id', id, 'task_id', task_id, 'seq', seq, 'timest
 # JSON escapes newlines, so they can separate the lines. The lines come in the subquery's order: SQLite neither merges
 # an ordered subquery into an aggregate nor drops the ORDER BY of one with a LIMIT. Blobs spare a decoding to str.
 _SLICE: Final = f"""
-SELECT CAST(group_concat(CASE WHEN length(message) + ifnull(length(metadata_json), 0) > {_LARGE} THEN ''
+SELECT CAST(group_concat(CASE WHEN length(message) + ifnull(length(metadata_json), 0) > ? THEN ''
                               ELSE {_LINE} END, char(10)) AS BLOB),
        group_concat(id), group_concat(seq)
   FROM (SELECT * {{source}} ORDER BY {{key}} {{order}} LIMIT ? OFFSET ?)"""
@@ -62,23 +63,26 @@ class _Slice(NamedTuple):
 
 def page(connection: sqlite3.Connection, query: EntryQuery) -> EntryPage:
     """The entries that match, in order, as many as ``limit`` and ``max_bytes`` allow but at least one."""
-    selection = select(connection, query)
-    reader = _Reader(query)
-    offset = fitting(query.offset)
-    while selection is not None and reader.wants:
-        rows = reader.next_slice
-        found = _read_slice(connection, selection, query, rows, offset)
-        reader.take(connection, found)
+    gathered = _Gathered(query)
+    matching = select(connection, query)
+    rest, offset = matching, fitting(query.offset)
+    while rest is not None and matching is not None and not gathered.more:
+        rows = gathered.next_rows()
+        large = max(_LARGE, 2 * gathered.room // (rows + 1))
+        found = _read_slice(connection, rest, query, (large, *rest.params, rows, offset))
+        gathered.take(connection, found)
         if len(found.ids) < rows:
             break
-        keys = found.ids if selection.key == "id" else found.seqs
-        selection = selection.narrowed("<" if query.descending else ">", keys[-1])
-        offset = 0
-    return EntryPage(lines=reader.lines, cursors=reader.cursors, more=reader.more)
+        last = (found.ids if matching.key == "id" else found.seqs)[-1]
+        rest, offset = matching.narrowed("<" if query.descending else ">", last), 0
+    return EntryPage(lines=gathered.lines, cursors=gathered.cursors, more=gathered.more)
 
 
-class _Reader:
-    """Gathers a page from slices, small ones first, so that a page of huge entries costs no more than it shows."""
+class _Gathered:
+    """A page as it grows by slices, small ones first, so that one of huge entries costs no more than it shows.
+
+    ``more`` turns true when an entry was found that has no place in it; ``room`` is how many bytes are left.
+    """
 
     def __init__(self, query: EntryQuery) -> None:
         self.lines: list[bytes] = []
@@ -86,24 +90,18 @@ class _Reader:
         self.more = False
         self._limit = query.limit
         self._across = query.task_id is None
-        self._room = query.max_bytes
+        self.room = query.max_bytes
         self._bytes = 0
-        self._grown = _FIRST_SLICE
+        self._rows = _FIRST_SLICE
 
-    @property
-    def wants(self) -> bool:
-        """Whether another slice is needed: until an entry was found that has no place."""
-        return not self.more
-
-    @property
-    def next_slice(self) -> int:
-        """How many rows to read: one more than there is place for, unless their size forbids."""
-        rows = min(self._limit - len(self.lines) + 1, self._grown)
-        self._grown = rows * _GROWTH
-        if self.lines:
-            average = self._bytes // len(self.lines) + 1
-            rows = min(rows, max(self._room - self._bytes, 0) // average + 1)
-        return rows
+    def next_rows(self) -> int:
+        """How many rows to read next: one more than there is place for, as far as sizes seen so far advise."""
+        rows = min(self._limit - len(self.lines) + 1, self._rows)
+        self._rows = rows * _GROWTH
+        if not self.lines:
+            return rows
+        average = self._bytes // len(self.lines) + 1
+        return min(rows, max(self.room, 0) // average + 1)
 
     def take(self, connection: sqlite3.Connection, found: _Slice) -> None:
         """Add the entries of a slice that have a place."""
@@ -112,19 +110,20 @@ class _Reader:
             line = small or _read_one(connection, record_id)
             if not line:
                 continue  # it was deleted meanwhile, with its task
-            self.more = len(self.lines) == self._limit or (bool(self.lines) and self._bytes + len(line) > self._room)
+            self.more = len(self.lines) == self._limit or (bool(self.lines) and len(line) > self.room)
             if self.more:
                 break
             self._bytes += len(line) + 1
+            self.room -= len(line) + 1
             self.lines.append(line)
             self.cursors.append(cursor)
 
 
 def _read_slice(
-    connection: sqlite3.Connection, selection: Selection, query: EntryQuery, rows: int, offset: int
+    connection: sqlite3.Connection, selection: Selection, query: EntryQuery, params: tuple[Param, ...]
 ) -> _Slice:
     sql = _SLICE.format(source=selection.sql, key=selection.key, order="DESC" if query.descending else "ASC")
-    lines, ids, seqs = connection.execute(sql, (*selection.params, rows, offset)).fetchone()
+    lines, ids, seqs = connection.execute(sql, params).fetchone()
     if lines is None:
         return _Slice([], [], [])
     return _Slice(lines.split(b"\n"), orjson.loads(f"[{ids}]"), orjson.loads(f"[{seqs}]"))
