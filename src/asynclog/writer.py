@@ -63,6 +63,8 @@ class Writer:
         self._queued: list[Frame] = []
         self._taken = journal.stored_id
         self._reader: Iterator[Frame] | None = None
+        self._reader_end = 0
+        """The last id of the hole that the reader fills."""
         self._waiting = 0
         self._due = asyncio.Event()
         self._barriers: list[tuple[int, asyncio.Future[None]]] = []
@@ -144,16 +146,18 @@ class Writer:
     async def _fill_hole(self, through: int) -> int:
         """Take records that the queue does not have from the journal; return their bytes."""
         if self._reader is None:
-            self._reader = self._journal.read(self._taken, through)
+            self._reader, self._reader_end = self._journal.read(self._taken, through), through
         count = BATCH_RECORDS - len(self._batch)
         frames, exhausted = await asyncio.to_thread(_some, self._reader, count)
+        size = sum(self._add(frame) for frame in frames)
         if exhausted:
             self._reader = None
-        size = sum(self._add(frame) for frame in frames)
-        if self._reader is None and self._taken < through:
-            self.missing += through - self._taken
-            _log.error("records %d to %d are neither in memory nor in the journal", self._taken + 1, through)
-            self._taken = through
+            if self._taken < self._reader_end:
+                self.missing += self._reader_end - self._taken
+                _log.error(
+                    "records %d to %d are neither in memory nor in the journal", self._taken + 1, self._reader_end
+                )
+                self._taken = self._reader_end
         return size
 
     async def _write(self) -> None:
