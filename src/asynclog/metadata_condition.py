@@ -118,4 +118,4 @@ def _sql_null(path: _Path) -> SqlTerm:
     tables = ["json_each(metadata_json) AS at0"]
     tables += [f"json_each(CASE at{i}.type WHEN 'object' THEN at{i}.value END) AS at{i + 1}" for i in range(last)]
     keys = " AND ".join(f"at{i}.key = ?" for i in range(len(path)))
-    return f"EXISTS (SELECT 1 FROM {', '.join(tables)} WHERE {keys} AND at{last}.type = 'null')", [*path]  # noqa: S608
+    return f"EXISTS (SELECT 1 FROM {', '.join(tables)} WHERE {keys} AND at{last}.type = 'null')", [*path]  # noqa: S608 - constants and numbers
