@@ -62,9 +62,11 @@ class Writer:
         self._batch: list[Frame] = []
         self._queued: list[Frame] = []
         self._taken = journal.stored_id
-        self._reader: Iterator[Frame] | None = None
+        self._reader: Iterator[Frame] = iter(())
         self._reader_end = 0
         """The last id of the hole that the reader fills."""
+        self._sought = -1
+        """Behind this id the journal was asked twice."""
         self._waiting = 0
         self._due = asyncio.Event()
         self._barriers: list[tuple[int, asyncio.Future[None]]] = []
@@ -93,18 +95,24 @@ class Writer:
         if self._journal.stored_id >= through:
             return True
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._barriers.append((through, future))
+        waiter = through, future
+        self._barriers.append(waiter)
         self._due.set()
         try:
             async with asyncio.timeout(seconds):
                 await future
         except TimeoutError:
             return False
+        finally:
+            if waiter in self._barriers:
+                self._barriers.remove(waiter)
         return True
 
     async def run(self) -> None:
         """Write for ever. May be cancelled or fail anywhere and be called again: nothing is lost or written twice."""
-        self._reader = None
+        self._reader_end = 0  # the reader of a call before may have read what it could not hand over
+        if not self._batch:
+            self._settled(self._taken)
         while True:
             through = self._collect()
             while self._taken < through or self._batch:
@@ -136,7 +144,7 @@ class Writer:
                 if frame[0] == self._taken + 1:
                     size += self._add(frame)
             else:
-                size += await self._fill_hole(self._chunk[0][0] - 1 if self._chunk else through)
+                size += await self._fill_hole(min(through, self._chunk[0][0] - 1) if self._chunk else through)
 
     def _add(self, frame: Frame) -> int:
         self._batch.append(frame)
@@ -145,20 +153,37 @@ class Writer:
 
     async def _fill_hole(self, through: int) -> int:
         """Take records that the queue does not have from the journal; return their bytes."""
-        if self._reader is None:
+        if self._reader_end <= self._taken:
             self._reader, self._reader_end = self._journal.read(self._taken, through), through
-        count = BATCH_RECORDS - len(self._batch)
-        frames, exhausted = await asyncio.to_thread(_some, self._reader, count)
-        size = sum(self._add(frame) for frame in frames)
-        if exhausted:
-            self._reader = None
-            if self._taken < self._reader_end:
-                self.missing += self._reader_end - self._taken
-                _log.error(
-                    "records %d to %d are neither in memory nor in the journal", self._taken + 1, self._reader_end
-                )
-                self._taken = self._reader_end
+        try:
+            frames, exhausted = await asyncio.to_thread(_some, self._reader, BATCH_RECORDS - len(self._batch))
+        except OSError as error:
+            self._reader_end = 0
+            await self._failed(StoreError(f"the journal cannot be read: {error}"))
+            return 0
+        size = 0
+        for frame in frames:
+            self._miss(frame[0] - 1)
+            size += self._add(frame)
+        if exhausted and self._taken < self._reader_end:
+            if self._sought != self._taken:  # a sync notices files that somebody removed, and rescues what it can
+                self._sought, self._reader_end = self._taken, 0
+                await self._journal.sync()
+            else:
+                self._miss(self._reader_end)
         return size
+
+    def _miss(self, through: int) -> None:
+        """Go on behind an id; what was not found up to it is lost, but for ids that were never given out."""
+        first = self._taken + 1
+        if first > through:
+            return
+        before, behind = self._journal.jump
+        lost = through - first + 1 - max(0, min(through, behind) - max(first, before + 1) + 1)
+        self._taken = through
+        if lost:
+            self.missing += lost
+            _log.error("%d records from %d to %d are neither in memory nor in the journal", lost, first, through)
 
     async def _write(self) -> None:
         """Commit the batch, however often it takes, and let go of what it held."""
@@ -168,13 +193,8 @@ class Writer:
             try:
                 await self._store.commit(self._journal.journal_id, self._batch, through)
                 break
-            except StoreError as error:
-                if self.error is None:
-                    _log.error("%s; entries stay in the journal and it is tried again", error)
-                self.error = str(error)
-                delay = BACKOFF_SECONDS[min(self.failures, len(BACKOFF_SECONDS) - 1)]
-                self.failures += 1
-                await self._clock.sleep(delay)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the batch must wait for better times
+                await self._failed(error)
         if self.error is not None:
             _log.warning("the database can be written again")
         self.error = None
@@ -185,10 +205,24 @@ class Writer:
         self._journal.release(self._queued)
         self._queued = []
         failpoints.hit("writer.committed")
+        if self._settled(through):
+            await asyncio.to_thread(self._journal.remove_stored)
+
+    async def _failed(self, error: Exception) -> None:
+        """Say it once, and wait longer the more often it was."""
+        sentence = str(error) if isinstance(error, StoreError) else f"a batch cannot be stored: {error!r}"
+        if self.error is None:
+            _log.error("%s; entries stay in the journal and it is tried again", sentence)
+        self.error = sentence
+        delay = BACKOFF_SECONDS[min(self.failures, len(BACKOFF_SECONDS) - 1)]
+        self.failures += 1
+        await self._clock.sleep(delay)
+
+    def _settled(self, through: int) -> bool:
+        """Everything up to an id is stored: tell who waits for it; True when segments may be removed."""
         removable = self._journal.mark_stored(through)
         self._resolve()
-        if removable:
-            await asyncio.to_thread(self._journal.remove_stored)
+        return removable
 
     def _resolve(self) -> None:
         stored = self._journal.stored_id
