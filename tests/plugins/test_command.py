@@ -144,14 +144,18 @@ async def test_bad_parameters(runner: Any, params: dict[str, Any]) -> None:
 
 async def test_cancel(runner: Any) -> None:
     """Cancelling ends the command and what it started, letting it tidy up first; its last words are entries."""
-    script = "trap 'echo tidying; exit 0' TERM; sleep 600 & echo child $!; wait"
+    script = "trap 'echo tidying; exit 0' TERM; sh -c 'echo child $$; exec sleep 600' & wait"
     task = await runner.tasks.start("command", {"shell": script})
     pid = int((await runner.until_logged(task, "child")).message.split()[1])
     await runner.tasks.cancel(task.id)
     task = await runner.tasks.wait(task.id)
     assert task.status == "cancelled"
     assert "tidying" in said(await runner.entries(task), "stdout")
-    assert not alive(pid)
+
+    async def gone() -> bool:
+        return not alive(pid)
+
+    await runner.until(gone)
 
 
 async def test_cancel_what_does_not_listen(runner: Any) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,11 @@ def arriving(target: Path, needed: int = 0) -> Iterator[Path]:
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ArrivalError(f"{target.parent} is no folder") from None
+    except OSError as error:
+        raise ArrivalError(f"the folder {target.parent} cannot be made: {error.strerror}") from error
+    try:
         if target.exists():
             raise ArrivalError(f"{target} exists already; move it away, or choose another name")
         free = shutil.disk_usage(target.parent).free
@@ -47,7 +52,8 @@ def arriving(target: Path, needed: int = 0) -> Iterator[Path]:
     except OSError as error:
         raise ArrivalError(_reason(target, error)) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder may be none
+            part.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path, read: Callable[[int], None] = lambda _: None) -> str:
@@ -71,7 +77,5 @@ def _sync_folder(folder: Path) -> None:
 def _reason(target: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full: {target} could not be written; what there was of it is removed"
-    if isinstance(error, NotADirectoryError | FileExistsError):
-        return f"{target.parent} is no folder"
     where = error.filename or target
     return f"{where}: {error.strerror or error}"

@@ -71,7 +71,7 @@ async def run_child(
 
     Raises:
         OSError: it cannot be started (not found, not executable, no such folder).
-        asyncio.CancelledError: the call was cancelled; the child and its group are gone by then.
+        asyncio.CancelledError: the call was cancelled; the child has ended by then, and its group has been killed.
     """
     began = time.monotonic()
     async with _Pipe() as stdout, _Pipe() as stderr:

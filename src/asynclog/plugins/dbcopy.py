@@ -7,14 +7,18 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from asynclog import TaskLogger
 from asynclog.plugins.pace import Pace
 
+T = TypeVar("T")
+
 BUSY_SECONDS: Final = 60.0
 """How long a copy waits for a lock before it gives up."""
+LOOK_SECONDS: Final = 0.1
+"""How long SQLite itself waits for one, before somebody looks whether to go on."""
 RESTARTS: Final = 3
 """A writer in another process makes the copy begin anew; after so many times it is made in one go."""
 _BUSY: Final = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
@@ -40,16 +44,19 @@ def size_of(database: Path) -> int:
             raise CopyError(f"there is no database {database}")
         with closing(read_only(database)) as connection:
             connection.execute("PRAGMA schema_version").fetchone()
-        return database.stat().st_size
     except OSError as error:
         raise CopyError(f"{database} cannot be read: {error.strerror}") from error
     except sqlite3.Error as error:
-        raise CopyError(_reason(database, error)) from error
+        if not _is_busy(error):  # who locks it uses it, so it is one
+            raise CopyError(_reason(database, error)) from error
+    return database.stat().st_size
 
 
 def read_only(database: Path) -> sqlite3.Connection:
     """A connection that can change nothing, not even by a checkpoint."""
-    return sqlite3.connect(f"file:{quote(str(database.absolute()))}?mode=ro", uri=True, isolation_level=None)
+    return sqlite3.connect(
+        f"file:{quote(str(database.absolute()))}?mode=ro", uri=True, isolation_level=None, timeout=0.1
+    )
 
 
 def copy_database(
@@ -72,8 +79,8 @@ def copy_database(
     """
     try:
         with closing(read_only(source)) as origin, closing(sqlite3.connect(target, isolation_level=None)) as copy:
+            total = patiently(lambda: origin.execute("PRAGMA page_count").fetchone()[0], log, go_on)
             before = origin.execute("PRAGMA data_version").fetchone()[0]
-            total = origin.execute("PRAGMA page_count").fetchone()[0]
             page_size = origin.execute("PRAGMA page_size").fetchone()[0]
             log.info("copying %s: %d pages of %d bytes", source, total, page_size)
             _copy(origin, copy, log, pages, page_size, go_on)
@@ -86,6 +93,44 @@ def copy_database(
     except sqlite3.Error as error:
         raise CopyError(_reason(source, error)) from error
     return {"pages": total, "bytes": target.stat().st_size, "rows": rows}
+
+
+def patiently(work: Callable[[], T], log: TaskLogger, go_on: Callable[[], None]) -> T:
+    """Do something to a database, again and again while another process locks it.
+
+    Raises:
+        CopyError: it stays locked for `BUSY_SECONDS`.
+    """
+    patience = _Patience(log)
+    while True:
+        go_on()
+        try:
+            return work()
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error):
+                raise
+            patience.use()
+
+
+class _Patience:
+    """Waits for a lock, for so long and not longer."""
+
+    def __init__(self, log: TaskLogger) -> None:
+        self._log = log
+        self._since: float | None = None
+
+    def use(self) -> None:
+        """It is still locked."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+            self._log.warning("the database is locked by another process; waiting up to %d s", BUSY_SECONDS)
+        elif now - self._since > BUSY_SECONDS:
+            raise CopyError(f"the database was locked by another process for {BUSY_SECONDS:.0f} s")
+
+    def renew(self) -> None:
+        """It was not locked."""
+        self._since = None
 
 
 def _copy(
@@ -117,14 +162,14 @@ class _Watch:
         self._go_on = go_on
         self._remaining: int | None = None
         self._restarts = 0
-        self._busy_since: float | None = None
+        self._patience = _Patience(log)
 
     def __call__(self, status: int, remaining: int, total: int) -> None:
         self._go_on()
         if status in _BUSY:
-            self._waiting()
+            self._patience.use()
             return
-        self._busy_since = None
+        self._patience.renew()
         if self._remaining is not None and remaining > self._remaining:
             self._restarts += 1
             self._log.info("the source was written to by somebody else: the copy begins anew")
@@ -134,21 +179,13 @@ class _Watch:
         self._pace.total = total * self._page_size
         self._pace.reach((total - remaining) * self._page_size)
 
-    def _waiting(self) -> None:
-        now = time.monotonic()
-        if self._busy_since is None:
-            self._busy_since = now
-            self._log.warning("the database is locked by another process; waiting up to %d s", BUSY_SECONDS)
-        elif now - self._busy_since > BUSY_SECONDS:
-            raise CopyError(f"the database was locked by another process for {BUSY_SECONDS:.0f} s")
-
 
 def _verify(copy: sqlite3.Connection, check: TaskLogger) -> dict[str, int]:
     findings = [row[0] for row in copy.execute(f"PRAGMA integrity_check({_FINDINGS})")]
     if findings != ["ok"]:
         for finding in findings:
             check.error("integrity check: %s", finding)
-        raise CopyError(f"the copy is not sound, and so probably neither is the source: {findings[0]}")
+        raise CopyError("the copy is damaged, and so is the source; the errors logged say where")
     rows = row_counts(copy)
     check.info("integrity check: ok; %d tables, %d rows", len(rows), sum(rows.values()), rows=rows)
     return rows
@@ -175,6 +212,10 @@ def _compare(copied: dict[str, int], original: dict[str, int], check: TaskLogger
     if copied != original:
         raise CopyError(f"the copy has other rows than the source: {copied} instead of {original}")
     check.info("every table has as many rows as in the source")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
 
 
 def _reason(source: Path, error: sqlite3.Error) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from asynclog import TaskContext
-from asynclog.plugins.dbcopy import CopyError, quoted, size_of
+from asynclog.plugins.dbcopy import LOOK_SECONDS, CopyError, patiently, quoted, size_of
 from asynclog.plugins.pace import Pace
 from asynclog.plugins.tableplan import PlanError, TablePlan, plan_table, table_names
 
@@ -69,7 +69,8 @@ def run(params: MigrationParams, context: TaskContext) -> dict[str, Any]:
                 raise MigrationError("source and target are the same file")
             if target.stat().st_size:
                 size_of(target)
-        with closing(_connect(source, target)) as connection:
+        with closing(_connect(target)) as connection:
+            migration.attach(connection, source)
             return migration.tables(connection)
     except (CopyError, PlanError) as error:
         raise MigrationError(str(error)) from error
@@ -77,19 +78,14 @@ def run(params: MigrationParams, context: TaskContext) -> dict[str, Any]:
         raise MigrationError(_reason(target, error)) from error
 
 
-def _connect(source: Path, target: Path) -> sqlite3.Connection:
-    """The target, with the source attached as ``origin``, read-only."""
+def _connect(target: Path) -> sqlite3.Connection:
+    """The target, made when it is missing."""
     try:
         connection = sqlite3.connect(
-            f"file:{quote(str(target.absolute()))}?mode=rwc", uri=True, isolation_level=None, timeout=30
+            f"file:{quote(str(target.absolute()))}?mode=rwc", uri=True, isolation_level=None, timeout=LOOK_SECONDS
         )
     except sqlite3.OperationalError as error:
         raise MigrationError(f"{target} cannot be written: {error}; does its folder exist?") from error
-    try:
-        connection.execute("ATTACH ? AS origin", (f"file:{quote(str(source.absolute()))}?mode=ro",))
-    except sqlite3.Error:
-        connection.close()
-        raise
     return connection
 
 
@@ -101,6 +97,11 @@ class _Migration:
         self._context = context
         self._log = context.logger.with_source("sqlite")
         self._check = context.logger.with_source("verify")
+
+    def attach(self, connection: sqlite3.Connection, source: Path) -> None:
+        """The source is ``origin`` from now on, read-only."""
+        origin = f"file:{quote(str(source.absolute()))}?mode=ro"
+        patiently(lambda: connection.execute("ATTACH ? AS origin", (origin,)), self._log, self._go_on)
 
     def tables(self, connection: sqlite3.Connection) -> dict[str, Any]:
         wanted = self._params.tables
@@ -124,7 +125,7 @@ class _Migration:
         return result
 
     def _table(self, connection: sqlite3.Connection, plan: TablePlan) -> int:
-        connection.execute("BEGIN IMMEDIATE")
+        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), self._log, self._go_on)
         try:
             before = self._make(connection, plan)
             total = connection.execute(plan.count).fetchone()[0]
