@@ -1,0 +1,159 @@
+"""``asynclog plugins``, ``start``, ``cancel`` and ``delete``: what can run, and what is done with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+import msgspec
+
+from asynclog.cli import options, terminal
+from asynclog.cli.finding import find_task, path
+from asynclog.cli.lines import LinePrinter
+from asynclog.cli.options import Place
+from asynclog.cli.reading import show_live
+from asynclog.cli.service import Object, Service
+from asynclog.cli.signals import Interruption, interruptible
+
+SECOND_TIME: Final = 2
+
+
+@click.command()
+@click.option("--plugins", "module", metavar="MODULE", help="A module with a dictionary PLUGINS, when no service runs.")
+@click.option("--format", "form", type=click.Choice(["table", "ndjson"]), help="[default: a table on a terminal]")
+@options.place
+def plugins(place: Place, module: str | None, form: str | None) -> None:
+    """List the plugins that can be started."""
+    found: list[Object] = asyncio.run(_plugins(place.with_plugins(module)))
+    if (form or ("table" if terminal.interactive(sys.stdout) else "ndjson")) == "ndjson":
+        for plugin in found:
+            terminal.write(msgspec.json.encode(plugin).decode())
+        return
+    table = terminal.table("NAME", "DESCRIPTION", "PARAMETERS")
+    for plugin in found:
+        schema = plugin.get("params_schema")
+        table.add_row(*map(terminal.visible, (plugin["name"], plugin["description"], ", ".join(_parameters(schema)))))
+    terminal.console().print(table)
+
+
+async def _plugins(place: Place) -> list[Object]:
+    async with place.connect(create=True) as service:
+        found: list[Object] = (await service.call("GET", "/api/plugins"))["plugins"]
+        return found
+
+
+def _parameters(schema: Any) -> list[str]:
+    """The names of a JSON schema's properties, required ones marked."""
+    if not isinstance(schema, dict):
+        return []
+    reference = str(schema.get("$ref", "")).rpartition("/")[2]
+    schema = schema.get("$defs", {}).get(reference, schema)
+    required = schema.get("required", ())
+    return [name + ("*" if name in required else "") for name in schema.get("properties", {})]
+
+
+@click.command()
+@click.argument("plugin")
+@options.params
+@click.option("--name", metavar="NAME", help="Of the task; the plugin's without it.")
+@click.option("--account", metavar="NAME", help="The account the task belongs to.")
+@click.option("--site", metavar="NAME", help="The site the task belongs to.")
+@click.option("--follow", "-f", is_flag=True, help="Show what it logs up to its end, and end with 1 if it fails.")
+@click.option("--plugins", "module", metavar="MODULE", help="A module with a dictionary PLUGINS, when no service runs.")
+@options.place
+def start(place: Place, plugin: str, params: Any, module: str | None, *, follow: bool, **about: str | None) -> int:
+    """Start PLUGIN as a task and print the task's id.
+
+    Without a service it runs in this process, which then always follows it to its end.
+    """
+    asked = {"plugin": plugin, "params": params, **{key: value for key, value in about.items() if value}}
+    return asyncio.run(_start(place.with_plugins(module), asked, follow=follow))
+
+
+async def _start(place: Place, asked: Object, *, follow: bool) -> int:
+    async with place.connect(create=True) as service:
+        printer = LinePrinter("text")
+        if not service.remote:
+            task, interruption = await start_here(service, asked, printer.entries)
+            if task["status"] != "success":
+                terminal.say(f"task {task['id']}: {task['status']}", task["status"])
+            return interruption.exit_code if interruption.signal is not None else int(task["status"] != "success")
+        task = await service.call("POST", "/api/tasks", [], asked)
+        if not follow:
+            terminal.write(task["id"])
+            return 0
+        terminal.remark(f"task {task['id']}")
+        return await show_live(service, task["id"], [], 0, printer)
+
+
+async def start_here(
+    service: Service, asked: Object, show: Callable[[list[Object]], None]
+) -> tuple[Object, Interruption]:
+    """Start a task in this process and show its entries to its end; a signal cancels it, a second one stops waiting.
+
+    Returns:
+        The task as it ended, and whether a signal did that.
+    """
+    task: Object = await service.call("POST", "/api/tasks", [], asked)
+    terminal.remark(f"task {task['id']}")
+    cancelling: list[asyncio.Task[Any]] = []
+    following = asyncio.create_task(_follow(service, task["id"], show))
+
+    def interrupt() -> None:
+        cancelling.append(asyncio.create_task(service.call("POST", path(task["id"], "cancel"))))
+        if len(cancelling) == SECOND_TIME:
+            following.cancel()
+
+    with interruptible(interrupt) as interruption:
+        await asyncio.wait([following])
+        await asyncio.gather(*cancelling, return_exceptions=True)  # it may have ended by itself just before
+    if not following.cancelled():
+        following.result()
+    ended: Object = await service.call("GET", path(task["id"]))
+    return ended, interruption
+
+
+async def _follow(service: Service, task_id: str, show: Callable[[list[Object]], None]) -> None:
+    async with contextlib.aclosing(service.follow(task_id)) as frames:
+        async for frame in frames:
+            if frame["type"] == "entries":
+                show(frame["entries"])
+
+
+@click.command(short_help="Cancel a task.")
+@click.argument("task")
+@options.place
+def cancel(task: str, place: Place) -> None:
+    """Cancel TASK: its id, the beginning of it, or `last`."""
+    asyncio.run(_cancel(place, task))
+
+
+async def _cancel(place: Place, name: str) -> None:
+    async with place.connect() as service:
+        task = await find_task(service, name)
+        answer: Object = await service.call("POST", path(task["id"], "cancel"))
+        terminal.remark(f"task {answer['id']}: {'cancelling' if answer['cancelling'] else answer['status']}")
+
+
+@click.command()
+@click.argument("tasks", metavar="TASK...", nargs=-1, required=True)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@options.place
+def delete(tasks: tuple[str, ...], place: Place, *, yes: bool) -> None:
+    """Delete ended tasks with all they logged."""
+    asyncio.run(_delete(place, tasks, ask=not yes and terminal.interactive(sys.stdin)))
+
+
+async def _delete(place: Place, names: tuple[str, ...], *, ask: bool) -> None:
+    async with place.connect() as service:
+        found = {task["id"]: task for task in [await find_task(service, name) for name in names]}
+        for task_id, task in found.items():
+            shown = terminal.visible(f"{task_id} ({task['name']}, {task['last_seq']:,} entries)")
+            if ask and not click.confirm(f"Delete {shown}?", err=True):
+                continue
+            await service.call("DELETE", path(task_id))
+            terminal.remark(f"deleted {shown}")

@@ -1,0 +1,61 @@
+"""From what a person types for a task to the task."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from asynclog.cli.service import Object, Query, RefusedError, Service
+from asynclog.errors import InvalidError, NotFoundError
+
+PAGE: Final = 200
+SEARCHED: Final = 10_000
+"""A prefix is looked for among so many of the newest tasks that contain it anywhere."""
+SHOWN: Final = 5
+
+
+def path(task_id: str, *more: str) -> str:
+    """The path of a task's route."""
+    return "/".join(["/api/tasks", quote(task_id, safe=""), *more])
+
+
+async def find_task(service: Service, name: str) -> Object:
+    """The task that is meant: by its id, by the beginning of it when only one fits, or ``last`` for the newest.
+
+    Raises:
+        NotFoundError: none is.
+        InvalidError: several are.
+    """
+    if name == "last":
+        newest: list[Object] = (await service.call("GET", "/api/tasks", [("limit", "1")]))["tasks"]
+        if not newest:
+            raise NotFoundError("task", name)
+        return newest[0]
+    try:
+        found: Object = await service.call("GET", path(name))
+        return found
+    except (RefusedError, NotFoundError) as error:
+        if isinstance(error, RefusedError) and error.status != 404:
+            raise
+    listed = await list_tasks(service, [("text", name)], SEARCHED) if name else []
+    matches = [task for task in listed if task["id"].startswith(name)]
+    if not matches:
+        raise NotFoundError("task", name)
+    if len(matches) > 1:
+        shown = ", ".join(task["id"] for task in matches[:SHOWN]) + (", …" if len(matches) > SHOWN else "")
+        raise InvalidError("task", f"{name!r} is the beginning of {len(matches)} tasks ({shown}); type more of it")
+    return matches[0]
+
+
+async def list_tasks(service: Service, query: Query, limit: int) -> list[Object]:
+    """Tasks in the order of the list, at most ``limit``, from as many pages as that takes."""
+    tasks: list[Object] = []
+    cursor: list[tuple[str, str]] = []
+    while len(tasks) < limit:
+        asked = [*query, ("limit", str(min(PAGE, limit - len(tasks)))), *cursor]
+        page: Any = await service.call("GET", "/api/tasks", asked)
+        tasks += page["tasks"]
+        if page["next"] is None:
+            break
+        cursor = [("cursor", page["next"])]
+    return tasks

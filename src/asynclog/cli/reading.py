@@ -1,0 +1,181 @@
+"""``asynclog tasks`` and ``asynclog tail``: what ran, and what it logged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import Any, Final
+
+import click
+import msgspec
+
+from asynclog.cli import options, terminal
+from asynclog.cli.finding import find_task, list_tasks, path
+from asynclog.cli.lines import LinePrinter
+from asynclog.cli.options import Pairs, Place
+from asynclog.cli.service import Object, Service
+from asynclog.model import ENDED
+
+PAGE: Final = 1000
+NO_LIMIT: Final = 1 << 62
+
+
+@click.command()
+@click.option("--order-by", type=click.Choice(["created_at", "started_at", "duration"]), help="[default: created_at]")
+@click.option("--order", type=click.Choice(["asc", "desc"]), help="[default: desc]")
+@click.option("-n", "--limit", type=click.IntRange(0), default=50, show_default=True, help="So many at most; 0 is all.")
+@click.option("--format", "form", type=click.Choice(["table", "ndjson"]), help="[default: a table on a terminal]")
+@options.task_filter
+@options.place
+def tasks(
+    place: Place, conditions: Pairs, order_by: str | None, order: str | None, limit: int, form: str | None
+) -> None:
+    """List tasks, newest first.
+
+    A table on a terminal, one JSON object a line into a pipe.
+    """
+    query = [*conditions, *((n, v) for n, v in (("order_by", order_by), ("order", order)) if v)]
+    found = asyncio.run(_tasks(place, query, limit or NO_LIMIT))
+    if (form or ("table" if terminal.interactive(sys.stdout) else "ndjson")) == "ndjson":
+        for task in found:
+            terminal.write(msgspec.json.encode(task).decode())
+    elif found:
+        terminal.console().print(_table(found))
+    else:
+        terminal.remark("no tasks" + (" like that" if conditions else " yet"))
+
+
+async def _tasks(place: Place, query: Pairs, limit: int) -> list[Object]:
+    async with place.connect() as service:
+        return await list_tasks(service, query, limit)
+
+
+def _table(tasks: list[Object]) -> Any:
+    from rich.text import Text  # noqa: PLC0415 - rich takes as long as all the rest
+
+    made = terminal.table(
+        "ID", "NAME", "PLUGIN", "STATUS", "CREATED (UTC)", "SECONDS", "ENTRIES", "WARN", "ERROR",
+        right=("SECONDS", "ENTRIES", "WARN", "ERROR"),
+    )  # fmt: skip
+    for task in tasks:
+        counts, status = task["counts"], "cancelling" if task["cancelling"] else task["status"]
+        name = f"{task['name']} (external)" if task["external"] else task["name"]
+        cells = (
+            task["id"],
+            terminal.visible(name),
+            terminal.visible(task["plugin"]),
+            terminal.paint(status, status),
+            task["created_at"][:19].replace("T", " "),
+            _seconds(task),
+            f"{task['last_seq'] - task['dropped']:,}",
+            terminal.paint(f"{counts['WARNING']:,}", "WARNING" if counts["WARNING"] else "dim"),
+            terminal.paint(f"{counts['ERROR']:,}", "ERROR" if counts["ERROR"] else "dim"),
+        )
+        made.add_row(*map(Text.from_ansi, cells))
+    return made
+
+
+def _seconds(task: Object) -> str:
+    progress = task["progress"]
+    if task["duration"] is not None:
+        return f"{task['duration']:,.2f}"
+    if progress and progress["total"]:
+        return f"{100 * progress['current'] / progress['total']:.0f} %"
+    return "…"
+
+
+@click.command(short_help="Show the newest entries of a task, and those to come.")
+@click.argument("task")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is logged from now on, up to the task's end.")
+@click.option("-n", "--lines", type=click.IntRange(0), default=100, show_default=True, help="The newest so many.")
+@click.option("--all", "everything", is_flag=True, help="All entries, not the newest ones only.")
+@click.option("--format", "form", type=click.Choice(["text", "ndjson"]), default="text", show_default=True)
+@options.entry_filter
+@options.place
+def tail(task: str, place: Place, conditions: Pairs, *, follow: bool, lines: int, everything: bool, form: str) -> int:
+    """Show the newest entries of TASK: its id, the beginning of it, or `last`.
+
+    With -f the entries that come are shown as well, live; a lost service is waited for, and nothing is missed.
+    Ends with 1 when the task that was followed has failed.
+    """
+    return asyncio.run(_tail(place, task, conditions, None if everything else lines, form, follow=follow))
+
+
+async def _tail(place: Place, name: str, conditions: Pairs, lines: int | None, form: str, *, follow: bool) -> int:
+    async with place.connect() as service:
+        task = await find_task(service, name)
+        printer = LinePrinter(form)
+        if follow and not service.remote and task["status"] not in ENDED:
+            terminal.say("no service runs on the data directory, so nothing new can come; showing what is there")
+            follow = False
+        if lines is None and follow:
+            return await show_live(service, task["id"], conditions, 0, printer)
+        if lines is None:
+            after = await _forward(service, task["id"], conditions, printer)
+        else:
+            after = await _newest(service, task, conditions, lines, printer)
+        return await show_live(service, task["id"], conditions, after, printer) if follow else 0
+
+
+async def _newest(service: Service, task: Object, conditions: Pairs, lines: int, printer: LinePrinter) -> int:
+    """Show the newest entries; the seq from which on what comes is new."""
+    if not lines:
+        return int(task["last_seq"])
+    entries: list[Object] = []
+    gaps: list[Object] = []
+    before: list[tuple[str, str]] = []
+    while len(entries) < lines:
+        limit = str(min(PAGE, lines - len(entries)))
+        asked = [*conditions, ("order", "desc"), ("limit", limit), ("total", "false"), *before]
+        page = await service.call("GET", path(task["id"], "logs"), asked)
+        entries += page["entries"]
+        gaps = page["gaps"]
+        if page["next_before"] is None:
+            break
+        before = [("before", str(page["next_before"]))]
+    first = entries[-1]["seq"] if len(entries) == lines else 0
+    _interleave(printer, entries[::-1], [gap for gap in gaps if gap["to_seq"] > first])
+    return entries[0]["seq"] if entries else 0
+
+
+async def _forward(service: Service, task_id: str, conditions: Pairs, printer: LinePrinter) -> int:
+    """Show all entries, page by page."""
+    after = 0
+    while True:
+        asked = [*conditions, ("after", str(after)), ("limit", str(PAGE)), ("total", "false")]
+        page = await service.call("GET", path(task_id, "logs"), asked)
+        last = page["next_after"]
+        gaps = [g for g in page["gaps"] if g["to_seq"] > after and (last is None or g["to_seq"] <= last)]
+        _interleave(printer, page["entries"], gaps)
+        if last is None:
+            return after
+        after = last
+
+
+def _interleave(printer: LinePrinter, entries: list[Object], gaps: list[Object]) -> None:
+    """Entries with the gaps at their places."""
+    start = 0
+    for gap in sorted(gaps, key=lambda gap: int(gap["from_seq"])):
+        end = next((i for i in range(start, len(entries)) if entries[i]["seq"] > gap["from_seq"]), len(entries))
+        printer.entries(entries[start:end])
+        printer.gap(gap)
+        start = end
+    printer.entries(entries[start:])
+
+
+async def show_live(service: Service, task_id: str, conditions: Pairs, after: int, printer: LinePrinter) -> int:
+    """Show a task's entries from a cursor on, up to its end; 0 when it did not fail."""
+    status = "running"
+    async with contextlib.aclosing(service.follow(task_id, conditions, after)) as frames:
+        async for frame in frames:
+            kind = frame["type"]
+            if kind == "entries":
+                printer.entries(frame["entries"])
+            elif kind == "gap":
+                printer.gap(frame)
+            elif kind == "task":
+                status = frame["task"]["status"]
+            elif kind == "lost":
+                terminal.say(f"{frame['detail']}; trying again", "WARNING")
+    return 0 if status == "success" else 1

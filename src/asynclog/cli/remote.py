@@ -1,0 +1,174 @@
+"""A running service, asked over HTTP and WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import random
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from asynclog.cli.service import LostError, Object, Query, RefusedError, refusal
+from asynclog.errors import InvalidError, NotFoundError
+
+TIMEOUT_SECONDS: Final = 30.0
+"""How long the service may be silent."""
+PIECE_BYTES: Final = 256 * 1024
+FIRST_DELAY_SECONDS: Final = 0.1
+LONGEST_DELAY_SECONDS: Final = 5.0
+FRAME_BYTES: Final = 256 * 1024 * 1024
+"""A frame larger than this is not ours."""
+GONE: Final = 4404
+BAD_QUERY: Final = 4422
+
+
+class RemoteService:
+    """`Service` over the network.
+
+    Args:
+        locate: where the service is now; asked before each connection, for a restart may move it.
+    """
+
+    remote = True
+
+    def __init__(self, locate: Callable[[], str | None]) -> None:
+        self._locate = locate
+        self._url = locate() or ""
+
+    async def call(self, method: str, path: str, query: Query = (), body: object = None) -> Any:
+        """See `Service.call`."""
+        exchange = _Exchange(self._current(), method, path, query, body)
+        async with _abortable(exchange):
+            data = await asyncio.to_thread(exchange.whole)
+        return msgspec.json.decode(data) if data else None
+
+    async def stream(self, path: str, query: Query = ()) -> AsyncGenerator[bytes, None]:
+        """See `Service.stream`."""
+        exchange = _Exchange(self._current(), "GET", path, query, None)
+        async with _abortable(exchange):
+            while piece := await asyncio.to_thread(exchange.piece):
+                yield piece
+
+    async def follow(self, task_id: str, query: Query = (), after: int = 0) -> AsyncGenerator[Object, None]:
+        """See `Service.follow`.
+
+        A lost connection is made again from the cursor on, with backoff and jitter; a frame of the type ``lost``,
+        which no service sends, says so once.
+        """
+        delay, told = FIRST_DELAY_SECONDS, False
+        while True:
+            try:
+                async for frame in self._frames(task_id, query, after):
+                    after = max(after, frame.get("through", 0), frame.get("to_seq", 0))
+                    delay, told = FIRST_DELAY_SECONDS, False
+                    yield frame
+                    if frame["type"] == "end":
+                        return
+            except LostError as error:
+                if delay > 4 * FIRST_DELAY_SECONDS and not told:
+                    told = True
+                    yield {"type": "lost", "detail": str(error)}
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter keeps no secret
+            delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+
+    async def _frames(self, task_id: str, query: Query, after: int) -> AsyncGenerator[Object, None]:
+        """The frames of one connection."""
+        from websockets.asyncio.client import connect  # noqa: PLC0415 - takes a while, and only this needs it
+        from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException  # noqa: PLC0415 - as above
+
+        address = "ws" + self._current().removeprefix("http").rstrip("/")
+        address += f"/ws/tasks/{quote(task_id, safe='')}/logs?{urlencode([*query, ('after', str(after))])}"
+        try:
+            async with connect(address, compression=None, proxy=None, max_size=FRAME_BYTES) as connection:
+                try:
+                    while True:
+                        yield msgspec.json.decode(await connection.recv())
+                except ConnectionClosed:
+                    if connection.close_code == GONE:
+                        raise NotFoundError("task", task_id) from None
+                    if connection.close_code == BAD_QUERY:
+                        raise RefusedError(422, connection.close_reason or "the filter is bad") from None
+                    raise LostError(f"the service at {self._url} closed the connection") from None
+        except InvalidStatus as error:
+            if 400 <= error.response.status_code < 500:
+                raise refusal(error.response.status_code, bytes(error.response.body or b"")) from None
+            raise LostError(f"the service at {self._url} refuses: {error}") from None
+        except (OSError, TimeoutError, WebSocketException) as error:
+            raise LostError(f"the service at {self._url} does not answer: {error or type(error).__name__}") from None
+
+    def _current(self) -> str:
+        self._url = self._locate() or self._url
+        parts = urlsplit(self._url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidError("url", f"{self._url!r} is not the address of a service, such as http://127.0.0.1:8700")
+        return self._url
+
+
+class _Exchange:
+    """One request and its answer. Blocking, for a thread; `abort` may be called from another one."""
+
+    def __init__(self, url: str, method: str, path: str, query: Query, body: object) -> None:
+        parts = urlsplit(url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._url = url
+        self._connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+        self._request = (method, parts.path.rstrip("/") + path + ("?" + urlencode(query) if query else ""))
+        self._body = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        self._kind = "application/x-ndjson" if isinstance(body, bytes) else "application/json"
+        self._answer: http.client.HTTPResponse | None = None
+
+    def whole(self) -> bytes:
+        """The body of the answer."""
+        try:
+            return self._open().read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._lost(error) from None
+        finally:
+            self.close()
+
+    def piece(self) -> bytes:
+        """What comes next of the body, empty at its end."""
+        try:
+            return (self._answer or self._open()).read1(PIECE_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._lost(error) from None
+
+    def _open(self) -> http.client.HTTPResponse:
+        headers = {} if self._body is None else {"Content-Type": self._kind}
+        self._connection.request(*self._request, self._body, headers)
+        self._answer = answer = self._connection.getresponse()
+        if answer.status >= 400:
+            raise refusal(answer.status, answer.read())
+        return answer
+
+    def _lost(self, error: Exception) -> LostError:
+        return LostError(f"the service at {self._url} does not answer: {error or type(error).__name__}")
+
+    def close(self) -> None:
+        """Give the connection up."""
+        if self._answer is not None:
+            self._answer.close()
+        self._connection.close()
+
+    def abort(self) -> None:
+        """Wake a thread that waits for the service."""
+        connected: socket.socket | None = self._connection.sock
+        if connected is not None:
+            with contextlib.suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.asynccontextmanager
+async def _abortable(exchange: _Exchange) -> AsyncIterator[None]:
+    try:
+        yield
+    except (asyncio.CancelledError, GeneratorExit):
+        exchange.abort()
+        raise
+    finally:
+        exchange.close()

@@ -1,0 +1,188 @@
+"""``asynclog run``: any command as a task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import socket
+import sys
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import click
+
+from asynclog.cli import options, terminal
+from asynclog.cli.acting import start_here
+from asynclog.cli.finding import path
+from asynclog.cli.options import Place
+from asynclog.cli.recorder import Recorder
+from asynclog.cli.service import LostError, Object, RefusedError, Service
+from asynclog.cli.signals import interruptible
+
+CANNOT_START: Final = 127
+"""What a shell answers for a command that is not there."""
+STREAMS: Final = ("stdout", "stderr")
+
+
+@click.command(
+    short_help="Run any command as a task.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.option("--name", metavar="NAME", help="Of the task; the command's own without it.")
+@click.option("--account", metavar="NAME", help="The account the task belongs to.")
+@click.option("--site", metavar="NAME", help="The site the task belongs to.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@options.place
+def run(place: Place, name: str | None, account: str | None, site: str | None, command: tuple[str, ...]) -> int:
+    """Run COMMAND as a task: put -- before it.
+
+    What it writes is shown as it comes and logged, as the sources stdout and stderr. Ends with COMMAND's exit code.
+    COMMAND reads nothing from the terminal; Ctrl-C ends it and all it has started.
+    """
+    about = {"name": name or Path(command[0]).name, "account": account, "site": site}
+    return asyncio.run(_run(place, list(command), {key: value for key, value in about.items() if value}))
+
+
+async def _run(place: Place, command: list[str], about: Object) -> int:
+    async with place.connect(create=True) as service:
+        return await (_beside if service.remote else _inside)(service, command, about)
+
+
+class _Echo:
+    """Shows lines on the stream they came from; a stream that nobody reads is no reason to stop."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, TextIO] = {"stdout": sys.stdout, "stderr": sys.stderr}
+
+    def line(self, stream: str, text: str) -> None:
+        """Write a line now."""
+        file = self._open.get(stream)
+        if file is None:
+            return
+        try:
+            file.write((terminal.visible(text) if terminal.interactive(file) else text) + "\n")
+            file.flush()
+        except BrokenPipeError:
+            del self._open[stream]
+            terminal.drop_output(file)
+
+
+async def _inside(service: Service, command: list[str], about: Object) -> int:
+    """No service runs: the plugin ``command`` does it in this process, on the opened data directory."""
+    echo = _Echo()
+
+    def show(entries: list[Object]) -> None:
+        for entry in entries:
+            if entry["source"] in STREAMS:
+                echo.line(entry["source"], entry["message"])
+
+    asked = {"plugin": "command", "params": {"argv": command}, **about}
+    task, interruption = await start_here(service, asked, show)
+    _remark_end(task)
+    if interruption.signal is not None:
+        return interruption.exit_code
+    if task["status"] == "success":
+        return 0
+    query = [("source", "plugin"), ("level", "ERROR"), ("order", "desc"), ("limit", "1"), ("total", "false")]
+    last = (await service.call("GET", path(task["id"], "logs"), query))["entries"]
+    code = (last[0]["metadata"] or {}).get("exit_code") if last else None
+    if code is None:
+        terminal.fail(task["error_message"] or f"the task is {task['status']}")
+        return CANNOT_START if task["status"] == "failed" else 1
+    return _shell_code(int(code))
+
+
+async def _beside(service: Service, command: list[str], about: Object) -> int:
+    """The command runs here, as an external task of the service."""
+    asked = {"external": True, "plugin": "command", "params": {"argv": command, "cwd": str(Path.cwd())}, **about}
+    task: Object = await service.call("POST", "/api/tasks", [], asked)
+    terminal.remark(f"task {task['id']}")
+    recorder = Recorder(service, task["id"])
+    sending = asyncio.create_task(recorder.run())
+    here = {"cwd": str(Path.cwd()), "host": socket.gethostname()}
+    recorder.add("plugin", f"running {shlex.join(command)}", metadata=here)
+    child = asyncio.create_task(_child(command, recorder))
+    watching = asyncio.create_task(_cancel_at_end(recorder, child))
+    with interruptible(lambda: _cancel(child)) as interruption:
+        await asyncio.wait([child])
+        watching.cancel()
+        verdict, code = _verdict(child, recorder, command, cancelled=interruption.signal is not None)
+        await recorder.close(sending)
+        ended = await _finish(service, task["id"], verdict, recorder)
+    if recorder.dropped:
+        terminal.say(f"{recorder.dropped:,} lines could not be recorded", "WARNING")
+    if ended is not None:
+        _remark_end(ended)
+    return interruption.exit_code if interruption.signal is not None else code
+
+
+async def _child(command: list[str], recorder: Recorder) -> Any:
+    from asynclog.plugins.child import run_child  # noqa: PLC0415 - imports the library, which other commands don't need
+    from asynclog.plugins.lines import Line, claimed_level  # noqa: PLC0415 - as above
+
+    echo = _Echo()
+    lines = dict.fromkeys(STREAMS, 0)
+
+    def take(stream: str, line: Line) -> None:
+        lines[stream] += 1
+        echo.line(stream, line.text)
+        if not line.passing:
+            recorder.add(stream, line.text, claimed_level(line.text) or "INFO")
+
+    outcome = await run_child(command, take)
+    return outcome, lines
+
+
+def _cancel(child: asyncio.Task[Any]) -> None:
+    child.cancel()
+
+
+async def _cancel_at_end(recorder: Recorder, child: asyncio.Task[Any]) -> None:
+    await recorder.ended.wait()
+    terminal.say("the task was ended in the service, so the command is ended too", "WARNING")
+    child.cancel()
+
+
+def _verdict(
+    child: asyncio.Task[Any], recorder: Recorder, command: list[str], *, cancelled: bool
+) -> tuple[Object, int]:
+    """What the service is told about the end, and the exit code."""
+    if child.cancelled():
+        return {"status": "cancelled", "error_message": None}, 1
+    error = child.exception()
+    if isinstance(error, OSError):
+        message = f"{command[0]!r} cannot be started: {error.strerror}"
+        terminal.fail(message)
+        return {"status": "failed", "error_message": message}, CANNOT_START - isinstance(error, PermissionError)
+    if error is not None:
+        raise error
+    outcome, lines = child.result()
+    result = {"exit_code": outcome.exit_code, "seconds": round(outcome.seconds, 3), "lines": lines}
+    said = f"{shlex.join(command)} {outcome.sentence} after {outcome.seconds:.2f} s"
+    recorder.add("plugin", said, "INFO" if outcome.exit_code == 0 else "ERROR", result)
+    if outcome.exit_code == 0:
+        return {"status": "success", "result": result}, 0
+    status = "cancelled" if cancelled else "failed"
+    return {"status": status, "result": result, "error_message": said}, _shell_code(outcome.exit_code)
+
+
+async def _finish(service: Service, task_id: str, verdict: Object, recorder: Recorder) -> Object | None:
+    if recorder.ended.is_set():
+        return None
+    try:
+        ended: Object = await service.call("POST", path(task_id, "finish"), [], verdict)
+    except (LostError, RefusedError) as error:
+        terminal.say(f"the end of the task could not be recorded: {error}", "WARNING")
+        return None
+    return ended
+
+
+def _remark_end(task: Object) -> None:
+    seconds = "" if task["duration"] is None else f" after {task['duration']:.2f} s"
+    with contextlib.suppress(BrokenPipeError):
+        terminal.remark(f"task {task['id']}: {task['status']}{seconds}")
+
+
+def _shell_code(exit_code: int) -> int:
+    return exit_code if exit_code >= 0 else 128 - exit_code

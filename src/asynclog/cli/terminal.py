@@ -1,0 +1,127 @@
+"""What is written where: colours and escaped text on a terminal, plain text into a pipe, troubles on stderr."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_HIDDEN: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
+    "\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff"  # bidi marks, invisible characters
+    "\U000e0000-\U000e007f]"  # tags
+)
+_STYLES: Final = {
+    "DEBUG": "2",
+    "INFO": "",
+    "WARNING": "33",
+    "ERROR": "31",
+    "dim": "2",
+    "bold": "1",
+    "source": "36",
+    "running": "34",
+    "pending": "2",
+    "success": "32",
+    "failed": "31",
+    "cancelled": "33",
+    "interrupted": "35",
+}
+
+
+def prepare() -> None:
+    """Let standard output and error take any character, whatever the locale."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def visible(text: str) -> str:
+    """The text with every character spelt out that would move, hide or turn round what a terminal shows."""
+    return _HIDDEN.sub(_spelt, text)
+
+
+def safe(text: str) -> str:
+    """`visible` where standard output is a terminal, the text itself where it is not."""
+    return visible(text) if interactive(sys.stdout) else text
+
+
+def _spelt(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+@lru_cache
+def interactive(stream: TextIO) -> bool:
+    """Whether a person looks at what is written there."""
+    try:
+        return stream.isatty()
+    except ValueError:
+        return False
+
+
+@lru_cache
+def coloured(stream: TextIO) -> bool:
+    """Whether colours are wanted there: on a terminal that has them, unless NO_COLOR is set."""
+    return interactive(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, style: str, stream: TextIO | None = None) -> str:
+    """The text in a style (a level, a status, ``dim``, ``bold``, ``source``), as it is where no colours are wanted."""
+    code = _STYLES.get(style, "")
+    if not code or not coloured(stream or sys.stdout):
+        return text
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def write(text: str) -> None:
+    """A line on standard output, as it is."""
+    sys.stdout.write(text + "\n")
+
+
+def say(text: str, style: str = "dim") -> None:
+    """A line about what goes on, on stderr, where it disturbs no pipe."""
+    sys.stdout.flush()
+    sys.stderr.write(paint(visible(text), style, sys.stderr) + "\n")
+    sys.stderr.flush()
+
+
+def remark(text: str) -> None:
+    """As `say`, for what only a person wants to know: silent when stderr is no terminal."""
+    if interactive(sys.stderr):
+        say(text)
+
+
+def fail(text: str) -> None:
+    """Say what is wrong: one line on stderr."""
+    sys.stderr.write(paint("asynclog: ", "ERROR", sys.stderr) + visible(" ".join(text.split())) + "\n")
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """A console of rich for tables and progress bars."""
+    from rich.console import Console  # noqa: PLC0415 - takes as long as all the rest
+
+    chosen = stream or sys.stdout
+    return Console(file=chosen, no_color=not coloured(chosen), highlight=False, markup=False, emoji=False)
+
+
+def table(*columns: str, right: tuple[str, ...] = ()) -> Any:
+    """An empty table of rich."""
+    from rich.table import Table  # noqa: PLC0415 - as above
+
+    made = Table(box=None, pad_edge=False, header_style="dim" if coloured(sys.stdout) else "")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def drop_output(stream: TextIO | None = None) -> None:
+    """Nobody reads the stream (standard output) any more: forget what is left, so that leaving does not complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, (stream or sys.stdout).fileno())
+    os.close(nowhere)
