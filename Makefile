@@ -13,7 +13,8 @@ MODULES := web/node_modules/.package-lock.json
 PAGE_SOURCES := $(shell find web -name node_modules -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web run test test-python test-web browser check check-python check-web format bench wheel lock clean
+.PHONY: help setup web run test test-python test-web browser bench wheel lock clean
+.PHONY: check check-lint check-types check-imports check-web format
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -58,12 +59,16 @@ test-web: setup $(MODULES)
 browser: ## install a Chromium for the browser tests where that is possible
 	@.ci/chromium
 
-check: check-python check-web ## lint, formatting, types and import rules, without changing anything
+check: check-lint check-types check-imports check-web ## lint, formatting, types and import rules, without changing anything
 
-check-python: setup
+check-lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+check-types: setup
 	$(BIN)/mypy
+
+check-imports: setup
 	$(BIN)/lint-imports --no-logo
 
 check-web: setup $(MODULES)
