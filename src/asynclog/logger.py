@@ -287,7 +287,7 @@ def _traceback(failure: object) -> str | None:
     elif isinstance(failure, tuple):
         error = failure[1] if len(failure) > 1 and isinstance(failure[1], BaseException) else None
     else:
-        error = sys.exc_info()[1] if failure else None
+        error = None if isinstance(failure, int) and not failure else sys.exc_info()[1]
     return None if error is None else traceback_text(error)
 
 
