@@ -158,8 +158,8 @@ export interface LoggingSettings {
   capture_inputs: boolean
   capture_outputs: boolean
   max_data_size: number
-  retention_days: number | null
-  retention_max_tasks: number | null
+  retention_days: number
+  retention_max_tasks: number
   pinned: string[]
 }
 

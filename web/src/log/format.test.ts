@@ -3,6 +3,7 @@ import {
   ago,
   count,
   duration,
+  edgeTime,
   fullTime,
   listTime,
   millis,
@@ -36,6 +37,7 @@ test('durations read as people say them', () => {
     '1d 1h',
   ])
   expect(duration(NaN)).toBe('–')
+  expect([0, 0.0003].map(duration)).toEqual(['0 ms', '< 1 ms'])
 })
 
 test('microseconds survive as a fraction of a millisecond', () => {
@@ -49,6 +51,15 @@ test('a row shows milliseconds in UTC, with the date where asked, and relative t
   expect(rowTime('2026-02-07T12:01:02.500000Z', 'relative', '2026-02-07T12:00:00Z')).toBe('+1:02.500')
   expect(rowTime('2026-02-07T11:59:59.900000Z', 'relative', '2026-02-07T12:00:00Z')).toBe('-0.100')
   expect(rowTime('2026-02-07T12:00:00.123456Z', 'local', null)).toMatch(/^\d\d:\d\d:\d\d\.123$/)
+})
+
+test("a chart's ends are as fine as its span", () => {
+  const at = '2026-02-07T12:00:00.123456Z'
+  expect([0.1, 100, 100_000].map((span) => edgeTime(at, 'utc', span))).toEqual([
+    '12:00:00.123',
+    '12:00:00',
+    '2026-02-07 12:00',
+  ])
 })
 
 test('a full time names its zone and a list shows the date only of other days', () => {

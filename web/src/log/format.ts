@@ -41,6 +41,7 @@ export function size(bytes: number): string {
 
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds) || seconds < 0) return '–'
+  if (seconds > 0 && seconds < 0.001) return '< 1 ms'
   if (seconds < 0.0995) return `${Math.round(seconds * 1000)} ms`
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`
   const whole = Math.round(seconds)
@@ -92,6 +93,13 @@ export function fullTime(timestamp: string, mode: TimeMode): string {
   const offset = -date.getTimezoneOffset()
   const zone = `UTC${offset < 0 ? '-' : '+'}${pad(Math.floor(Math.abs(offset) / 60))}:${pad(Math.abs(offset) % 60)}`
   return `${date.getFullYear()}-${localTime(timestamp, true)} ${zone}`
+}
+
+/** A moment's time of day for the ends of a chart: as fine as the span it covers asks for. */
+export function edgeTime(timestamp: string, mode: TimeMode, spanSeconds: number): string {
+  const full = fullTime(timestamp, mode)
+  if (spanSeconds > 86_400) return full.slice(0, 16)
+  return spanSeconds < 60 ? full.slice(11, 23) : full.slice(11, 19)
 }
 
 /** A moment for lists: the time, and the date unless it is the day of `now`. */

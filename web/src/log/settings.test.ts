@@ -13,7 +13,7 @@ const stored: LoggingSettings = {
   capture_outputs: true,
   max_data_size: 65536,
   retention_days: 30,
-  retention_max_tasks: null,
+  retention_max_tasks: 0,
   pinned: ['flush_interval'],
 }
 const texts = () =>
@@ -26,18 +26,18 @@ test('untouched inputs change nothing, and a pinned setting is never sent', () =
   expect(changesOf(stored, { ...texts(), flush_interval: '5' }).values).toEqual({})
 })
 
-test('only what differs is sent, as its type, and an empty limit means none', () => {
+test('only what differs is sent, as its type', () => {
   const changed = {
     ...texts(),
     task_log_level: 'DEBUG',
     belief_scope_enabled: 'true',
-    retention_days: '',
+    retention_days: '0',
     max_data_size: '1000',
   }
   expect(changesOf(stored, changed).values).toEqual({
     task_log_level: 'DEBUG',
     belief_scope_enabled: true,
-    retention_days: null,
+    retention_days: 0,
     max_data_size: 1000,
   })
 })

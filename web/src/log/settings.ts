@@ -8,8 +8,6 @@ export interface SettingField {
   readonly name: SettingName
   readonly label: string
   readonly kind: 'level' | 'switch' | 'number' | 'whole'
-  /** An empty input means none. */
-  readonly optional?: boolean
   readonly unit?: string
   readonly help: string
 }
@@ -85,17 +83,15 @@ export const SECTIONS: readonly { title: string; fields: readonly SettingField[]
         name: 'retention_days',
         label: 'Keep tasks for',
         kind: 'number',
-        optional: true,
         unit: 'days',
-        help: 'Finished tasks older than this are removed with all their entries. Empty keeps them.',
+        help: 'Finished tasks older than this are removed with all their entries. 0 keeps them.',
       },
       {
         name: 'retention_max_tasks',
         label: 'Keep at most',
         kind: 'whole',
-        optional: true,
         unit: 'tasks',
-        help: 'The oldest finished tasks above this number are removed. Empty keeps them.',
+        help: 'Of each plugin; the oldest finished tasks above this number are removed. 0 for no limit.',
       },
     ],
   },
@@ -105,7 +101,7 @@ const FIELDS = SECTIONS.flatMap((section) => section.fields)
 
 /** A setting as its input shows it. */
 export function textOf(value: Value): string {
-  return value === null || value === undefined ? '' : String(value)
+  return String(value)
 }
 
 /** What differs from the stored settings, and what cannot be read, by name. */
@@ -137,7 +133,7 @@ export function describe(stored: LoggingSettings, changes: Partial<LoggingSettin
 function read(field: SettingField, text: string): Value | undefined {
   if (field.kind === 'level') return text as Value
   if (field.kind === 'switch') return text === 'true'
-  if (text === '') return field.optional ? null : undefined
+  if (text === '') return undefined
   const value = Number(text)
   if (!Number.isFinite(value) || value < 0) return undefined
   return field.kind === 'whole' && !Number.isInteger(value) ? undefined : value
@@ -145,10 +141,10 @@ function read(field: SettingField, text: string): Value | undefined {
 
 function say(field: SettingField, value: Value): string {
   if (typeof value === 'boolean') return value ? 'on' : 'off'
-  if (value === null || value === undefined) return 'no limit'
   if (typeof value !== 'number') return value
   if (field.name === 'flush_interval') return duration(value)
-  return field.unit === 'bytes' ? (value === 0 ? 'no limit' : size(value)) : `${count(value)} ${field.unit}`
+  if (value === 0 && ['message_limit', 'retention_days', 'retention_max_tasks'].includes(field.name)) return 'no limit'
+  return field.unit === 'bytes' ? size(value) : `${count(value)} ${field.unit}`
 }
 
 function consequence(name: SettingName, stored: LoggingSettings, changes: Partial<LoggingSettings>): string {

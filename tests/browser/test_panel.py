@@ -1,0 +1,96 @@
+"""A task's page: is it all right, where did it break, what was going on just before."""
+
+import re
+
+from playwright.async_api import Page, expect
+
+from tests.browser.panel import Panel
+from tests.browser.service import Service
+
+
+async def test_a_failed_task_opens_at_its_first_error(page: Page, service: Service) -> None:
+    """The first error is chosen and on screen, though thousands of entries follow it; its traceback is one key away."""
+    before = [{"message": f"before {n}"} for n in range(700)]
+    error = {"message": "it broke", "level": "ERROR", "metadata": {"traceback": "Traceback:\n  line 1\nValueError: x"}}
+    task = await service.external("first-error", [*before, error, *({"message": f"after {n}"} for n in range(2000))])
+    await service.finish(task, "failed", error_message="ValueError: x")
+    panel = Panel(page, service.url)
+    await panel.open(task)
+    await expect(panel.current()).to_contain_text("it broke")
+    await expect(panel.current()).to_be_in_viewport()
+    await expect(panel.current().get_by_role("button", name="3 lines")).to_be_visible()
+    await panel.press("Enter")
+    await expect(panel.current().locator(".trace")).to_contain_text("ValueError: x")
+
+
+async def test_the_header_tells_how_it_ended(page: Page, service: Service) -> None:
+    """Status, completeness, counts, parameters, error and traceback, and the child task stand in the header."""
+    task = await service.run("staged")
+    panel = Panel(page, service.url)
+    await panel.open(task["id"])
+    header = page.locator("header")
+    await expect(header).to_contain_text("failed")
+    await expect(header).to_contain_text(f"complete, {task['sealed']['count']} entries")
+    await expect(header).to_contain_text("row 17 is broken")
+    await header.get_by_text("traceback", exact=True).click()
+    await expect(header.locator("pre")).to_contain_text("ValueError: row 17 is broken")
+    await header.get_by_text("1 child task").click()
+    await header.get_by_role("link", name="greet").click()
+    await expect(page.get_by_role("link", name="parent task")).to_be_visible()
+
+
+async def test_the_tree_filters_and_shows_what_went_in_and_out(page: Page, service: Service) -> None:
+    """Stages, steps and units are filters by click, with counts; a step's input and output is a JSON view."""
+    task = await service.run("staged")
+    panel = Panel(page, service.url)
+    await panel.open(task["id"], "min_level=INFO")
+    tree = page.get_by_role("navigation", name="Stages and steps")
+    await tree.get_by_role("button", name="extract").click()
+    await expect(page).to_have_url(re.compile("stage=extract"))
+    await expect(panel.says("loading")).to_have_count(0)
+    await expect(panel.says("fetching")).to_be_visible()
+    await tree.get_by_role("button", name="extract").click()
+    await tree.get_by_text("1 unit").click()
+    await tree.get_by_role("button", name="dash-7").click()
+    await expect(panel.rows()).to_have_count(1)
+    await expect(panel.rows()).to_contain_text("about dash-7")
+    await tree.get_by_role("button", name="Input and output of fetch").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("https://example.org/x")
+    await expect(dialog).to_contain_text("42")
+
+
+async def test_dragging_over_the_chart_zooms_and_filters(page: Page, service: Service) -> None:
+    """A stretch of the chart becomes since and until in the address, and one click shows the whole again."""
+    stamps = [f"2026-02-07T12:{minute:02}:00Z" for minute in range(60)]
+    task = await service.external("volume", [{"message": f"at {stamp}", "timestamp": stamp} for stamp in stamps])
+    await service.finish(task)
+    panel = Panel(page, service.url)
+    await panel.open(task)
+    await expect(page.locator("figure table tbody tr").first).to_be_attached()
+    box = await page.locator("figure .chart").bounding_box()
+    assert box is not None
+    await page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 30)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 30, steps=5)
+    await page.mouse.up()
+    await expect(page).to_have_url(re.compile("since=.*until="))
+    await expect(panel.says("at 2026-02-07T12:20:00Z")).to_be_visible()
+    await expect(panel.says("at 2026-02-07T12:50:00Z")).to_have_count(0)
+    await page.get_by_text("Show the whole time again").click()
+    await expect(panel.says("at 2026-02-07T12:50:00Z")).to_be_visible()
+
+
+async def test_entries_of_all_tasks_answer_what_went_wrong(page: Page, service: Service) -> None:
+    """Errors of two tasks stand together, newest first, and each leads to its place in its task."""
+    first = await service.external("cross-1", [{"message": "cross error one", "level": "ERROR"}])
+    second = await service.external("cross-2", [{"message": "fine"}, {"message": "cross error two", "level": "ERROR"}])
+    await page.goto(f"{service.url}/#/logs?level=ERROR&search=cross+error&age=1")
+    rows = page.locator("[data-seq]")
+    await expect(rows).to_have_count(2)
+    await expect(rows.first).to_contain_text("cross error two")
+    await expect(rows.first).to_contain_text("cross-2")
+    await rows.first.get_by_role("link").first.click()
+    await Panel(page, service.url).at(3)
+    assert second in page.url
+    assert first not in page.url
