@@ -35,3 +35,12 @@ class Disk:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def free_name(path: Path) -> Path:
+    """This name or, where it is taken, the next one with a number that is not."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free

@@ -26,7 +26,7 @@ from asynclog.lockfile import DirectoryLock
 from asynclog.logger import TaskLogger
 from asynclog.model import Value
 from asynclog.protocols import Clock
-from asynclog.records import Record
+from asynclog.records import Record, TaskRecord
 from asynclog.settings import Settings
 from asynclog.store.adapter import SqliteStore
 from asynclog.store.sqlite import Database
@@ -76,6 +76,8 @@ class Engine:
         self._limits = limits
         self._disk = disk
         self._mover: asyncio.TimerHandle | None = None
+        self._spilled = 0
+        self._begun = 0
         self.journal: Journal
         self.writer: Writer
 
@@ -84,6 +86,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         limits = self._limits
         self._loop = loop
+        self._begun = self._database.begun
         self.journal = await asyncio.to_thread(
             lambda: Journal(
                 self.folder / "journal",
@@ -139,6 +142,8 @@ class Engine:
         if self._mover is not None:
             self._mover.cancel()
             self._mover = None
+        if self._begun != self._database.begun:
+            self._begin_anew()
         frames, feeds, last = self.journal.take()
         if frames:
             self.writer.put(frames)
@@ -146,7 +151,18 @@ class Engine:
                 self.hub.take(frames, feeds)
             except Exception:  # noqa: BLE001  # live readers come second: the records are in the queue already
                 _log.exception("live readers may have missed records; they read them from the store")
+        if self._spilled != self.journal.spilled:
+            self._spilled = self.journal.spilled
+            self.hub.wake()
+        self.hub.stored(self.journal.stored_id)
         return last
+
+    def _begin_anew(self) -> None:
+        """The database was lost and begun anew: tell it of the tasks that run."""
+        self._begun = self._database.begun
+        for live in self.hub:
+            if live.feed is not None:
+                self.record(TaskRecord(live.task.id, live.task))
 
     async def settle(self, seconds: float = SETTLE_SECONDS) -> bool:
         """Wait until everything logged before the call can be read; False when the store cannot do it in time."""
@@ -171,7 +187,9 @@ class Engine:
         if self.journal.damaged_files:
             found.append(f"{self.journal.damaged_files} damaged parts of the journal were set aside")
         if self.writer.missing:
-            found.append(f"{self.writer.missing:,} records were in a damaged part of the journal and are lost")
+            found.append(f"{self.writer.missing:,} records are missing in the journal and are lost")
+        if self.journal.lost:
+            found.append(f"{self.journal.lost:,} changes of tasks, stages or steps were lost for want of memory")
         if self.journal.dropped:
             found.append(f"{self.journal.dropped:,} entries were dropped; each task names its gaps")
         return [trouble for trouble in found if trouble]

@@ -105,6 +105,21 @@ class Live:
             found.append(change)
         return found[::-1]
 
+    @property
+    def lacks_gaps(self) -> bool:
+        """Whether more was declared dropped than the gaps known here say."""
+        known = sum(gap.to_seq - gap.from_seq + 1 for gap in self.gaps)
+        feed = self.feed
+        if feed is None:
+            return known < self._task.dropped
+        growing = feed.gap() if feed.dropping else None
+        return known < feed.dropped - (growing.to_seq - growing.from_seq + 1 if growing else 0)
+
+    def learn(self, gaps: list[Gap]) -> None:
+        """Know these gaps too."""
+        known = {gap.from_seq: gap for gap in (*gaps, *self.gaps)}
+        self.gaps = [known[first] for first in sorted(known)]
+
     def wake(self) -> None:
         """Let everyone who waits for a change look again."""
         changed, self._changed = self._changed, None
@@ -127,6 +142,8 @@ class Hub:
 
     def __init__(self, budget: TailBudget | None = None) -> None:
         self._lives: dict[str, Live] = {}
+        self._ended: OrderedDict[str, tuple[int, Task]] = OrderedDict()
+        """Tasks whose end the store does not know yet, with the record id of that end."""
         self._budget = budget or TailBudget()
         self._listeners: list[Callable[[Task], None]] = []
         self._removal_listeners: list[Callable[[str], None]] = []
@@ -144,16 +161,29 @@ class Hub:
         self._tell(task)
         return live
 
-    def end(self, task: Task) -> None:
-        """A task has ended and that is power-safe."""
+    def end(self, task: Task, through: int) -> None:
+        """A task has ended and that is power-safe; the record that says so has an id of at most ``through``."""
         live = self._lives.get(task.id)
         if live is not None:
             live.end(task)
+            task = live.task
             self._drop(live)
-        self._tell(task if live is None else live.task)
+        self._ended[task.id] = through, task
+        self._tell(task)
+
+    def ended(self, task_id: str) -> Task | None:
+        """A task that has ended, as long as the store may still say otherwise."""
+        found = self._ended.get(task_id)
+        return None if found is None else found[1]
+
+    def stored(self, through: int) -> None:
+        """Records up to here are in the store."""
+        while self._ended and next(iter(self._ended.values()))[0] <= through:
+            self._ended.popitem(last=False)
 
     def remove(self, task_id: str) -> None:
         """A task is being deleted."""
+        self._ended.pop(task_id, None)
         live = self._lives.pop(task_id, None)
         if live is not None:
             live.remove()
@@ -161,13 +191,11 @@ class Hub:
             tell(task_id)
 
     @contextmanager
-    def watching(self, task: Task, gaps: list[Gap]) -> Iterator[Live]:
+    def watching(self, task: Task) -> Iterator[Live]:
         """The task for a live reader: its newest entries are kept while somebody watches."""
         live = self._lives.get(task.id)
         if live is None:
             live = self._lives[task.id] = Live(task, None, self._budget)
-        if not live.watchers:
-            live.gaps = list(gaps)
         live.watchers += 1
         if live.feed is not None:
             live.feed.watched = True
@@ -203,18 +231,27 @@ class Hub:
     def take(self, frames: list[Frame], feeds: list[Feed | None]) -> None:
         """Show records, in journal order, to those who watch. The end of a task comes by `end` instead."""
         grown: set[str] = set()
-        for (record_id, seq, _, payload), feed in zip(frames, feeds, strict=True):
-            if feed is None:
-                self._take_state(payload, grown)
-            elif feed.watched:
-                live = self._lives.get(feed.task_id)
-                if live is not None:
-                    _extend(live.tail, record_id, seq, payload)
-                    grown.add(feed.task_id)
+        try:
+            for (record_id, seq, _, payload), feed in zip(frames, feeds, strict=True):
+                if feed is None:
+                    self._take_state(payload, grown)
+                elif feed.watched:
+                    live = self._lives.get(feed.task_id)
+                    if live is not None:
+                        grown.add(feed.task_id)
+                        _extend(live.tail, record_id, seq, payload)
+        except BaseException:
+            self.wake()  # they find in the store what they missed here
+            raise
         for task_id in grown:
             live = self._lives.get(task_id)
             if live is not None:
                 live.wake()
+
+    def wake(self) -> None:
+        """Let every reader look again: there are records that did not come this way."""
+        for live in self._lives.values():
+            live.wake()
 
     def _take_state(self, payload: bytes, grown: set[str]) -> None:
         record = records.decode(payload)

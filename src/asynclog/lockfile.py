@@ -5,13 +5,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import msgspec
 
 from asynclog.errors import LockedError
+
+
+ATTEMPTS: Final = 4
+"""How often a lock that is held is tried, ATTEMPT_SECONDS apart."""
+ATTEMPT_SECONDS: Final = 0.02
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -35,16 +41,22 @@ class DirectoryLock:
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        for attempt in range(ATTEMPTS):  # somebody may just be looking whether it is held
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if attempt < ATTEMPTS - 1:
+                    time.sleep(ATTEMPT_SECONDS)
+        else:
             os.close(self._fd)
+            self._fd = -1
             owner = read_owner(self._path.parent)
-            who = f"process {owner.pid}" if owner else "another process"
+            who = f"process {owner.pid}" if owner and owner.pid else "another process"
             where = f" and serves it at {owner.url}" if owner and owner.url else ""
             raise LockedError(
                 f"{who} owns the data directory {self._path.parent}{where}; use that service, or stop it first"
-            ) from None
+            )
         os.register_at_fork(after_in_child=self._close)
         self.tell(None)
         return self

@@ -8,12 +8,14 @@ payload; the CRC covers payload and numbers. The first byte sequence that is no 
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+from asynclog.disk import free_name
 from asynclog.records import Frame
 
 MAGIC: Final = b"ASYNCLOG"
@@ -25,6 +27,7 @@ _MARK: Final = struct.Struct("<II")
 _NUMBERS: Final = struct.Struct("<QQI")
 _FRAME_HEAD: Final = _MARK.size + _NUMBERS.size
 _READ_BYTES: Final = 1 << 20
+_NAME: Final = re.compile(r"[0-9]{20}\.journal")
 
 MAX_PAYLOAD: Final = 1 << 28
 """Bytes; a longer length is taken for damage."""
@@ -68,8 +71,8 @@ def path_of(folder: Path, first_id: int) -> Path:
 
 def listed(folder: Path) -> list[tuple[int, Path]]:
     """The segments of a folder by their first id."""
-    found = [path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit()]
-    return sorted((int(path.stem), path) for path in found)
+    found = [path for path in folder.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name) and not path.is_symlink()]
+    return sorted((int(path.stem), path) for path in found if path.is_file())
 
 
 class Segment:
@@ -84,7 +87,26 @@ class Segment:
         self.offset = 0
         self.damaged = False
         self.journal_id: bytes | None = None
+        """Whose it is; None until its head was read, or when that is none of ours."""
         self.first_id = 0
+
+    @property
+    def is_at_its_place(self) -> bool:
+        """Whether the name is that of the first record."""
+        return self.path.name == path_of(self.path.parent, self.first_id).name
+
+    def read_head(self) -> None:
+        """Learn whose it is, or that it is damaged from its first byte on."""
+        with self.path.open("rb") as file:
+            self._take_head(file.read(HEAD_BYTES))
+
+    def _take_head(self, head: bytes) -> bool:
+        found = decode_head(head)
+        if found is None:
+            self.damaged = len(head) > 0
+            return False
+        self.journal_id, self.first_id = found
+        return True
 
     def frames(self, after: int = 0) -> Iterator[Frame]:
         """Its valid frames with an id above ``after``, in order.
@@ -92,11 +114,8 @@ class Segment:
         An id that does not rise ends the segment like any other damage: no input can make the reader loop or go back.
         """
         with self.path.open("rb") as file:
-            head = decode_head(file.read(HEAD_BYTES))
-            if head is None:
-                self.damaged = self.path.stat().st_size > 0
+            if not self._take_head(file.read(HEAD_BYTES)):
                 return
-            self.journal_id, self.first_id = head
             self.offset = HEAD_BYTES
             expected = self.first_id
             buffer = memoryview(b"")
@@ -142,13 +161,13 @@ def _frame_at(buffer: memoryview, start: int) -> Frame | int | None:
 
 
 def set_aside(segment: Segment) -> Path | None:
-    """Cut what follows the valid part of a damaged segment off and keep it beside; None when nothing followed.
+    """Cut what follows the valid part of a damaged segment off and keep it beside; None when nothing follows.
 
-    A segment without a valid head goes as a whole.
+    A segment without a valid head goes as a whole. Raises OSError, and the segment is as it was.
     """
-    if not segment.damaged:
+    if not segment.damaged or segment.path.stat().st_size <= segment.offset:
         return None
-    aside = segment.path.with_name(f"{segment.path.name}.{segment.offset}.damaged")
+    aside = free_name(segment.path.with_name(f"{segment.path.name}.{segment.offset}.damaged"))
     if segment.offset == 0:
         segment.path.replace(aside)
         return aside

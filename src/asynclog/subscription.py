@@ -109,7 +109,7 @@ class Subscription:
                 return
             ended, head = live.ended, live.head  # in this order: an ended task's head does not move
             if self._cursor < head:
-                event = await self._next(head)
+                event = await self._next()
                 if event is not None:
                     yield event
                     await asyncio.sleep(0)
@@ -130,42 +130,44 @@ class Subscription:
             changes.extend(Changed(change=change) for change in live.changes(since))
         return changes
 
-    async def _next(self, head: int) -> Event | None:
-        """What comes after the cursor, at least something up to ``head``; None when it cannot be had yet."""
-        gap = next_gap(self._live.gaps, self._cursor)
-        if gap is not None and gap.from_seq <= self._cursor + 1:
-            self._cursor = gap.to_seq
-            return gap
-        if self._live.tail.covers(self._cursor):
-            entries = self._live.tail.read(self._filter, self._cursor, TURN)
-        else:
-            through = head if gap is None else min(head, gap.from_seq - 1)
-            found = await self._stored(through)
-            if found is None:
-                return None
-            entries = found
-        self._cursor = entries.through
-        return entries
+    async def _next(self) -> Event | None:
+        """What comes after the cursor, where there is something; None when it cannot be had yet."""
+        live = self._live
+        if live.tail.covers(self._cursor):
+            entries = live.tail.read(self._filter, self._cursor, TURN)
+            self._cursor = entries.through
+            return entries
+        try:
+            return await self._stored()
+        except UnavailableError:
+            await live.changed(STORE_SECONDS)
+            return None
 
-    async def _stored(self, through: int) -> Entries | None:
-        """Read a turn from the store, once it holds what is asked for."""
+    async def _stored(self) -> Event | None:
+        """A turn from the store, once it holds what is asked for. Raises UnavailableError when it cannot be read."""
+        live = self._live
         if self._settled <= self._cursor:
-            head = self._live.head
+            head = live.head
             if not await self._settle(STORE_SECONDS):
                 return None
             self._settled = head
-        through = min(through, self._settled)
+        if live.lacks_gaps:
+            live.learn(await self._archive.gaps(live.task.id))
+        gap = next_gap(live.gaps, self._cursor)  # after all waiting: those up to the settled head are known by now
+        through = self._settled
+        if gap is not None and gap.from_seq <= self._cursor + 1:
+            self._cursor = gap.to_seq
+            return gap
+        if gap is not None:
+            through = min(through, gap.from_seq - 1)
         query = EntryQuery(
-            task_id=self._live.task.id,
+            task_id=live.task.id,
             filter=self._filter,
             after=self._cursor,
             through=through,
             limit=TURN,
             max_bytes=TURN_BYTES,
         )
-        try:
-            page = await self._archive.entries(query)
-        except UnavailableError:
-            await self._live.changed(STORE_SECONDS)
-            return None
-        return Entries(page.lines, page.cursors[-1] if page.more else through)
+        page = await self._archive.entries(query)
+        self._cursor = page.cursors[-1] if page.more else through
+        return Entries(page.lines, self._cursor)

@@ -1,17 +1,21 @@
 """The thread that makes the journal power-safe: fdatasync at most 250 ms after a write, at once when hurried.
 
 A thread, not a coroutine: it keeps its promise while the event loop is blocked. State owned here: the file
-descriptors to be synced, who waits, and from which record on the disk has not confirmed (``broken_id``).
+descriptors to be synced and who waits. Whatever calls may come from a finaliser that the garbage collector runs inside
+of another of these calls: hence a queue that allows that (an Event would wait for itself), and a re-entrant lock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from asynclog import failpoints
@@ -19,6 +23,8 @@ from asynclog.disk import Disk
 
 SYNC_SECONDS: Final = 0.25
 """How long a record waits for its fdatasync at most."""
+
+_log = logging.getLogger("asynclog.journal")
 
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[bool]"]
 
@@ -36,24 +42,25 @@ class Syncer:
         self._disk = disk
         self._folder = folder
         self._failed = failed
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._active = -1
         self._retired: list[int] = []
         self._renamed = False
         self._waiters: list[_Waiter] = []
-        self._wake = threading.Event()
-        self._urgent = threading.Event()
+        self._calls: SimpleQueue[bool] = SimpleQueue()
+        """What was asked of the thread: True to sync at once."""
+        self._hurried = False
         self._closing = False
         self._thread: threading.Thread | None = None
         self.dirty = False
         """Whether a write has been noticed that is not synced yet."""
 
-    def watch(self, fd: int, retired: int | None = None) -> None:
-        """Sync this segment from now on; sync and close the retired one."""
+    def watch(self, fd: int, retired: int) -> None:
+        """Sync this segment from now on; sync and close the retired one (-1 for none)."""
         with self._lock:
             self._active = fd
             self._renamed = True
-            if retired is not None:
+            if retired >= 0:
                 self._retired.append(retired)
 
     def notice(self) -> None:
@@ -61,18 +68,24 @@ class Syncer:
         self.dirty = True
         if self._thread is None:
             self._start()
-        self._wake.set()
+        self._calls.put(False)
 
     def hurry(self) -> None:
         """Something was written that should be synced at once."""
-        self.notice()
-        self._urgent.set()
+        self.dirty = True
+        if self._thread is None:
+            self._start()
+        if not self._hurried:
+            self._hurried = True
+            self._calls.put(True)
 
     async def sync(self) -> bool:
         """True once everything written before the call is synced; False when the disk refuses."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bool] = loop.create_future()
         with self._lock:
+            if self._closing:
+                return False
             self._waiters.append((loop, future))
         self.hurry()
         return await future
@@ -85,11 +98,12 @@ class Syncer:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait()
-            if not self._closing:
-                self._urgent.wait(SYNC_SECONDS)
-            self._urgent.clear()
-            self._wake.clear()
+            urgent = self._calls.get()
+            due = time.monotonic() + SYNC_SECONDS
+            while not urgent and (left := due - time.monotonic()) > 0:
+                with contextlib.suppress(Empty):
+                    urgent = self._calls.get(timeout=left)
+            self._hurried = False  # before the sync: whoever hurries from now on is heard again
             closing = self._closing
             self._sync()
             if closing:
@@ -98,22 +112,25 @@ class Syncer:
     def _sync(self) -> None:
         with self._lock:
             self.dirty = False  # before the sync: what is written meanwhile is noticed again
-            active, retired, waiters, renamed = self._active, self._retired, self._waiters, self._renamed
-            self._retired, self._waiters, self._renamed = [], [], False
+            # Each list is loaded, then replaced, in one step that nothing can come in between of.
+            retired, self._retired = self._retired, []
+            waiters, self._waiters = self._waiters, []
+            renamed, self._renamed = self._renamed, False
+            active = self._active
         confirmed = True
         try:
             failpoints.hit("journal.sync")
             for fd in retired:
                 if not self._disk.is_removed(fd):  # the writer may have removed it: its records are stored
                     self._disk.sync(fd)
-            self._disk.sync(active)
             if self._disk.is_removed(active) and active == self._active:
                 raise FileNotFoundError(2, "the segment has been removed by somebody else")
+            self._disk.sync(active)
             if renamed:
                 self._disk.sync_folder(self._folder)
         except OSError as error:
             confirmed = False
-            self._failed(error)
+            self._refused(error)
         for fd in retired:
             with contextlib.suppress(OSError):
                 os.close(fd)
@@ -121,20 +138,27 @@ class Syncer:
             with contextlib.suppress(RuntimeError):  # the waiter's loop is closed
                 loop.call_soon_threadsafe(_resolve, future, confirmed)
 
+    def _refused(self, error: OSError) -> None:
+        try:
+            self._failed(error)
+        except Exception:  # noqa: BLE001  # this thread must live
+            _log.exception("the journal could not go on elsewhere after a failed sync")
+
     def close(self) -> None:
         """Sync once more and end the thread. Blocks."""
-        self._closing = True
-        thread = self._thread
+        with self._lock:
+            self._closing = True
+            thread = self._thread
         if thread is None:
             self._sync()
             return
-        self._urgent.set()
-        self._wake.set()
+        self._calls.put(True)
         thread.join()
 
     def forget(self) -> None:
         """In a forked child: no thread, no files; the inherited descriptors are closed."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._calls = SimpleQueue()
         self._closing = True
         self._thread = None
         for fd in (self._active, *self._retired):
@@ -142,6 +166,6 @@ class Syncer:
                 os.close(fd)
 
 
-def _resolve(future: asyncio.Future[bool], confirmed: bool) -> None:  # noqa: FBT001  # a callback
+def _resolve(future: asyncio.Future[bool], confirmed: bool) -> None:  # noqa: FBT001  # call_soon takes no keywords
     if not future.done():
         future.set_result(confirmed)

@@ -6,6 +6,8 @@ GIL back for every step, and a step for every row would wait for it every time.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
@@ -14,28 +16,15 @@ from typing import Any, Final
 
 import msgspec
 
-from asynclog import failpoints, records
-from asynclog.model import Gap, Level, Stage, Step, Task, TraceItem
-from asynclog.records import (
-    BatchRecord,
-    DeleteRecord,
-    EntryRecord,
-    Frame,
-    GapRecord,
-    Record,
-    StageRecord,
-    StepRecord,
-    TaskRecord,
-    TraceRecord,
-)
+from asynclog import failpoints
+from asynclog.model import Gap, Level, Step, Task
+from asynclog.records import Frame
+from asynclog.store.batch import Batch, Row
 
 ROWS: Final = 500
 """Entries a statement inserts at most; 11 variables each, well below the limit of any SQLite since 3.32."""
 
-Row = tuple[int, str, int, int, str, str, str | None, str | None, str | None, str, str | None]
-"""The columns of task_logs, in order."""
-
-_LEVEL_NAMES: Final = {level.value: level.name for level in Level}
+_log = logging.getLogger("asynclog.store")
 
 _BAD_DATA: Final = (
     sqlite3.IntegrityError,
@@ -46,110 +35,6 @@ _BAD_DATA: Final = (
     UnicodeError,
 )
 """What SQLite says of one row, as against the whole database."""
-
-
-class Batch:
-    """Records sorted by what they change; of a task, stage or step only the newest counts."""
-
-    def __init__(self, frames: Sequence[Frame], watermark: int) -> None:
-        self.rows: list[Row] = []
-        self.tasks: dict[str, Task] = {}
-        self.stages: dict[str, Stage] = {}
-        self.steps: dict[str, Step] = {}
-        self.traces: list[tuple[int, TraceItem]] = []
-        self.gaps: list[Gap] = []
-        self.answers: list[tuple[str, str, str]] = []
-        self.deleted: dict[str, int] = {}
-        for record_id, seq, span, payload in frames:
-            if record_id > watermark:
-                self._add(record_id, seq, span, _decode(payload))
-
-    def _add(self, record_id: int, seq: int, span: int, record: Record) -> None:
-        match record:
-            case EntryRecord():
-                self.rows.append(_row(record_id, seq, record))
-            case BatchRecord():
-                self._add_lines(record_id, seq, span, record)
-            case TaskRecord():
-                self.tasks[record.task_id] = record.task
-            case StageRecord():
-                self.stages[record.stage.id] = record.stage
-            case StepRecord():
-                self.steps[record.step.id] = record.step
-            case TraceRecord():
-                self.traces.append((record_id, record.item))
-            case GapRecord():
-                self.gaps.append(record.gap)
-            case DeleteRecord():
-                self.deleted[record.task_id] = record.deleted_at
-
-    def _add_lines(self, record_id: int, seq: int, span: int, record: BatchRecord) -> None:
-        task_id = record.task_id
-        for offset, line in enumerate(record.lines):
-            level = _LEVEL_NAMES.get(line.level, "ERROR")
-            self.rows.append(
-                (
-                    record_id + offset,
-                    task_id,
-                    seq + offset,
-                    line.timestamp,
-                    level,
-                    line.source,
-                    line.stage,
-                    line.unit,
-                    None,
-                    line.message,
-                    line.metadata_json,
-                )
-            )
-        if record.batch_id is not None:
-            answer = msgspec.json.decode(record.answer_json)
-            if record.lines:
-                answer["last_seq"] = seq + span - 1
-            self.answers.append((task_id, record.batch_id, msgspec.json.encode(answer).decode()))
-
-    def task_ids(self) -> set[str]:
-        """Every task that something here belongs to."""
-        found = {row[1] for row in self.rows}
-        found.update(stage.task_id for stage in self.stages.values())
-        found.update(step.task_id for step in self.steps.values())
-        found.update(item.task_id for _, item in self.traces)
-        found.update(gap.task_id for gap in self.gaps)
-        found.update(answer[0] for answer in self.answers)
-        return found
-
-
-def _row(record_id: int, seq: int, record: EntryRecord) -> Row:
-    return (
-        record_id,
-        record.task_id,
-        seq,
-        record.timestamp,
-        _LEVEL_NAMES.get(record.level, "ERROR"),
-        record.source,
-        record.stage,
-        record.unit,
-        record.step_id,
-        record.message,
-        record.metadata_json,
-    )
-
-
-def _decode(payload: bytes) -> Record:
-    """The record; one this version cannot read is kept as an entry that says so, under its task and seq."""
-    try:
-        record: Record = records.decode(payload)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        task_id = "unknown"
-        try:
-            fields = msgspec.msgpack.decode(payload)
-        except (msgspec.DecodeError, UnicodeError):
-            fields = []
-        if isinstance(fields, list) and len(fields) > 1 and isinstance(fields[1], str):
-            task_id = fields[1]
-        message = f"[unstorable: its record cannot be read: {error}]"
-        return EntryRecord(task_id, 0, int(Level.ERROR), "system", None, None, None, message, None)
-    return record
 
 
 def commit(connection: sqlite3.Connection, journal_id: str, frames: Sequence[Frame], through: int) -> None:
@@ -232,11 +117,11 @@ def _task_values(task: Task) -> tuple[Any, ...]:
 
 
 def _put_tasks(connection: sqlite3.Connection, batch: Batch) -> None:
-    connection.executemany(_PUT_TASK, [_task_values(task) for task in batch.tasks.values()])
-    missing = batch.task_ids() - batch.tasks.keys()
-    if missing:
-        first = min((row[3] for row in batch.rows if row[1] in missing), default=0)
-        connection.execute(_PUT_STUB, (first, first, _json(sorted(missing))))
+    _put_many(connection, _PUT_TASK, [_task_values(task) for task in batch.tasks.values()])
+    needed = batch.task_ids()
+    if needed:
+        first = min((row[3] for row in batch.rows if 0 <= row[3] < 1 << 62), default=0)
+        connection.execute(_PUT_STUB, (first, first, _json(sorted(needed))))
 
 
 @lru_cache(maxsize=64)
@@ -296,13 +181,21 @@ def _put_each(connection: sqlite3.Connection, rows: list[Row]) -> None:
 
 
 def _put_unstorable(connection: sqlite3.Connection, row: Row, error: Exception) -> None:
-    if connection.execute("SELECT 1 FROM task_logs WHERE id = ?", (row[0],)).fetchone():
-        connection.execute(_insert(1), (None, *row[1:]))  # another history has used the number: take a new one
-        return
+    """Keep its place in the task: as it is under a new number, as an entry that says why, or as a gap."""
+    taken = connection.execute("SELECT 1 FROM task_logs WHERE id = ?", (row[0],)).fetchone()
+    number = None if taken else row[0]  # another history has used the number
     timestamp = row[3] if abs(row[3]) < 1 << 62 else 0
-    message = f"[unstorable: {type(error).__name__}: {error}]".encode("utf-8", "backslashreplace").decode()
-    kept = (row[0], row[1], row[2], timestamp, "ERROR", "system", None, None, None, message.replace("\0", ""), None)
-    connection.execute(_insert(1), kept)
+    reason = f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace").decode().replace("\0", "")
+    told = [(number, *row[1:])] if taken else []
+    told += [
+        (number, row[1], row[2], timestamp, "ERROR", "system", None, None, None, message, None)
+        for message in (f"[unstorable: {reason}]", "[unstorable: the database refuses it]")
+    ]
+    for kept in told:
+        with contextlib.suppress(*_BAD_DATA):
+            connection.execute(_insert(1), kept)
+            return
+    _put_gap(connection, Gap(task_id=row[1], from_seq=row[2], to_seq=row[2], reason=f"unstorable: {reason}"))
 
 
 _COUNT_TASK: Final = (
@@ -361,23 +254,43 @@ _PUT_STEP: Final = (
 
 
 def _put_rest(connection: sqlite3.Connection, batch: Batch) -> None:
-    connection.executemany(_PUT_STAGE, [msgspec.structs.astuple(stage) for stage in batch.stages.values()])
-    connection.executemany(_PUT_STEP, [_step_values(step) for step in batch.steps.values()])
-    connection.executemany(
+    _put_many(connection, _PUT_STAGE, [msgspec.structs.astuple(stage) for stage in batch.stages.values()])
+    _put_many(connection, _PUT_STEP, [_step_values(step) for step in batch.steps.values()])
+    _put_many(
+        connection,
         "INSERT INTO trace_items VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         [(record_id, item.task_id, item.timestamp, item.event, item.data_json) for record_id, item in batch.traces],
     )
     for gap in batch.gaps:
-        fields = (gap.task_id, gap.from_seq, gap.to_seq, gap.reason)
-        if connection.execute("INSERT INTO gaps VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", fields).rowcount == 1:
-            connection.execute(
-                "UPDATE tasks SET dropped = dropped + ?, last_seq = max(last_seq, ?) WHERE id = ?",
-                (gap.to_seq - gap.from_seq + 1, gap.to_seq, gap.task_id),
-            )
-    connection.executemany("INSERT INTO batches VALUES (?, ?, ?) ON CONFLICT DO NOTHING", batch.answers)
+        _put_gap(connection, gap)
+    _put_many(connection, "INSERT INTO batches VALUES (?, ?, ?) ON CONFLICT DO NOTHING", batch.answers)
     connection.executemany(
         "UPDATE tasks SET deleted_at = ? WHERE id = ?", [(at, task_id) for task_id, at in batch.deleted.items()]
     )
+
+
+def _put_gap(connection: sqlite3.Connection, gap: Gap) -> None:
+    fields = (gap.task_id, gap.from_seq, gap.to_seq, gap.reason)
+    if connection.execute("INSERT INTO gaps VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", fields).rowcount == 1:
+        connection.execute(
+            "UPDATE tasks SET dropped = dropped + ?, last_seq = max(last_seq, ?) WHERE id = ?",
+            (gap.to_seq - gap.from_seq + 1, gap.to_seq, gap.task_id),
+        )
+
+
+def _put_many(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Execute a statement for each row; one that cannot be stored is said and passed over, the others go on."""
+    try:
+        connection.execute("SAVEPOINT many")
+        connection.executemany(statement, rows)
+    except _BAD_DATA:
+        connection.execute("ROLLBACK TO many")
+        for row in rows:
+            try:
+                connection.execute(statement, row)
+            except _BAD_DATA as error:
+                _log.error("a record of %r cannot be stored: %s", row[:2], error)
+    connection.execute("RELEASE many")
 
 
 def _step_values(step: Step) -> tuple[Any, ...]:
@@ -415,6 +328,7 @@ def erase(connection: sqlite3.Connection, task_id: str, limit: int) -> bool:
         left = any(connection.execute(statement, (task_id, limit)).rowcount > 0 for statement in _ERASE)
         if not left:
             connection.execute("DELETE FROM tasks WHERE id = ? AND deleted_at IS NOT NULL", (task_id,))
+            left = connection.execute("SELECT 1 FROM tasks WHERE id = ?", (task_id,)).fetchone() is not None
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

@@ -26,15 +26,15 @@ def migration_text(number: int) -> str:
     return files("asynclog.store").joinpath(f"migrations/{number:04d}.sql").read_text(encoding="utf-8")
 
 
-def prepare(connection: sqlite3.Connection) -> None:
-    """Make the database one of today's schema.
+def prepare(connection: sqlite3.Connection) -> bool:
+    """Make the database one of today's schema; True when it was empty.
 
     Raises:
         StoreError: it was written by a newer version, or is another program's.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == VERSION:
-        return
+        return False
     if version > VERSION:
         raise StoreError(
             f"the database was written by a newer asynclog (its schema is {version}, this one knows {VERSION}); "
@@ -46,9 +46,10 @@ def prepare(connection: sqlite3.Connection) -> None:
     if version == 0:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first table
         _run(connection, schema_text(), VERSION)
-        return
+        return True
     for number in range(version + 1, VERSION + 1):
         _run(connection, migration_text(number), number)
+    return False
 
 
 def _run(connection: sqlite3.Connection, script: str, version: int) -> None:

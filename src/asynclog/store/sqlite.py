@@ -8,6 +8,7 @@ awaits, and a query of many statements costs one hop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import time
@@ -19,6 +20,7 @@ from typing import Final, Self, TypeVar
 
 import aiosqlite
 
+from asynclog.disk import free_name
 from asynclog.errors import StoreError
 from asynclog.store.schema import prepare
 
@@ -30,8 +32,13 @@ READ_SECONDS: Final = 10.0
 """After this long a query is interrupted."""
 BUSY_MS: Final = 1000
 """How long SQLite itself waits for a lock; the writer's retry does the rest."""
+OPEN_ATTEMPTS: Final = 15
+"""How often a database that another process has locked is tried at the start, each time for BUSY_MS."""
 
 _DAMAGED: Final = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_PASSING: Final = (*_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_INTERRUPT)
+"""What says nothing against the connection."""
 
 _log = logging.getLogger("asynclog.store")
 
@@ -74,6 +81,8 @@ class Database:
         """Where a damaged database was put when this one was begun."""
         self._writer: _Connection | None = None
         self._inode = 0
+        self.begun = 0
+        """How many times a database was begun because there was none."""
         self._idle: list[_Connection] = []
         self._readers = asyncio.Semaphore(READERS)
         self._writing = asyncio.Lock()
@@ -81,7 +90,14 @@ class Database:
 
     async def __aenter__(self) -> Self:
         async with self._writing:
-            self._writer = await self._open()
+            for attempt in range(OPEN_ATTEMPTS):
+                try:
+                    self._writer = await self._open()
+                    break
+                except (sqlite3.Error, OSError) as error:
+                    if not _is_one_of(_LOCKED, error) or attempt == OPEN_ATTEMPTS - 1:
+                        raise StoreError(f"the database {self.path} cannot be opened: {error}") from error
+                    _log.warning("the database %s is locked by another process; waiting for it", self.path)
         return self
 
     async def __aexit__(
@@ -106,7 +122,10 @@ class Database:
             try:
                 return await asyncio.shield(work)
             except asyncio.CancelledError:
-                await asyncio.wait([work])
+                while not work.done():
+                    with contextlib.suppress(asyncio.CancelledError):  # once more, while it is still under way
+                        await asyncio.wait([work])
+                _ = work.cancelled() or work.exception()  # nobody else asks for it
                 raise
 
     async def _write(self, function: Callable[[sqlite3.Connection], T]) -> T:
@@ -116,8 +135,8 @@ class Database:
                 self._writer = await self._open()
             result = await self._writer.run(function)
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-                await self._close()
+            if not _is_one_of(_PASSING, error):
+                await self._close()  # and look at it anew the next time: it may be damaged, cut short or gone
             raise StoreError(f"the database {self.path} cannot be written: {error}") from error
         except (OSError, ValueError) as error:
             await self._close()
@@ -137,7 +156,7 @@ class Database:
         try:
             connection = await self._connect_writer()
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            if not _is_one_of(_DAMAGED, error):
                 raise
             self._put_aside(error)
             connection = await self._connect_writer()
@@ -148,7 +167,7 @@ class Database:
     async def _connect_writer(self) -> _Connection:
         connection = await _Connection(partial(_connect_writer, self.path)).opened()
         try:
-            await connection.run(prepare)
+            self.begun += await connection.run(prepare)
         except BaseException:
             await connection.close()
             raise
@@ -156,7 +175,7 @@ class Database:
 
     def _put_aside(self, error: Exception) -> None:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        self.set_aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
+        self.set_aside = free_name(self.path.with_name(f"{self.path.name}.damaged-{stamp}"))
         self.path.replace(self.set_aside)
         for ending in ("-wal", "-shm"):
             side = self.path.with_name(self.path.name + ending)
@@ -224,18 +243,28 @@ class Database:
             raise StoreError(f"the database {self.path} cannot be read: {error}") from error
 
 
+_PRAGMAS: Final = (
+    "PRAGMA auto_vacuum = INCREMENTAL",  # counts only before the first table
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # segments are removed after a commit: it must survive a power cut
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = FAST",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA cache_size = -16000",
+)
+
+
 def _connect_writer(path: Path) -> sqlite3.Connection:
     new = not path.exists()
     connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
-    if new:
-        path.chmod(0o600)
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first table
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # segments are removed after a commit: it must survive a power cut
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA secure_delete = FAST")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
-    connection.execute("PRAGMA cache_size = -16000")
+    try:
+        if new:
+            path.chmod(0o600)
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -250,6 +279,10 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -8000")
     return connection
+
+
+def _is_one_of(codes: tuple[int, ...], error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
 
 
 def save_settings(connection: sqlite3.Connection, values: dict[str, str | None]) -> None:

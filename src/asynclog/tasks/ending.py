@@ -41,7 +41,7 @@ async def finish(engine: Engine, feed: Feed, ended: Task) -> Task:
     engine.writer.flush()
     if not await engine.journal.sync():  # the disk refuses: a commit of the store is the other way to be power-safe
         await engine.settle(STORED_SECONDS)
-    engine.hub.end(closed)
+    engine.hub.end(closed, engine.journal.last_id)
     return closed
 
 

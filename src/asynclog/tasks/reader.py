@@ -74,6 +74,9 @@ class Reader:
             if not visible(live.task, access):
                 raise NotFoundError("task", task_id)
             return live.task
+        ended = self._engine.hub.ended(task_id)
+        if ended is not None and visible(ended, access):
+            return ended
         await self._engine.settle()
         task = await self._store.task(task_id, access)
         if task is None:
@@ -242,9 +245,8 @@ class Reader:
         self, task_id: str, entry_filter: LogFilter, after: int = 0, access: AccessScope = EVERYTHING
     ) -> AsyncIterator[Subscription]:
         """A live reader from a cursor on, for as long as the block runs."""
-        task = await self.task(task_id, access)
-        gaps = await self._store.gaps(task_id)
-        with self._engine.hub.watching(task, gaps) as live:
+        task = await self.task(task_id, access)  # nothing is awaited after it: no end can be missed
+        with self._engine.hub.watching(task) as live:
             yield Subscription(live, self._store, self._engine.settle, entry_filter, after)
 
     async def _ready(self, task_id: str, entry_filter: LogFilter, access: AccessScope) -> EntryQuery:

@@ -55,13 +55,13 @@ class Sweeper:
         now = engine.clock.now()
         for task_id in task_ids:
             engine.record(DeleteRecord(task_id, now))
+        self._doomed.update(dict.fromkeys(task_ids))
+        self._drained.clear()
+        self._due.set()
         if not await engine.settle(STORE_SECONDS):
             raise StoreError("the database cannot be written now; the deletion is carried out as soon as it can")
         for task_id in task_ids:
             engine.hub.remove(task_id)
-            self._doomed[task_id] = None
-        self._drained.clear()
-        self._due.set()
 
     async def retain(self, *, dry_run: bool = False, plugin: str | None = None) -> RetentionReport:
         """Apply the retention settings now: by age, and by the number of ended tasks of each plugin.
@@ -89,11 +89,13 @@ class Sweeper:
 
     async def run(self) -> None:
         """Carry out removals, and the retention every hour, for ever. May be cancelled and called again."""
-        self._doomed.update(dict.fromkeys(await self._engine.store.deleted()))
-        self._due.set()
+        known = False
         retained_at = -RETENTION_SECONDS
         while True:
             try:
+                if not known:  # what a former process left
+                    self._doomed.update(dict.fromkeys(await self._engine.store.deleted()))
+                    known = True
                 await self._erase()
                 now = self._engine.clock.monotonic()
                 if now - retained_at >= RETENTION_SECONDS:

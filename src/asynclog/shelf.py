@@ -1,0 +1,284 @@
+"""The segments of one journal folder: the one being written, and how all of them are found, read, mended and removed.
+
+State owned here: the active segment, the bytes of every segment, what was damaged. Writing is the journal's, under its
+lock, which also guards the numbers; reading, removing and rescuing run beside it in other threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from asynclog import failpoints, segments
+from asynclog.disk import Disk, free_name
+from asynclog.records import Frame
+from asynclog.segments import HEAD_BYTES, Segment
+
+RESCUE_SUFFIX: Final = ".rescue"
+"""Of a file that is still being written from the records of others."""
+
+_log = logging.getLogger("asynclog.journal")
+
+
+class Shelf:
+    """The files of one journal.
+
+    Args:
+        folder: where they lie; made if missing.
+        segment_bytes: a segment that would grow beyond this is closed and the next one begun.
+        disk: the file operations.
+        lock: the journal's; whoever writes holds it.
+        watch: told the active file descriptor, and the one it takes the place of (-1 for none), which it closes.
+    """
+
+    def __init__(
+        self, folder: Path, segment_bytes: int, disk: Disk, lock: threading.RLock, watch: Callable[[int, int], None]
+    ) -> None:
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._disk = disk
+        self._lock = lock
+        self._watch = watch
+        self._mending = threading.Lock()
+        self._sizes: dict[Path, int] = {}
+        self._path = folder
+        self._fd = -1
+        self._closed_bytes = 0
+        self._active_bytes = 0
+        self.journal_id = ""
+        """Names this journal to the store, 32 hexadecimal digits."""
+        self.damaged_files = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of all segments."""
+        return self._closed_bytes + self._active_bytes
+
+    @property
+    def descriptor(self) -> int:
+        """The active segment's."""
+        return self._fd
+
+    @property
+    def has_closed(self) -> bool:
+        """Whether there are segments beside the active one."""
+        return self._closed_bytes > 0
+
+    def open(self) -> tuple[int, int]:
+        """Find out what a former process left, and set aside what is not ours or damaged.
+
+        Returns:
+            The first record id that can be here, and the last that is; 0 and 0 when there is no segment.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for draft in self._folder.glob(f"*{RESCUE_SUFFIX}"):
+            draft.unlink()  # its records still lie where they came from
+        found = [Segment(path) for _, path in segments.listed(self._folder)]
+        for segment in found:
+            segment.read_head()
+        ours = [segment for segment in found if segment.journal_id]
+        newest = ours[-1] if ours else None
+        first, last = 0, 0
+        if newest is not None and newest.journal_id is not None:
+            self.journal_id = newest.journal_id.hex()
+            last = max([newest.first_id - 1, *(frame[0] + frame[2] - 1 for frame in newest.frames())])
+        for segment in found:
+            if not segment.path.stat().st_size:
+                segment.path.unlink()  # begun, but not even its head was written
+                continue
+            if segment.damaged:
+                self._set_aside(segment)
+            elif newest is None or segment.journal_id != newest.journal_id or not segment.is_at_its_place:
+                self._set_foreign_aside(segment)
+                continue
+            if segment.path.exists():
+                first = first or segment.first_id
+                self._keep(segment.path, segment.path.stat().st_size)
+        self.journal_id = self.journal_id or secrets.token_hex(16)
+        return first, last
+
+    def _keep(self, path: Path, size: int) -> None:
+        """From now on this closed segment counts with this size; 0 when it is gone."""
+        with self._lock:
+            before = self._sizes.pop(path, 0)
+            if size:
+                self._sizes[path] = size
+            self._closed_bytes += size - before
+
+    def begin(self, first_id: int) -> None:
+        """Begin the segment whose first record has this id or a higher one. Raises OSError, and nothing has changed."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = segments.path_of(self._folder, first_id)
+        if path.exists() and path != self._path:
+            self._make_room(path)
+        head = segments.encode_head(bytes.fromhex(self.journal_id), first_id)
+        fd = self._disk.create(path)
+        try:
+            if self._disk.write(fd, head) != len(head):
+                raise OSError(errno.ENOSPC, "no space left for a segment")
+        except OSError:
+            os.close(fd)
+            if path != self._path:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            raise
+        retired, former, size = self._fd, self._path, self._active_bytes
+        self._path, self._fd, self._active_bytes = path, fd, len(head)
+        if retired >= 0 and former != path:
+            self._keep(former, size)
+        self._watch(fd, retired)
+        failpoints.hit("journal.rolled")
+
+    def _make_room(self, path: Path) -> None:
+        """A closed segment has the name of the next: one without a record is overwritten, any other kept beside."""
+        if path.stat().st_size > HEAD_BYTES:
+            path.replace(free_name(path.with_name(f"{path.name}.damaged")))
+            self.damaged_files += 1
+        self._keep(path, 0)
+
+    def write(self, data: bytes, record_id: int) -> None:
+        """Append a frame to the active segment. Raises OSError, and the segment is as it was."""
+        if self._active_bytes + len(data) > self._segment_bytes and self._active_bytes > HEAD_BYTES:
+            self.begin(record_id)
+        try:
+            written = self._disk.write(self._fd, data)
+        except BaseException:  # an error of the disk, or a signal handler that raised
+            self._cut()
+            raise
+        if written != len(data):
+            self._cut()
+            raise OSError(errno.ENOSPC, "no space left for a whole record")
+        self._active_bytes += written
+
+    def _cut(self) -> None:
+        with contextlib.suppress(OSError):
+            self._disk.truncate(self._fd, self._active_bytes)
+
+    def renew(self, first_id: int) -> None:
+        """After a failed write: go on in a new segment, unless the active one is empty and in order. Raises OSError."""
+        with contextlib.suppress(OSError):
+            if os.fstat(self._fd).st_size == self._active_bytes == HEAD_BYTES and not self._disk.is_removed(self._fd):
+                return
+        self.begin(first_id)
+
+    def newest(self) -> Frame | None:
+        """The last record of the active segment, which ends there afterwards, whatever an interrupted write left."""
+        segment = Segment(self._path)
+        last = None
+        for frame in segment.frames():
+            last = frame
+        self._active_bytes = max(segment.offset, HEAD_BYTES)
+        self._cut()
+        return last
+
+    def read(self, after: int, through: int) -> Iterator[Frame]:
+        """Records with ``after < id <= through``, in order, streaming. A damaged remainder is set aside and counted."""
+        again = True
+        while again:
+            again = False
+            for path in self._holding(after):
+                growing = path == self._path  # asked first: what is retired meanwhile is whole by now
+                segment = Segment(path)
+                try:
+                    for frame in segment.frames(after):
+                        if frame[0] > through:
+                            return
+                        after = frame[0] + frame[2] - 1
+                        yield frame
+                        if after >= through:
+                            return
+                except FileNotFoundError:  # a rescue has moved its records to another segment
+                    again = True
+                    break
+                if segment.damaged and not growing:
+                    self._set_aside(segment)
+
+    def _holding(self, after: int) -> list[Path]:
+        """The segments that may hold records above an id, in order."""
+        files = segments.listed(self._folder)
+        ends = [first for first, _ in files[1:]]
+        return [path for (_, path), end in zip(files, [*ends, after + 2], strict=False) if end > after + 1]
+
+    def remove(self, stored_id: int) -> None:
+        """Remove the segments that hold nothing above an id. Blocks; call it in a thread."""
+        files = segments.listed(self._folder)
+        for (_, path), (next_first, _) in pairwise(files):
+            if next_first > stored_id + 1 or path == self._path:
+                break
+            with contextlib.suppress(OSError):
+                path.unlink()
+                self._keep(path, 0)
+            failpoints.hit("journal.removed")
+
+    def rescue(self, stored_id: int, boundary: int, retired: int) -> None:
+        """Copy the records between two ids to a new, synced file, and remove the segments they came from.
+
+        They are read from the page cache, and from the retired file even if it has lost its name. Raises OSError.
+        """
+        if stored_id + 1 >= boundary:
+            return  # all of it is stored; and the new file would take the name of the active segment
+        old = [path for first, path in segments.listed(self._folder) if first < boundary]
+        final = segments.path_of(self._folder, stored_id + 1)
+        draft = final.with_suffix(RESCUE_SUFFIX)
+        fd = self._disk.create(draft)
+        try:
+            self._write_all(fd, segments.encode_head(bytes.fromhex(self.journal_id), stored_id + 1))
+            last = stored_id
+            for frame in self.read(stored_id, boundary - 1):
+                self._write_all(fd, segments.encode_frame(frame))
+                last = frame[0] + frame[2] - 1
+            if self._disk.is_removed(retired):
+                for frame in _frames_of(retired, last):
+                    self._write_all(fd, segments.encode_frame(frame))
+            size = os.fstat(fd).st_size
+            self._disk.sync(fd)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(fd)
+        draft.replace(final)
+        for path in old:
+            if path != final:
+                path.unlink(missing_ok=True)
+            self._keep(path, 0)
+        self._keep(final, size)
+        self._disk.sync_folder(self._folder)
+
+    def _write_all(self, fd: int, data: bytes) -> None:
+        if self._disk.write(fd, data) != len(data):
+            raise OSError(errno.ENOSPC, "no space left for the rescued records")
+
+    def _set_aside(self, segment: Segment) -> None:
+        """Keep a damaged remainder beside its segment; where that fails it stays, and is passed over again."""
+        with self._mending:
+            try:
+                aside = segments.set_aside(segment)
+                size = segment.path.stat().st_size if segment.path.exists() else 0
+            except OSError as error:
+                _log.error("a damaged part of the journal could not be set aside: %s", error)
+                return
+        if aside is not None:
+            self.damaged_files += 1
+            self._keep(segment.path, size)
+            _log.error("a part of the journal is damaged and was set aside as %s", aside)
+
+    def _set_foreign_aside(self, segment: Segment) -> None:
+        aside = free_name(segment.path.with_name(f"{segment.path.name}.foreign"))
+        segment.path.replace(aside)
+        self.damaged_files += 1
+        _log.error("a segment of another journal was set aside as %s", aside)
+
+
+def _frames_of(fd: int, after: int) -> Iterator[Frame]:
+    """The records of an open file without a name, where the system shows open files."""
+    with contextlib.suppress(FileNotFoundError):
+        yield from Segment(Path(f"/proc/self/fd/{fd}")).frames(after)
