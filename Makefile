@@ -80,8 +80,8 @@ format: setup $(MODULES) ## put all sources into their one form
 	$(BIN)/ruff format
 	$(NPM) run format
 
-bench: setup ## measure what bench/README.md describes
-	$(BIN)/python -m bench
+bench: setup ## run every benchmark; BENCH=log_call runs one
+	$(BIN)/python -m bench $(BENCH)
 
 wheel: setup web ## build sdist and wheel into dist/
 	$(BIN)/hatchling build --clean
