@@ -34,8 +34,9 @@ _EQUALS: Final = r"""[\w-]{0,32}["'\\]{0,4}+\s{0,4}+={1,3}+>?+\s{0,4}+"""
 _COLON: Final = r"""[\w-]{0,32}["'\\]{0,4}+\s{0,4}+:\s{0,4}+"""
 _ASSIGN: Final = r"""[\w-]{0,32}["'\\]{0,4}+\s{0,4}+(?>={1,3}+>?+|:=|:)\s{0,4}+"""
 _WORDS: Final = r"pass(?:word|wd|phrase|code)|pwd|secret|(?:api|access|private|signing|encryption)[-_ ]?key|credential"
-_KEY: Final = re.compile(
-    r"key(?:(?<=api.key)|(?<=apikey)|(?<=access.key)|(?<=accesskey)|(?<=private.key)|(?<=ing.key)|(?<=ion.key))"
+_K_WORD: Final = re.compile(
+    r"k(?:(?<=tok)en|(?<=ook)ie|ey(?:(?<=api.key)|(?<=apikey)|(?<=access.key)|(?<=accesskey)|(?<=private.key)|(?<=ing.key)"
+    r"|(?<=ion.key)))"
 )
 
 
@@ -54,7 +55,7 @@ _NAMED: Final[_Rules] = (
     (re.compile(rf"(token{_EQUALS})(?!\d+(?![\w.])){_VALUE}", re.IGNORECASE), rf"\1{REDACTED}"),
     (re.compile(rf"(token{_COLON}[\"'\\]{{0,4}})[\w.~+/=-]{{12,}}", re.IGNORECASE), rf"\1{REDACTED}"),
     (
-        re.compile(rf"\b((?:authori[sz]ation|cookie){_ASSIGN}[\"']?)(?!\[redacted)[^\n\"']+", re.IGNORECASE),
+        re.compile(rf"\b((?:authorization|cookie){_ASSIGN}[\"']?)(?!\[redacted)[^\n\"']+", re.IGNORECASE),
         rf"\1{REDACTED}",
     ),
 )
@@ -71,7 +72,7 @@ _SHAPED: Final[_Rules] = (
         rf"\1{REDACTED}",
     ),
     (re.compile(r"\b(basic\s{1,8})([A-Za-z0-9+/]{6,}={0,2})(?![\w+/=])", re.IGNORECASE), _basic),
-    (re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"), REDACTED),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), REDACTED),
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"), REDACTED),
     (re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|sk[-_]|xox[abeprs]-|AIza)[\w-]{16,}"), REDACTED),
     (
@@ -85,9 +86,12 @@ _SHAPED: Final[_Rules] = (
 )
 """Secrets that look like one wherever they stand, and those after a command line's ``--password``."""
 
-# Both start with a literal, so that the search is a scan for one character.
-_DASHED: Final = re.compile(r"-(?:(?<=sk-)|(?<=glpat-)|(?<=xox.-)|(?<![\w-]-)-(?:\w|--BEGIN|---BEGIN))")
-_UNDERSCORED: Final = re.compile(r"_(?:(?<=gh[pousr]_)|(?<=github_pat_)|(?<=sk_))")
+# These start with a literal, so that the search is a scan for one character; what follows fails fast.
+_DASHED: Final = re.compile(
+    r"-(?:-(?:---BEGIN|\w(?<![\w-]--\w))|(?<=k-)(?<=sk-)|(?<=t-)(?<=glpat-)|(?<=[abeprs]-)(?<=xox.-))"
+)
+_UNDERSCORED: Final = re.compile(r"_(?<=[pousrtk]_)(?:(?<=gh[pousr]_)|(?<=github_pat_)|(?<=sk_))")
+_KEYED: Final = re.compile(r"A(?:KIA|SIA|Iza)")
 
 
 def _suspicious(text: str) -> bool:
@@ -97,11 +101,10 @@ def _suspicious(text: str) -> bool:
         or ("-" in text and _DASHED.search(text) is not None)
         or ("_" in text and _UNDERSCORED.search(text) is not None)
         or ("@" in text and "://" in text)
-        or ("B" in text and ("BEARER " in text or "Basic " in text or "BASIC " in text or "ABIA" in text))
-        or ("I" in text and ("AKIA" in text or "ASIA" in text or "AIza" in text))
+        or ("B" in text and ("Bearer " in text or "Basic " in text or "BEARER " in text or "BASIC " in text))
+        or ("A" in text and _KEYED.search(text) is not None)
         or ("J" in text and "eyJ" in text)
-        or ("C" in text and "ACCA" in text)
-        or "earer " in text
+        or "bearer " in text
     )
 
 
@@ -111,10 +114,10 @@ def _names_secret(text: str) -> bool:
     return (
         "pass" in folded
         or "secret" in folded
-        or "authori" in folded
         or "credential" in folded
-        or ("k" in folded and ("token" in folded or "cookie" in folded or _KEY.search(folded) is not None))
+        or ("k" in folded and _K_WORD.search(folded) is not None)
         or ("w" in folded and "pwd" in folded)
+        or ("z" in folded and "authoriz" in folded)
     )
 
 

@@ -40,6 +40,7 @@ S = "hunter2-hunter2"
         f"tool --db-token='{S}'",
         f"-----BEGIN RSA PRIVATE KEY-----\n{S}\n-----END RSA PRIVATE KEY-----",
         f"-----BEGIN OPENSSH PRIVATE KEY-----\n{S.replace('-', '')} and it never ends",
+        f'{{"pem": "\\n-----BEGIN PRIVATE KEY-----\\n{S.replace("-", "")}\\n-----END PRIVATE KEY-----"}}',
         f"ghp_{S}{S}",
         f"github_pat_{S}{S}",
         f"glpat-{S}{S}",

@@ -135,7 +135,7 @@ class _Migration:
                 self._go_on()
                 connection.execute(statement)
             self._verify(connection, plan, total, copied, before or 0)
-            connection.execute("COMMIT")
+            patiently(lambda: connection.execute("COMMIT"), self._log, self._go_on)
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
