@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -67,45 +68,79 @@ async def test_the_example_of_the_contract(tasks: TaskManager) -> None:
     assert (await tasks.task(task.id)) == task
 
 
+def log_inside() -> None:
+    """Log for whatever task this code belongs to."""
+    context = current_context()
+    assert context is not None
+    context.logger.info("inside")
+
+
+async def log_inside_later() -> None:
+    await asyncio.sleep(0)
+    log_inside()
+
+
+async def by_await() -> None:
+    await log_inside_later()
+
+
+async def by_gather() -> None:
+    await asyncio.gather(log_inside_later())
+
+
+async def by_task_group() -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(log_inside_later())
+
+
+async def by_callback() -> None:
+    asyncio.get_running_loop().call_soon(log_inside)
+    await asyncio.sleep(0)
+
+
+async def by_to_thread() -> None:
+    await asyncio.to_thread(log_inside)
+
+
+async def by_default_executor() -> None:
+    await asyncio.get_running_loop().run_in_executor(None, log_inside)
+
+
+async def by_own_executor() -> None:
+    context = current_context()
+    assert context is not None
+    with ThreadPoolExecutor(1) as pool:
+        await asyncio.get_running_loop().run_in_executor(pool, context.wrap(log_inside))
+
+
+async def by_own_thread() -> None:
+    context = current_context()
+    assert context is not None
+    thread = threading.Thread(target=context.wrap(log_inside))
+    thread.start()
+    await asyncio.to_thread(thread.join)
+
+
 @pytest.mark.parametrize(
-    "way", ["await", "gather", "group", "to_thread", "executor", "wrap", "wrapped thread", "callback"]
+    "way",
+    [
+        by_await,
+        by_gather,
+        by_task_group,
+        by_callback,
+        by_to_thread,
+        by_default_executor,
+        by_own_executor,
+        by_own_thread,
+    ],
 )
-async def test_place_and_task_follow_the_code(tasks: TaskManager, way: str) -> None:
+async def test_place_and_task_follow_the_code(tasks: TaskManager, way: Callable[[], Awaitable[None]]) -> None:
     """Stage, unit and current task follow into coroutines, child tasks, threads, the default executor and `wrap`."""
 
-    def work() -> None:
-        context = current_context()
-        assert context is not None
-        context.logger.info("inside")
-
-    async def work_async() -> None:
-        work()
-
     async def plugin(params: object, context: TaskContext) -> None:
-        loop = asyncio.get_running_loop()
         async with context.stage("outer"):
             with context.unit("u1"):
-                if way == "await":
-                    await work_async()
-                elif way == "gather":
-                    await asyncio.gather(work_async())
-                elif way == "group":
-                    async with asyncio.TaskGroup() as group:
-                        group.create_task(work_async())
-                elif way == "to_thread":
-                    await asyncio.to_thread(work)
-                elif way == "executor":
-                    await loop.run_in_executor(None, work)
-                elif way == "wrap":
-                    with ThreadPoolExecutor(1) as pool:
-                        await loop.run_in_executor(pool, context.wrap(work))
-                elif way == "wrapped thread":
-                    thread = threading.Thread(target=context.wrap(work))
-                    thread.start()
-                    await asyncio.to_thread(thread.join)
-                else:
-                    loop.call_soon(work)
-                    await asyncio.sleep(0)
+                await way()
 
     task = await tasks.run(plugin)
     assert task.status == "success", task.error_stack
@@ -152,11 +187,12 @@ async def test_a_function_runs_in_a_thread_with_everything(tasks: TaskManager) -
 
 async def test_outside_of_a_task_there_is_none(tasks: TaskManager) -> None:
     """The caller of `run` has no current task, before and after, and a child has its own."""
-    seen: list[str | None] = []
+    seen: list[str] = []
 
     async def child(params: object, context: TaskContext) -> None:
         found = current_context()
-        seen.append(found and found.task_id)
+        assert found is context
+        seen.append(found.task_id)
 
     async def parent(params: object, context: TaskContext) -> str:
         async with context.stage("starting"):

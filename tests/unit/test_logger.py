@@ -180,7 +180,7 @@ def test_below_the_threshold_nothing_is_numbered(desk: Desk) -> None:
 def test_messages_are_formatted_as_in_logging(
     desk: Desk, message: object, args: tuple[object, ...], shown: str
 ) -> None:
-    """`%` formatting as in `logging`, a single mapping included; any object is its text; what cannot be stored is escaped."""
+    """`%` formatting as in `logging`, a single mapping included; any object is its text; odd characters are escaped."""
     desk.log.info(message, *args)
     assert desk.last.message == shown
 
@@ -212,7 +212,7 @@ def test_hostile_values_raise_nothing(desk: Desk, value: object) -> None:
         lambda: desk.log.bind_unit(value).info("x"),  # type: ignore[arg-type]  # on purpose
     )
     for number, call in enumerate(calls, 1):
-        call()
+        call()  # type: ignore[no-untyped-call]  # lambdas
         assert len(desk.entries) == number
     assert not [entry for entry in desk.entries if "unloggable" in entry.message]
 
@@ -229,7 +229,7 @@ def test_keywords_that_are_parameter_names_are_metadata(desk: Desk) -> None:
 
 
 def test_a_message_by_keyword_is_the_message(desk: Desk) -> None:
-    """A message that is given by keyword only, as `message` or `msg`, is not refused; without one the entry is empty."""
+    """A message given only by keyword, as `message` or `msg`, is not refused; without one the entry is empty."""
     desk.log.info(message="by name", a=1)
     assert (desk.last.message, desk.metadata) == ("by name", {"a": 1})
     desk.log.error(msg="as in logging")
@@ -357,7 +357,7 @@ def test_long_names_are_cut_and_marked(desk: Desk) -> None:
     desk.log.with_source("s" * 64).info("x")
     assert desk.last.source == "s" * 64
     desk.log.with_source("").bind_unit("").bind_stage("").info("x")
-    assert (desk.last.source, desk.last.unit, desk.last.stage) == ("plugin", None, None)
+    assert [desk.last.source, desk.last.unit, desk.last.stage] == ["plugin", None, None]
 
 
 def test_place_labels_only_its_own_task(desk: Desk) -> None:

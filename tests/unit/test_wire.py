@@ -48,14 +48,14 @@ def test_a_line_of_a_batch_is_an_entry() -> None:
 
 
 def test_a_task_shows_every_field() -> None:
-    """A task has the keys of the contract, in order, with null where there is nothing and no field of the store's own."""
+    """A task has the contract's keys, in order, null where there is nothing, and no field of the store's own."""
     fresh = msgspec.json.decode(wire.encode(wire.task_object(Task(id="t", name="n", plugin="p", created_at=NOW))))
     assert (
         list(fresh)
         == (
             "id name plugin account site parent_id schedule_id run_id external trigger_type trigger_data params status "
-            "cancelling progress result error_message error_stack created_at started_at finished_at duration last_seq counts "
-            "dropped sealed metadata"
+            "cancelling progress result error_message error_stack created_at started_at finished_at duration last_seq "
+            "counts dropped sealed metadata"
         ).split()
     )
     assert fresh["counts"] == {"DEBUG": 0, "INFO": 0, "WARNING": 0, "ERROR": 0}

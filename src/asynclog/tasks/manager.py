@@ -243,7 +243,7 @@ class TaskManager:
     async def _finish(self, run: _Run, status: TaskStatus, result: Any, failure: BaseException | None) -> Task:
         engine, recorder = self.engine, run.recorder
         now = engine.clock.now()
-        recorder.interrupt()
+        recorder.interrupt(now)
         seconds = (now - (run.task.started_at or now)) / 1_000_000
         message = stack = None
         if failure is not None:
@@ -297,6 +297,7 @@ class TaskManager:
             run.cancelled = True
             self._record(run, cancelling=True)
             run.recorder.system.warning("cancellation requested")
+            self.engine.collect()  # whoever looks now sees it
         run.stop()
         return run.task
 

@@ -114,9 +114,8 @@ class Recorder:
             self._open_steps.pop(step.id, None)
         self.record(StepRecord(step.task_id, step))
 
-    def interrupt(self) -> None:
+    def interrupt(self, now: int) -> None:
         """The task ends: what is still open ends with it, and nothing more is recorded."""
-        now = self.now()
         with self._lock:
             stages, steps = list(self._open_stages.values()), list(self._open_steps.values())
             self._open_stages.clear()
