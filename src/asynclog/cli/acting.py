@@ -33,11 +33,10 @@ def plugins(place: Place, module: str | None, form: str | None) -> None:
         for plugin in found:
             terminal.write(msgspec.json.encode(plugin).decode())
         return
-    table = terminal.table("NAME", "DESCRIPTION", "PARAMETERS")
-    for plugin in found:
-        schema = plugin.get("params_schema")
-        table.add_row(*map(terminal.visible, (plugin["name"], plugin["description"], ", ".join(_parameters(schema)))))
-    terminal.console().print(table)
+    rows = [
+        (plugin["name"], plugin["description"], ", ".join(_parameters(plugin.get("params_schema")))) for plugin in found
+    ]
+    terminal.show_table(("NAME", "DESCRIPTION", "PARAMETERS"), [[*map(terminal.visible, row)] for row in rows])
 
 
 async def _plugins(place: Place) -> list[Object]:

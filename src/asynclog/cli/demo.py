@@ -17,8 +17,11 @@ from asynclog.model import Task
 from asynclog.tasks.context import TaskContext
 from asynclog.tasks.manager import TaskManager
 
-REPLAY_RATE: Final = 25.0
-"""Entries a second: quick enough to be alive, slow enough to read."""
+LOG_RATE: Final = 40.0
+"""Entries a second of a log file: quick enough to be alive."""
+TEXT_RATE: Final = 10.0
+"""And of a text: slow enough to be read."""
+MAX_TEXTS: Final = 4
 PACKAGE: Final = Path(__file__).resolve().parents[1]
 TEXTS: Final = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/**/*.md")
 
@@ -114,7 +117,7 @@ async def begin(tasks: TaskManager, target: Path, replay: Sequence[Path]) -> lis
     ]
     if any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
         started.append(await tasks.start("git", {"repository": str(Path.cwd())}, name=f"git {Path.cwd().name}"))
-    for path in replay or list(texts()):
-        params = {"path": str(path), "rate": REPLAY_RATE}
+    for path in replay or list(texts())[:MAX_TEXTS]:
+        params = {"path": str(path), "rate": LOG_RATE if replay else TEXT_RATE}
         started.append(await tasks.start("replay", params, name=f"replay of {path.name}"))
     return started

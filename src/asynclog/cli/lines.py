@@ -13,10 +13,8 @@ from asynclog.cli.service import Object
 from asynclog.rendering import text_line, visible_text
 from asynclog.wire import parse_entry
 
-# Where the parts of a `text_line` are.
-_TIME: Final = slice(0, 23)
-_LEVEL: Final = slice(24, 31)
-_SOURCE: Final = 32
+_TIME_END: Final = len("2026-02-07 12:00:00.123")
+"""Where the time of a `text_line` ends; its level and its source in brackets follow."""
 
 
 class LinePrinter:
@@ -51,12 +49,13 @@ def _text(entry: Object, line: bytes) -> str:
     if not terminal.interactive(sys.stdout):
         return text
     level = entry["level"]
-    end = _SOURCE + len(visible_text(entry["source"])) + 2  # its brackets
-    return " ".join(
+    start = text.index("[", _TIME_END)
+    end = start + len(visible_text(entry["source"])) + 2  # its brackets
+    return "".join(
         (
-            terminal.paint(text[_TIME], "dim"),
-            terminal.paint(text[_LEVEL], level),
-            terminal.paint(terminal.visible(text[_SOURCE:end]), "source"),
-            terminal.paint(terminal.visible(text[end + 1 :]), level if level in ("WARNING", "ERROR") else ""),
+            terminal.paint(text[:_TIME_END], "dim"),
+            terminal.paint(text[_TIME_END:start], level),
+            terminal.paint(terminal.visible(text[start:end]), "source"),
+            terminal.paint(terminal.visible(text[end:]), level if level in ("WARNING", "ERROR") else ""),
         )
     )

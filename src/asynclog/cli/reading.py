@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from typing import Any, Final
+import time
+from typing import Final
 
 import click
 import msgspec
@@ -15,7 +16,7 @@ from asynclog.cli.finding import find_task, list_tasks, path
 from asynclog.cli.lines import LinePrinter
 from asynclog.cli.options import Pairs, Place
 from asynclog.cli.service import Object, Service
-from asynclog.model import ENDED
+from asynclog.model import ENDED, parse_timestamp
 
 PAGE: Final = 1000
 NO_LIMIT: Final = 1 << 62
@@ -41,7 +42,7 @@ def tasks(
         for task in found:
             terminal.write(msgspec.json.encode(task).decode())
     elif found:
-        terminal.console().print(_table(found))
+        _show(found)
     else:
         terminal.remark("no tasks" + (" like that" if conditions else " yet"))
 
@@ -51,29 +52,35 @@ async def _tasks(place: Place, query: Pairs, limit: int) -> list[Object]:
         return await list_tasks(service, query, limit)
 
 
-def _table(tasks: list[Object]) -> Any:
-    from rich.text import Text  # noqa: PLC0415 - rich takes as long as all the rest
-
-    made = terminal.table(
-        "ID", "NAME", "PLUGIN", "STATUS", "CREATED (UTC)", "SECONDS", "ENTRIES", "WARN", "ERROR",
-        right=("SECONDS", "ENTRIES", "WARN", "ERROR"),
-    )  # fmt: skip
+def _show(tasks: list[Object]) -> None:
+    now = time.time_ns() // 1000
+    rows = []
     for task in tasks:
         counts, status = task["counts"], "cancelling" if task["cancelling"] else task["status"]
-        name = f"{task['name']} (external)" if task["external"] else task["name"]
-        cells = (
-            task["id"],
-            terminal.visible(name),
-            terminal.visible(task["plugin"]),
-            terminal.paint(status, status),
-            task["created_at"][:19].replace("T", " "),
-            _seconds(task),
-            f"{task['last_seq'] - task['dropped']:,}",
-            terminal.paint(f"{counts['WARNING']:,}", "WARNING" if counts["WARNING"] else "dim"),
-            terminal.paint(f"{counts['ERROR']:,}", "ERROR" if counts["ERROR"] else "dim"),
+        rows.append(
+            (
+                task["id"],
+                terminal.visible(task["name"]),
+                terminal.visible(task["plugin"]),
+                terminal.paint(status, status),
+                _age(now - parse_timestamp(task["created_at"])),
+                _seconds(task),
+                f"{task['last_seq'] - task['dropped']:,}",
+                terminal.paint(f"{counts['WARNING']:,}", "WARNING" if counts["WARNING"] else "dim"),
+                terminal.paint(f"{counts['ERROR']:,}", "ERROR" if counts["ERROR"] else "dim"),
+            )
         )
-        made.add_row(*map(Text.from_ansi, cells))
-    return made
+    columns = ("ID", "NAME", "PLUGIN", "STATUS", "AGE", "SECONDS", "ENTRIES", "WARN", "ERROR")
+    terminal.show_table(columns, rows, right="AGE SECONDS ENTRIES WARN ERROR", cut="PLUGIN NAME")
+
+
+def _age(microseconds: int) -> str:
+    """How long ago, in the largest unit that gives a number of two digits or so."""
+    seconds = max(0, microseconds // 1_000_000)
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
 
 
 def _seconds(task: Object) -> str:

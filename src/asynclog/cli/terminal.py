@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Final, Literal, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,6 +17,10 @@ _HIDDEN: Final = re.compile(
     "\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff"  # bidi marks, invisible characters
     "\U000e0000-\U000e007f]"  # tags
 )
+_BETWEEN: Final = "  "
+"""What stands between the columns of a table."""
+_NARROWEST: Final = 8
+"""A column that may be cut keeps so many characters."""
 _STYLES: Final = {
     "DEBUG": "2",
     "INFO": "",
@@ -110,14 +115,35 @@ def console(stream: TextIO | None = None) -> Console:
     return Console(file=chosen, no_color=not coloured(chosen), highlight=False, markup=False, emoji=False)
 
 
-def table(*columns: str, right: tuple[str, ...] = ()) -> Any:
-    """An empty table of rich."""
-    from rich.table import Table  # noqa: PLC0415 - as above
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = "", cut: str = "") -> None:
+    """Write a table as wide as the terminal.
 
-    made = Table(box=None, pad_edge=False, header_style="dim" if coloured(sys.stdout) else "")
-    for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return made
+    Args:
+        columns: their titles.
+        rows: a cell for each of them, `paint`ed or not; whatever comes from a task has to be `visible`.
+        right: titles of columns of numbers.
+        cut: titles of columns that may be cut; then each row is one line. Without any, cells are folded.
+    """
+    from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    texts = [[Text.from_ansi(cell) for cell in row] for row in rows]
+    terminal, cuttable = console(), cut.split()
+    widths = [max([len(title), *(row[at].cell_len for row in texts)]) for at, title in enumerate(columns)]
+    missing = sum(widths) + len(_BETWEEN) * (len(columns) - 1) - terminal.width
+    for title in cuttable:
+        at = columns.index(title)
+        given = min(max(missing, 0), widths[at] - _NARROWEST)
+        widths[at], missing = widths[at] - max(given, 0), missing - max(given, 0)
+    table = Table(box=None, pad_edge=False, padding=(0, len(_BETWEEN), 0, 0), header_style="dim")
+    for title, width in zip(columns, widths, strict=True):
+        justify: Literal["left", "right"] = "right" if title in right.split() else "left"
+        overflow: Literal["ellipsis", "fold"] = "ellipsis" if cuttable else "fold"
+        fixed = width if cuttable else None
+        table.add_column(title, justify=justify, overflow=overflow, no_wrap=bool(cuttable), width=fixed)
+    for row in texts:
+        table.add_row(*row)
+    terminal.print(table)
 
 
 def drop_output(stream: TextIO | None = None) -> None:

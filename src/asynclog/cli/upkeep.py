@@ -25,12 +25,11 @@ def settings(place: Place, settings: dict[str, Scalar], form: str | None) -> Non
     if (form or ("table" if terminal.interactive(sys.stdout) else "json")) == "json":
         terminal.write(msgspec.json.encode(values).decode())
         return
-    table = terminal.table("SETTING", "VALUE", "", "MEANING")
-    for name, setting in SETTINGS.items():
-        value = values[name]
-        shown = str(value).lower() if isinstance(value, bool) else str(value)
-        table.add_row(name, shown, _origin(place, name, values, remote=remote), setting.help)
-    terminal.console().print(table)
+    rows = [
+        (name, _text(values[name]), _origin(place, name, values, remote=remote), setting.help)
+        for name, setting in SETTINGS.items()
+    ]
+    terminal.show_table(("SETTING", "VALUE", "", "MEANING"), rows)
 
 
 async def _settings(place: Place, changes: dict[str, Scalar]) -> tuple[Object, bool]:
@@ -40,6 +39,10 @@ async def _settings(place: Place, changes: dict[str, Scalar]) -> tuple[Object, b
         else:
             values = await service.call("GET", "/api/settings/logging")
         return values, service.remote
+
+
+def _text(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _origin(place: Place, name: str, values: Object, *, remote: bool) -> str:
