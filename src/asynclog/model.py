@@ -111,8 +111,8 @@ class Entry(Value, frozen=True):
 class Progress(Value, frozen=True):
     """How far a task is: ``current`` of ``total`` (None: unknown)."""
 
-    current: float
-    total: float | None = None
+    current: int | float
+    total: int | float | None = None
     message: str | None = None
 
 
