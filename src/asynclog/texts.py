@@ -145,7 +145,7 @@ def _first_items(value: Any) -> str:
         shown = [f"{_repr(key)}: {_repr(item)}" for key, item in islice(value.items(), _SHOWN)]
     else:
         shown = [_repr(item) for item in islice(value, _SHOWN)]
-    opening, closing = {list: "[]", tuple: "()"}.get(type(value), "{}")
+    opening, closing = "[]" if isinstance(value, list) else "()" if isinstance(value, tuple) else "{}"
     return f"{opening}{', '.join(shown)}, … {len(value) - _SHOWN} more{closing}"
 
 
