@@ -43,12 +43,12 @@ def _escape(match: re.Match[str]) -> str:
 def text_line(entry: Entry) -> str:
     """An entry as one line, a traceback in its metadata indented below; without a line break at the end.
 
-    ``2026-02-07 12:00:00.123 INFO    [superset_api] extract dash-7: fetched 42 charts {"dashboard_id": 7}``
+    ``2026-02-07 12:00:00.123 INFO  [superset_api] extract dash-7: fetched 42 charts {"dashboard_id": 7}``
     """
     moment = timestamp_text(entry.timestamp)
     place = " ".join(visible_text(part) for part in (entry.stage, entry.unit) if part)
     parts = [
-        f"{moment[:10]} {moment[11:23]} {entry.level.name:<7} [{visible_text(entry.source)}]",
+        f"{moment[:10]} {moment[11:23]} {entry.level.name:<5} [{visible_text(entry.source)}]",
         f" {place}:" if place else "",
         f" {visible_text(entry.message)}",
     ]

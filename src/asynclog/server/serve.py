@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import uvicorn
 
@@ -23,6 +23,8 @@ from asynclog.tasks.opening import open_tasks
 
 END_SECONDS: Final = 9.0
 """How long ending in order may take; what is not stored then is in the journal."""
+THREADS_SECONDS: Final = 1.0
+"""How long threads of plugins may go on once everything is closed."""
 
 Started = Callable[[TaskManager, str], Awaitable[None]]
 _log: Final = logging.getLogger("asynclog.server")
@@ -68,10 +70,10 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
         )
     to_stderr(log_format)
 
+    ending = _Ending()
+
     async def main() -> None:
-        stop = asyncio.Event()
-        ending = _Ending(stop)
-        ending.listen()
+        stop = ending.listen()
         async with (
             open_tasks(folder, plugins=plugins, plugin_module=plugin_module, config=config, settings=settings) as tasks,
             listening(tasks, host, port) as url,
@@ -81,39 +83,59 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
                 await started(tasks, url)
             await stop.wait()
             _log.info("going down")
-        ending.done = True
+        ending.closed()
 
-    with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()) as runner:
+    loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
+    with ending, asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(main())
 
 
 class _Ending:
     """How the process ends: in order at the first signal, at once at the second SIGINT, in any case in time."""
 
-    def __init__(self, stop: asyncio.Event) -> None:
-        self._stop = stop
-        self.done = False
-        """Everything is closed; only threads of plugins may be left."""
+    def __init__(self) -> None:
+        self._stop = asyncio.Event()
+        self._timers: list[threading.Timer] = []
+        self._closed = False
 
-    def listen(self) -> None:
+    def listen(self) -> asyncio.Event:
+        """Take the signals; the event is set by the first one."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._end, signal.SIGTERM)
-        loop.add_signal_handler(signal.SIGINT, self._end, signal.SIGINT)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end, number)
+        return self._stop
 
     def _end(self, number: int) -> None:
-        if self._stop.is_set():
-            if number == signal.SIGINT:
-                signal.signal(signal.SIGINT, signal.SIG_DFL)
-                signal.raise_signal(signal.SIGINT)
-            return
-        self._stop.set()
-        late = threading.Timer(END_SECONDS, self._leave)
-        late.daemon = True
-        late.start()
+        if not self._stop.is_set():
+            self._stop.set()
+            self._leave_after(END_SECONDS)
+        elif number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+
+    def closed(self) -> None:
+        """Everything is closed; the loop's own threads are waited for next."""
+        self._closed = True
+        self._leave_after(THREADS_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The loop is closed. Threads of plugins that go on would keep the interpreter from ending, so time runs on."""
+        if all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate()):
+            for timer in self._timers:
+                timer.cancel()
+
+    def _leave_after(self, seconds: float) -> None:
+        timer = threading.Timer(seconds, self._leave)
+        timer.daemon = True
+        self._timers.append(timer)
+        timer.start()
 
     def _leave(self) -> None:
         """Leave although a plugin's thread goes on, or the database does not answer: nothing logged is lost by it."""
-        if not self.done:
+        if not self._closed:
             _log.warning("not everything ended in %.0f s; what is not stored is in the journal", END_SECONDS)
         sys.stderr.flush()
         os._exit(0)

@@ -1,0 +1,61 @@
+"""The text and CSV forms of entries."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynclog.model import Level
+from asynclog.records import EntryRecord
+from asynclog.rendering import CSV_COLUMNS, csv_header, csv_rows, text_line, text_lines, visible_text
+from asynclog.wire import entry_line, parse_entry
+
+TIME = 1_770_465_600_123_456
+
+
+def _line(message: str = "m", metadata: str | None = None, stage: str | None = None, unit: str | None = None) -> bytes:
+    return entry_line(1, 2, EntryRecord("t", TIME, Level.INFO, "superset_api", stage, unit, None, message, metadata))
+
+
+def test_an_entry_is_a_line() -> None:
+    """Time to the millisecond, level, source, stage and unit, message, metadata."""
+    line = _line("fetched 42 charts", '{"dashboard_id":7}', "extract", "dash-7")
+    expected = '2026-02-07 12:00:00.123 INFO  [superset_api] extract dash-7: fetched 42 charts {"dashboard_id":7}'
+    assert text_line(parse_entry(line)) == expected
+    assert text_line(parse_entry(_line("m", None, None, "u"))).endswith("[superset_api] u: m")
+
+
+def test_a_traceback_stands_below() -> None:
+    """A traceback is indented below its entry, and no longer in the metadata."""
+    text = text_line(parse_entry(_line("m", '{"traceback":"Traceback:\\n  x\\nError","a":1}')))
+    assert text.splitlines()[0].endswith('m {"a":1}')
+    assert text.splitlines()[1:] == ["    Traceback:", "      x", "    Error"]
+
+
+@given(st.text(), st.text())
+def test_nothing_reaches_a_terminal(message: str, stage: str) -> None:
+    """Whatever an entry holds, its text form is one line of visible characters."""
+    message, stage = (text.encode(errors="replace").decode() for text in (message, stage))
+    [line, rest] = text_lines([_line(message, None, stage)]).split("\n")
+    assert rest == ""
+    assert not [character for character in line if ord(character) < 32 or 0x7F <= ord(character) < 0xA0]
+    assert len(line.splitlines()) == 1
+
+
+def test_escapes_are_readable() -> None:
+    """Line breaks and tabs are short escapes, other control characters hexadecimal ones."""
+    assert visible_text("a\nb\tc\r\x1b[0m\x9b\u2028\u202ed") == "a\\nb\\tc\\r\\x1b[0m\\x9b\\u2028\\u202ed"
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_csv_keeps_the_text_and_runs_nothing(message: str) -> None:
+    """A cell read back is the text, with one apostrophe before what a spreadsheet would run."""
+    text = csv_header() + csv_rows([_line(message)])
+    header, row = list(csv.reader(io.StringIO(text, newline="")))
+    assert tuple(header) == CSV_COLUMNS
+    cell = row[CSV_COLUMNS.index("message")]
+    assert cell in (message, f"'{message}")
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
