@@ -69,6 +69,8 @@ StepStatus = Literal["running", "success", "error", "skipped", "interrupted"]
 StageStatus = Literal["running", "success", "error", "interrupted"]
 TriggerType = Literal["manual", "schedule", "webhook", "db_change", "internal_event", "api"]
 
+MissedRule = Literal["run", "skip"]
+
 TASK_STATUSES: Final = ("pending", "running", "success", "failed", "cancelled", "interrupted")
 ENDED: Final = frozenset({"success", "failed", "cancelled", "interrupted"})
 """The statuses a task never leaves."""
@@ -236,6 +238,39 @@ class TraceItem(Value, frozen=True):
     timestamp: int
     event: str
     data_json: str | None = None
+
+
+class Schedule(Value, frozen=True, kw_only=True):
+    """When a plugin is started by itself, and where that stands. Exactly one of ``cron`` and ``interval`` is given.
+
+    ``interval`` is in microseconds, counted from ``created_at``. ``params_json`` is what the plugin is handed, whole.
+    ``next_at`` is the next due time (None while paused), ``last_at`` the last one that was dealt with: by a task, or,
+    because the one before still ran, by one more ``skipped``.
+    """
+
+    id: str
+    name: str
+    plugin: str
+    params_json: str = "{}"
+    account: str | None = None
+    site: str | None = None
+    cron: str | None = None
+    interval: int | None = None
+    time_zone: str = "UTC"
+    missed: MissedRule = "run"
+    paused: bool = False
+    created_at: int
+    updated_at: int
+    next_at: int | None = None
+    last_at: int | None = None
+    last_task_id: str | None = None
+    last_error: str | None = None
+    skipped: int = 0
+
+    @property
+    def params(self) -> Any:
+        """What the plugin is handed, decoded."""
+        return _decoded(self.params_json)
 
 
 class Gap(Value, frozen=True):

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from asynclog.model import AccessScope, Gap, Stage, Step, Task
+from asynclog.model import AccessScope, Gap, Schedule, Stage, Step, Task, TraceItem
 from asynclog.queries import (
     Bucket,
+    Doomed,
     EntryPage,
     EntryQuery,
     LogStats,
     NodeStats,
     PluginStats,
+    Runs,
+    RunState,
     StageCount,
     TaskPage,
     TaskQuery,
@@ -50,10 +53,13 @@ class Store(Protocol):
     async def last_id(self) -> int:
         """The highest record number ever stored."""
 
-    async def erase(self, task_id: str, limit: int) -> bool:
-        """Remove at most ``limit`` entries of a deleted task, at the end the task itself; True when it is gone."""
+    async def erase(self, task_id: str, limit: int, *, keep_task: bool = False) -> bool:
+        """Remove at most ``limit`` entries of a deleted task, at the end the task itself; True when it is gone.
 
-    async def deleted(self) -> list[str]:
+        With ``keep_task`` the task's own row stays, so that what is left of it elsewhere is still known.
+        """
+
+    async def deleted(self) -> list[Doomed]:
         """Tasks that are being deleted."""
 
     async def save_settings(self, values: dict[str, str | None]) -> None:
@@ -114,3 +120,32 @@ class History(Protocol):
 
     async def expired(self, before: int | None, keep: int | None, plugin: str | None) -> list[str]:
         """Ended tasks that finished before a time, or are not among the newest ``keep`` of their plugin."""
+
+
+class RunSource(Protocol):
+    """What run files are made from, beside the entries; read-only, with the same rule of visibility."""
+
+    async def runs_after(self, rank: int, limit: int) -> Runs:
+        """Tasks with a run directory after a rank; at most ``limit`` tasks are looked at."""
+
+    async def run_states(self, task_ids: Sequence[str]) -> list[RunState]:
+        """How much of these tasks is stored; those that are gone are left out."""
+
+    async def traces(self, task_id: str, after_id: int, limit: int) -> list[tuple[int, TraceItem]]:
+        """A task's trace items after a record number, with their numbers, in order."""
+
+    async def newest_names(self, limit: int) -> list[str]:
+        """The run ids given out last."""
+
+
+class ScheduleStore(Protocol):
+    """Schedules, with one caller at a time. Every method raises `StoreError` when it cannot be done now."""
+
+    async def schedules(self) -> list[Schedule]:
+        """All of them, oldest first."""
+
+    async def put_schedule(self, schedule: Schedule) -> None:
+        """The schedule is like this from now on, durably on return."""
+
+    async def remove_schedule(self, schedule_id: str) -> None:
+        """There is no such schedule any more."""

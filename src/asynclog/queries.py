@@ -120,3 +120,32 @@ class NodeStats(Value, frozen=True, kw_only=True):
     by_status: dict[str, int]
     p50: float | None
     p95: float | None
+
+
+class RunState(Value, frozen=True, kw_only=True):
+    """How much of a task is stored: its last seq, the number of its last trace item (0 for none), whether it ended."""
+
+    task_id: str
+    last_seq: int
+    last_trace: int
+    ended: bool
+
+
+class Runs(Value, frozen=True, kw_only=True):
+    """Tasks with a run directory, by the order of their creation, after a rank: their ids, and the last rank looked at.
+
+    ``newest`` is the highest rank ever given out.
+    """
+
+    task_ids: list[str]
+    rank: int
+    newest: int
+
+
+class Doomed(Value, frozen=True, kw_only=True):
+    """A task that is being deleted, with what names its run directory."""
+
+    task_id: str
+    account: str | None
+    site: str | None
+    run_id: str | None

@@ -1,23 +1,26 @@
-"""The three protocols `Store`, `Archive` and `History` on a SQLite database."""
+"""The protocols `Store`, `Archive`, `History`, `RunSource` and `ScheduleStore` on a SQLite database."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asynclog.model import AccessScope, Gap, Stage, Step, Task
+from asynclog.model import AccessScope, Gap, Schedule, Stage, Step, Task, TraceItem
 from asynclog.queries import (
     Bucket,
+    Doomed,
     EntryPage,
     EntryQuery,
     LogStats,
     NodeStats,
     PluginStats,
+    Runs,
+    RunState,
     StageCount,
     TaskPage,
     TaskQuery,
 )
 from asynclog.records import Frame
-from asynclog.store import apply, counts, entries, history, outcomes, sqlite
+from asynclog.store import apply, counts, entries, history, outcomes, runs, schedules, sqlite
 from asynclog.store.sqlite import Database, QueryTimeoutError
 
 
@@ -39,11 +42,13 @@ class SqliteStore:
         """The highest record number ever stored."""
         return await self._database.write(sqlite.last_id)
 
-    async def erase(self, task_id: str, limit: int) -> bool:
-        """Remove some of a deleted task; True when it is gone."""
-        return await self._database.write(lambda connection: apply.erase(connection, task_id, limit))
+    async def erase(self, task_id: str, limit: int, *, keep_task: bool = False) -> bool:
+        """Remove some of a deleted task; True when nothing of it is left but, with ``keep_task``, its own row."""
+        return await self._database.write(
+            lambda connection: apply.erase(connection, task_id, limit, keep_task=keep_task)
+        )
 
-    async def deleted(self) -> list[str]:
+    async def deleted(self) -> list[Doomed]:
         """Tasks that are being deleted."""
         return await self._database.write(apply.deleted)
 
@@ -121,3 +126,31 @@ class SqliteStore:
     async def expired(self, before: int | None, keep: int | None, plugin: str | None) -> list[str]:
         """Ended tasks that may go."""
         return await self._database.read(lambda connection: history.expired(connection, before, keep, plugin))
+
+    async def runs_after(self, rank: int, limit: int) -> Runs:
+        """Tasks with a run directory after a rank."""
+        return await self._database.read(lambda connection: runs.after(connection, rank, limit))
+
+    async def run_states(self, task_ids: Sequence[str]) -> list[RunState]:
+        """How much of these tasks is stored."""
+        return await self._database.read(lambda connection: runs.states(connection, task_ids))
+
+    async def traces(self, task_id: str, after_id: int, limit: int) -> list[tuple[int, TraceItem]]:
+        """A task's trace items with their numbers."""
+        return await self._database.read(lambda connection: runs.traces(connection, task_id, after_id, limit))
+
+    async def newest_names(self, limit: int) -> list[str]:
+        """The run ids given out last."""
+        return await self._database.write(lambda connection: runs.newest_names(connection, limit))
+
+    async def schedules(self) -> list[Schedule]:
+        """All schedules."""
+        return await self._database.write(schedules.read)
+
+    async def put_schedule(self, schedule: Schedule) -> None:
+        """The schedule is like this from now on."""
+        await self._database.write(lambda connection: schedules.put(connection, schedule))
+
+    async def remove_schedule(self, schedule_id: str) -> None:
+        """There is no such schedule any more."""
+        await self._database.write(lambda connection: schedules.remove(connection, schedule_id))

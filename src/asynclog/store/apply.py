@@ -18,6 +18,7 @@ import msgspec
 
 from asynclog import failpoints
 from asynclog.model import Gap, Level, Step, Task
+from asynclog.queries import Doomed
 from asynclog.records import Frame
 from asynclog.store.batch import Batch, Row
 
@@ -321,12 +322,12 @@ _ERASE: Final = (
 )
 
 
-def erase(connection: sqlite3.Connection, task_id: str, limit: int) -> bool:
+def erase(connection: sqlite3.Connection, task_id: str, limit: int, *, keep_task: bool = False) -> bool:
     """`Store.erase` for SQLite: a short transaction; the pages it frees go back to the file system bit by bit."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         left = any(connection.execute(statement, (task_id, limit)).rowcount > 0 for statement in _ERASE)
-        if not left:
+        if not left and not keep_task:
             connection.execute("DELETE FROM tasks WHERE id = ? AND deleted_at IS NOT NULL", (task_id,))
             left = connection.execute("SELECT 1 FROM tasks WHERE id = ?", (task_id,)).fetchone() is not None
         connection.execute("COMMIT")
@@ -338,9 +339,10 @@ def erase(connection: sqlite3.Connection, task_id: str, limit: int) -> bool:
     return not left
 
 
-def deleted(connection: sqlite3.Connection) -> list[str]:
+def deleted(connection: sqlite3.Connection) -> list[Doomed]:
     """Tasks that are being deleted."""
-    return [row[0] for row in connection.execute("SELECT id FROM tasks WHERE deleted_at IS NOT NULL ORDER BY rank")]
+    rows = connection.execute("SELECT id, account, site, run_id FROM tasks WHERE deleted_at IS NOT NULL ORDER BY rank")
+    return [Doomed(task_id=row[0], account=row[1], site=row[2], run_id=row[3]) for row in rows]
 
 
 def weigh(connection: sqlite3.Connection, task_ids: Sequence[str]) -> tuple[int, dict[str, int]]:

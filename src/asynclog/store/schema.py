@@ -9,7 +9,7 @@ from typing import Final
 
 from asynclog.errors import StoreError
 
-VERSION: Final = 1
+VERSION: Final = 2
 """``PRAGMA user_version`` of a database on today's schema: the number of the last migration."""
 
 

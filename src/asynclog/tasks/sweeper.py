@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from asynclog.engine import Engine
 from asynclog.errors import StoreError
 from asynclog.model import Value
+from asynclog.queries import Doomed
 from asynclog.records import DeleteRecord
 
 CHUNK: Final = 2000
@@ -18,6 +20,8 @@ PAUSE_SECONDS: Final = 0.005
 RETENTION_SECONDS: Final = 3600.0
 """How often the retention is applied by itself."""
 RETRY_SECONDS: Final = 5.0
+FILES_SECONDS: Final = 60.0
+"""How often the removal of files that could not be removed is tried again."""
 DAY: Final = 86_400_000_000
 
 _log = logging.getLogger("asynclog.sweeper")
@@ -33,12 +37,24 @@ class RetentionReport(Value, frozen=True, kw_only=True):
     task_ids: list[str]
 
 
-class Sweeper:
-    """Removes tasks. State owned here: which removals are still to be carried out."""
+RemoveFiles = Callable[[Doomed], Awaitable[bool]]
+"""Removes what a task has outside the store; False when that cannot be done now."""
 
-    def __init__(self, engine: Engine) -> None:
+
+class Sweeper:
+    """Removes tasks. State owned here: which removals are still to be carried out.
+
+    Args:
+        engine: where the rows are.
+        remove_files: called before a task's own row goes, so that it is known after a restart what is left of it.
+    """
+
+    def __init__(self, engine: Engine, remove_files: RemoveFiles | None = None) -> None:
         self._engine = engine
-        self._doomed: dict[str, None] = {}
+        self._remove_files = remove_files
+        self._asked: set[str] = set()
+        self._kept = 0
+        """Deleted tasks whose files could not be removed yet."""
         self._due = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -55,7 +71,7 @@ class Sweeper:
         now = engine.clock.now()
         for task_id in task_ids:
             engine.record(DeleteRecord(task_id, now))
-        self._doomed.update(dict.fromkeys(task_ids))
+        self._asked.update(task_ids)
         self._drained.clear()
         self._due.set()
         if not await engine.settle(STORE_SECONDS):
@@ -89,13 +105,9 @@ class Sweeper:
 
     async def run(self) -> None:
         """Carry out removals, and the retention every hour, for ever. May be cancelled and called again."""
-        known = False
         retained_at = -RETENTION_SECONDS
         while True:
             try:
-                if not known:  # what a former process left
-                    self._doomed.update(dict.fromkeys(await self._engine.store.deleted()))
-                    known = True
                 await self._erase()
                 now = self._engine.clock.monotonic()
                 if now - retained_at >= RETENTION_SECONDS:
@@ -112,7 +124,8 @@ class Sweeper:
 
     async def _wait(self) -> None:
         due = asyncio.ensure_future(self._due.wait())
-        tick = asyncio.ensure_future(self._engine.clock.sleep(RETENTION_SECONDS))
+        pause = FILES_SECONDS if self._kept else RETENTION_SECONDS
+        tick = asyncio.ensure_future(self._engine.clock.sleep(pause))
         try:
             await asyncio.wait((due, tick), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -120,14 +133,23 @@ class Sweeper:
             tick.cancel()
 
     async def _erase(self) -> None:
+        """Remove what the store knows as deleted: what was asked for here, and what a former process left."""
         self._due.clear()
-        while self._doomed:
-            task_id = next(iter(self._doomed))
-            if await self._engine.store.erase(task_id, CHUNK):
-                self._doomed.pop(task_id, None)
-            else:
-                await self._engine.clock.sleep(PAUSE_SECONDS)
-        self._drained.set()
+        asked = set(self._asked)
+        if asked and not await self._engine.settle(STORE_SECONDS):
+            raise StoreError("the database cannot be written now")
+        self._kept = 0
+        for doomed in await self._engine.store.deleted():
+            self._kept += not await self._erase_one(doomed)
+        self._asked -= asked
+        if not self._asked and not self._kept:
+            self._drained.set()
+
+    async def _erase_one(self, doomed: Doomed) -> bool:
+        keep = self._remove_files is not None and not await self._remove_files(doomed)
+        while not await self._engine.store.erase(doomed.task_id, CHUNK, keep_task=keep):
+            await self._engine.clock.sleep(PAUSE_SECONDS)
+        return not keep
 
 
 STORE_SECONDS: Final = 5.0
