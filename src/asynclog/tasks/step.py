@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from contextvars import Token
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 import msgspec
 
@@ -129,6 +129,16 @@ class StepScope:
             step, finished_at=recorder.now(), output_json=self._output_json, **ending
         )
         recorder.put_step(ended)
+
+
+@overload
+def step(name: Callable[P, T], /) -> Callable[P, T]: ...
+
+
+@overload
+def step(
+    name: str | None = None, *, node_type: str = "function", node_id: str | None = None
+) -> Callable[[Callable[P, T]], Callable[P, T]]: ...
 
 
 def step(name: str | Callable[P, T] | None = None, *, node_type: str = "function", node_id: str | None = None) -> Any:

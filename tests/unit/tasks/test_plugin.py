@@ -276,7 +276,7 @@ class Given(msgspec.Struct):
 
 
 def test_a_struct_annotation_checks_the_parameters() -> None:
-    """Parameters annotated with a struct arrive as one, what does not fit is refused, and the schema shows it."""
+    """Parameters annotated with a struct arrive as one, what does not fit is refused; the schema shows it."""
 
     def plugin(params: Given, context: Any) -> Any:
         return params
@@ -292,7 +292,7 @@ def test_a_struct_annotation_checks_the_parameters() -> None:
 
 
 def test_a_schema_may_be_given() -> None:
-    """An attribute `params_schema` is shown as it is, and description is the attribute or the docstring's first line."""
+    """An attribute `params_schema` is shown as it is; the description is an attribute or the docstring's first line."""
 
     class Described:
         description = "does things"
