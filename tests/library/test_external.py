@@ -1,0 +1,238 @@
+"""External tasks: they live by their lease, their batches are taken once, also over a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import asynclog
+from asynclog import AccessScope, ConflictError, InvalidError, NotFoundError, TaskManager, TooLargeError
+from asynclog.testing import ManualClock
+from tests.library.reading import entries, messages, steps, until
+
+LEASE = 600.0
+"""Seconds, as the documentation promises."""
+
+
+def body(*lines: object) -> bytes:
+    return b"\n".join(msgspec.json.encode(line) for line in lines)
+
+
+async def ingest(tasks: TaskManager, task_id: str, *lines: object, batch: str | None = None) -> dict[str, Any]:
+    """Send lines; the answer."""
+    answer: dict[str, Any] = msgspec.json.decode(await tasks.external.ingest(task_id, body(*lines), batch))
+    return answer
+
+
+async def test_an_external_task_is_fed_and_finished(tasks: TaskManager) -> None:
+    """Lines become entries with the defaults of the contract, in order; the end is as told."""
+    task = tasks.external.start("scrape", params={"a": 1}, account="acme")
+    assert (task.external, task.status, task.plugin, task.params) == (True, "running", "external", {"a": 1})
+    answer = await ingest(
+        tasks,
+        task.id,
+        {"message": "one"},
+        {"message": "two", "level": "warn", "source": "api", "stage": "s", "unit": "u", "metadata": {"n": 1}},
+        {"message": "three", "source": "system", "timestamp": "2020-01-01T00:00:00Z"},
+    )
+    assert answer == {"accepted": 3, "rejected": 0, "filtered": 0, "errors": [], "last_seq": 4}
+    shown = [(e.message, e.level.name, e.source, e.stage, e.unit, e.metadata) for e in await entries(tasks, task.id)]
+    assert shown[1:] == [
+        ("one", "INFO", "plugin", None, None, None),
+        ("two", "WARNING", "api", "s", "u", {"n": 1}),
+        ("three", "INFO", "plugin", None, None, {"claimed_source": "system"}),
+    ]
+    ended = await tasks.external.finish(task.id, "failed", result={"rows": 3}, error_message="half of it")
+    assert (ended.status, ended.result, ended.error_message) == ("failed", {"rows": 3}, "half of it")
+    assert await tasks.wait(task.id) == await tasks.task(task.id)
+    with pytest.raises(ConflictError, match="ended"):
+        await ingest(tasks, task.id, {"message": "late"})
+    with pytest.raises(ConflictError, match="ended"):
+        await tasks.external.finish(task.id, "success")
+
+
+async def test_bad_lines_are_told_one_by_one(tasks: TaskManager) -> None:
+    """Only what is no object with a string message, or has a bad level or time, is rejected, by its line number."""
+    task = tasks.external.start("scrape")
+    lines = [
+        b'{"message": "good"}',
+        b"",
+        b'{"message": 5}',
+        b"[1]",
+        b'{"message": "x", "level": "loud"}',
+        b'{"message": "x", "timestamp": "yesterday"}',
+        b"{not json",
+        b'{"message": "odd \\ud800", "metadata": {"n": NaN}}',
+        b'{"message": "odd names", "source": 5, "stage": ["x"], "unit": {"a": 1}, "metadata": [1], "more": 1}',
+        b"\xff\xfe",
+    ]
+    answer = msgspec.json.decode(await tasks.external.ingest(task.id, b"\n".join(lines)))
+    assert (answer["accepted"], answer["rejected"]) == (3, 6)
+    assert [error["line"] for error in answer["errors"]] == [3, 4, 5, 6, 7, 10]
+    assert await messages(tasks, task.id, source="plugin") == ["good", "odd \\ud800"]
+    assert await messages(tasks, task.id, source="5") == ["odd names"]
+    many = msgspec.json.decode(await tasks.external.ingest(task.id, b"[]\n" * 250))
+    assert (many["rejected"], len(many["errors"])) == (250, 100)
+
+
+async def test_lines_below_the_threshold_are_counted(tasks: TaskManager) -> None:
+    """What is below `task_log_level` is filtered, counted, and takes no seq."""
+    await tasks.engine.change_settings({"task_log_level": "WARNING"})
+    task = tasks.external.start("scrape")
+    answer = await ingest(tasks, task.id, {"message": "a"}, {"message": "b", "level": "ERROR"})
+    assert (answer["accepted"], answer["filtered"], answer["last_seq"]) == (1, 1, 1)
+
+
+async def test_a_batch_is_taken_once(folder: Path) -> None:
+    """A repeated batch gets its first answer, at once, twice at a time, after the end and after a restart."""
+    async with asynclog.open(folder) as tasks:
+        task = tasks.external.start("scrape")
+        both = await asyncio.gather(*(ingest(tasks, task.id, {"message": "one"}, batch="b1") for _ in range(5)))
+        first = both[0]
+        assert all(answer == first for answer in both)
+        assert (await ingest(tasks, task.id, {"message": "two"}, batch="b2"))["last_seq"] == 3
+        empty = await ingest(tasks, task.id, [], batch="b3")
+        assert await ingest(tasks, task.id, {"message": "other"}, batch="b3") == empty
+    async with asynclog.open(folder) as tasks:
+        assert (await tasks.task(task.id)).status == "running"
+        assert await ingest(tasks, task.id, {"message": "one"}, batch="b1") == first
+        assert await ingest(tasks, task.id, {"message": "x"}, batch="b3") == empty
+        assert (await ingest(tasks, task.id, {"message": "three"}))["last_seq"] == 4
+        await tasks.external.finish(task.id, "success")
+        assert await ingest(tasks, task.id, {"message": "one"}, batch="b1") == first
+    async with asynclog.open(folder) as tasks:
+        assert await ingest(tasks, task.id, {"message": "one"}, batch="b1") == first
+        assert await messages(tasks, task.id, source="plugin") == ["one", "two", "three"]
+        with pytest.raises(ConflictError):
+            await ingest(tasks, task.id, {"message": "four"}, batch="b4")
+
+
+async def test_what_is_refused(tasks: TaskManager) -> None:
+    """Bodies over 8 MiB, bad batch ids, foreign or unknown tasks, tasks that run here, names that are none."""
+    task = tasks.external.start("scrape", account="acme")
+    with pytest.raises(TooLargeError):
+        await tasks.external.ingest(task.id, b"x" * ((8 << 20) + 1))
+    for batch in ("", "b" * 201):
+        with pytest.raises(InvalidError, match="batch_id"):
+            await tasks.external.ingest(task.id, b"", batch)
+    for task_id, access in ((task.id, AccessScope(account="other")), ("nobody", AccessScope())):
+        with pytest.raises(NotFoundError):
+            await tasks.external.ingest(task_id, b"{}", None, access)
+        with pytest.raises(NotFoundError):
+            await tasks.external.finish(task_id, "success", access=access)
+    with pytest.raises(InvalidError, match="status"):
+        await tasks.external.finish(task.id, "interrupted")
+    for name in ("", None):
+        with pytest.raises(InvalidError, match="name"):
+            tasks.external.start(name)
+    own = await tasks.run(lambda: None)
+    with pytest.raises(ConflictError, match="external"):
+        await ingest(tasks, own.id, {"message": "x"})
+
+
+async def test_the_lease_is_renewed_and_expires(folder: Path) -> None:
+    """Ten minutes of silence interrupt an external task; every post, also of a stage, begins them anew."""
+    clock = ManualClock()
+    async with asynclog.open(folder, clock=clock) as tasks:
+        task = tasks.external.start("scrape")
+        for number in range(3):
+            await clock.advance(LEASE - 60)
+            assert (await tasks.task(task.id)).status == "running"
+            await (
+                tasks.external.put_stage(task.id, {"name": "s"})
+                if number == 1
+                else ingest(tasks, task.id, {"message": "here"})
+            )
+        step = await tasks.external.put_step(task.id, {"node_id": "n"})
+        await clock.advance(LEASE + 60)
+        live = tasks.engine.hub.get(task.id)
+        await until(lambda: live is None or live.ended)
+        ended = await tasks.task(task.id)
+        assert (ended.status, ended.error_message) == ("interrupted", "it was silent for longer than its lease")
+        assert [view.stage and view.stage.status for view in await tasks.reader.stages(task.id)] == ["interrupted"]
+        assert (await tasks.reader.step(task.id, step.id)).status == "interrupted"
+        with pytest.raises(ConflictError):
+            await ingest(tasks, task.id, {"message": "too late"})
+
+
+async def test_a_restart_leaves_it_running_and_its_lease_too(folder: Path) -> None:
+    """A restart does not end an external task; a lease that ran out meanwhile does."""
+    clock = ManualClock()
+    async with asynclog.open(folder, clock=clock) as tasks:
+        task = tasks.external.start("scrape")
+        await ingest(tasks, task.id, {"message": "one"})
+    clock = ManualClock(clock.now() + 60_000_000)
+    async with asynclog.open(folder, clock=clock) as tasks:
+        assert (await tasks.task(task.id)).status == "running"
+        await ingest(tasks, task.id, {"message": "two"})
+        assert [entry.seq for entry in await entries(tasks, task.id)] == [1, 2, 3]
+    clock = ManualClock(clock.now() + 3600_000_000)
+    async with asynclog.open(folder, clock=clock) as tasks:
+        assert (await tasks.task(task.id)).status == "running"
+        live = tasks.engine.hub.get(task.id)
+        assert live is not None
+        async with asyncio.timeout(30):
+            while not live.ended:  # the keeper of the leases looks every five seconds
+                await clock.advance(6)
+                await asyncio.sleep(0.005)
+        assert (await tasks.task(task.id)).status == "interrupted"
+
+
+async def test_cancelling_ends_it_at_once(tasks: TaskManager) -> None:
+    """Cancelling an external task ends it; what it had begun is interrupted."""
+    task = tasks.external.start("scrape")
+    stage = await tasks.external.put_stage(task.id, {"name": "s", "pending": 5})
+    assert (await tasks.cancel(task.id)).status == "cancelled"
+    (view,) = await tasks.reader.stages(task.id)
+    assert view.stage is not None
+    assert (view.stage.id, view.stage.status) == (stage.id, "interrupted")
+
+
+async def test_two_ends_at_once_are_one(tasks: TaskManager) -> None:
+    """Of two who finish a task at once one succeeds; the log has one end."""
+    task = tasks.external.start("scrape")
+    both = await asyncio.gather(
+        tasks.external.finish(task.id, "success"), tasks.external.finish(task.id, "failed"), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in both) == ["ConflictError", "Task"]
+    assert len(await entries(tasks, task.id)) == 2
+
+
+async def test_stages_and_steps_come_by_id(tasks: TaskManager) -> None:
+    """A stage or step is begun without an id, and changed and ended with it; an unknown id is none."""
+    task = tasks.external.start("scrape")
+    stage = await tasks.external.put_stage(task.id, {"name": "extract", "pending": 10})
+    await tasks.external.put_stage(task.id, {"id": stage.id, "processed": 4})
+    await tasks.external.put_stage(
+        task.id, {"id": stage.id, "status": "success", "result": {"ok": 1}, "credits_used": 2}
+    )
+    other = await tasks.external.put_stage(task.id, {"name": "load"})
+    step = await tasks.external.put_step(task.id, {"node_id": "fetch", "input_data": {"u": 1}, "stage": "extract"})
+    inner = await tasks.external.put_step(task.id, {"node_name": "Inner", "parent_id": step.id})
+    await tasks.external.put_step(
+        task.id, {"id": step.id, "status": "error", "error_message": "boom", "output_data": [1]}
+    )
+    for call in (tasks.external.put_stage, tasks.external.put_step):
+        with pytest.raises(NotFoundError):
+            await call(task.id, {"id": "nobody"})
+        with pytest.raises(InvalidError):
+            await call(task.id, {})
+    await tasks.external.finish(task.id, "success")
+    views = [view.stage for view in await tasks.reader.stages(task.id) if view.stage]
+    assert [(s.number, s.name, s.status, s.processed, s.credits_used) for s in views] == [
+        (1, "extract", "success", 4, 2),
+        (2, "load", "interrupted", None, None),
+    ]
+    assert views[1].id == other.id
+    fetch, nested = await steps(tasks, task.id)
+    assert (fetch.status, fetch.error_message, fetch.input_json, fetch.output_json) == (
+        "error",
+        "boom",
+        '{"u":1}',
+        "[1]",
+    )
+    assert (nested.id, nested.parent_id, nested.status, nested.step_index) == (inner.id, step.id, "interrupted", 1)
