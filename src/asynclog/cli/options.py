@@ -14,7 +14,8 @@ import click
 import msgspec
 
 from asynclog import config
-from asynclog.cli.service import Service, connect
+from asynclog.cli.connecting import connect
+from asynclog.cli.service import Service
 from asynclog.config import Configuration
 from asynclog.filters import FILTER_PARAMETERS, LogFilter
 from asynclog.model import TASK_STATUSES, TRIGGER_TYPES, timestamp_text
@@ -52,7 +53,7 @@ class Place(msgspec.Struct, frozen=True):
     url: str | None
 
     def connect(self, *, create: bool = False) -> AbstractAsyncContextManager[Service]:
-        """See `service.connect`."""
+        """See `connecting.connect`."""
         return connect(self.configuration, self.url, create=create)
 
     def with_plugins(self, module: str | None) -> Place:

@@ -6,22 +6,12 @@ same routes in its own process. So a command, a filter and an error mean the sam
 
 from __future__ import annotations
 
-import asyncio
-import os
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
-from asynclog.config import Configuration
-from asynclog.errors import AsynclogError, LockedError, UnavailableError
-from asynclog.lockfile import read_owner
-
-OWNER_SECONDS: Final = 5.0
-"""How long to wait for another command on the same data directory, or for a service that is starting."""
-POLL_SECONDS: Final = 0.05
+from asynclog.errors import AsynclogError, UnavailableError
 
 Query = Sequence[tuple[str, str]]
 Object = dict[str, Any]
@@ -62,68 +52,6 @@ class Service(Protocol):
         Raises:
             RefusedError: there is no such task (any more), or the filter is bad.
         """
-
-
-@asynccontextmanager
-async def connect(
-    configuration: Configuration, url: str | None = None, *, create: bool = False
-) -> AsyncIterator[Service]:
-    """Whoever answers for a data directory: the service that owns it, else the directory itself, opened.
-
-    Args:
-        configuration: where the directory is, and what counts when it is opened here.
-        url: a service to ask instead, wherever its data is.
-        create: whether the directory may be made.
-
-    Raises:
-        UnavailableError: there is no directory, or a process that serves nobody keeps it.
-    """
-    from asynclog.cli.remote import RemoteService  # noqa: PLC0415  # half of the commands need one of the two
-
-    folder = configuration.folder
-    if url is not None:
-        yield RemoteService(lambda: url)
-        return
-    if not create and not (folder / "asynclog.db").exists():
-        raise UnavailableError(
-            f"there is no data directory {str(folder)!r}; name one with --data, or begin with `asynclog run`"
-        )
-    deadline = time.monotonic() + OWNER_SECONDS
-    while True:
-        found = _serving(configuration)
-        if found is not None:
-            yield RemoteService(lambda: _serving(configuration))
-            return
-        from asynclog.cli.local import open_service  # noqa: PLC0415  # as above
-
-        opening = open_service(configuration)
-        try:
-            service = await opening.__aenter__()
-        except LockedError:
-            if time.monotonic() >= deadline:
-                raise UnavailableError(_taken(configuration)) from None
-            await asyncio.sleep(POLL_SECONDS)
-            continue
-        break
-    try:
-        yield service
-    finally:
-        await opening.__aexit__(None, None, None)
-
-
-def _serving(configuration: Configuration) -> str | None:
-    """The address of the service that owns the data directory now."""
-    owner = read_owner(configuration.folder)
-    return None if owner is None else owner.url
-
-
-def _taken(configuration: Configuration) -> str:
-    owner = read_owner(configuration.folder)
-    who = f"process {owner.pid}" if owner and owner.pid and owner.pid != os.getpid() else "another process"
-    return (
-        f"{who} works on the data directory {str(configuration.folder)!r} and answers nobody; "
-        "wait for its end, or let `asynclog serve` own the directory and run commands beside it"
-    )
 
 
 def refusal(status: int, body: bytes) -> AsynclogError:
