@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket as sockets
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,9 +13,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from asynclog.model import timestamp_text
-from asynclog.server import shapes
+from asynclog.server import listening, shapes
 from asynclog.server.connection import FRAME_BYTES
-from tests.server.running import DEADLINE, Running, eventually, frames, seqs
+from asynclog.tasks.context import TaskContext
+from tests.server.running import DEADLINE, Running, eventually, frames, running, seqs
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -212,6 +214,28 @@ async def test_stages_steps_and_progress_are_told(shared: Running) -> None:
         [step] = [frame["step"] for frame in await frames(socket, "step") if frame["type"] == "step"]
         assert msgspec.convert(step, shapes.Step).node_id == "n"
         assert "input_data" not in step
+        await shared.post(f"{place}/stages", {"id": stage["id"], "status": "success"})
+        found = await frames(socket, "stage")
+        assert "task" not in {frame["type"] for frame in found}  # neither status nor progress changed
+
+
+async def test_progress_is_told(shared: Running) -> None:
+    """A task frame comes when its progress changes, with the numbers of that moment."""
+
+    async def steadily(_params: object, context: TaskContext) -> None:
+        for number in range(1, 4):
+            context.logger.progress(number, 3, f"part {number}")
+            await asyncio.sleep(0.4)
+
+    shared.tasks.plugins = {**shared.tasks.plugins, "steadily": shared.tasks._plugin(steadily)}
+    task = await shared.post("/api/tasks", {"plugin": "steadily"}, 201)
+    async with shared.socket(f"/ws/tasks/{task['id']}/logs") as socket:
+        found = await frames(socket)
+    told = [frame["task"]["progress"] for frame in found if frame["type"] == "task"]
+    assert told[-1] == {"current": 3, "total": 3, "message": "part 3"}
+    currents = [progress["current"] for progress in told if progress]
+    assert currents == sorted(currents)
+    assert len(set(currents)) == 3
 
 
 async def test_frames_are_bounded(shared: Running) -> None:
@@ -251,16 +275,40 @@ async def test_equal_filters_share_one_encoding(shared: Running) -> None:
         assert live.tail.covers(1)
 
 
-async def test_a_client_that_stops_reading_holds_nobody_up(shared: Running) -> None:
-    """Beside a client that reads nothing a fast one gets everything, and the server keeps nothing for the slow one."""
-    task_id = await _external(shared)
-    host, port = shared.url.removeprefix("http://").split(":")
-    stuck = sockets.create_connection((host, int(port)))
-    stuck.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
-    stuck.sendall(
+def _deaf(url: str, task_id: str) -> sockets.socket:
+    """A WebSocket client that never reads."""
+    host, port = url.removeprefix("http://").split(":")
+    deaf = sockets.create_connection((host, int(port)))
+    deaf.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    deaf.sendall(
         f"GET /ws/tasks/{task_id}/logs HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
     )
+    return deaf
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_a_client_that_answers_no_ping_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that neither reads nor goes away is dropped after a while, with what was kept for it."""
+    monkeypatch.setattr(listening, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(listening, "PONG_SECONDS", 0.3)
+    async with running(tmp_path) as service:
+        task_id = await _external(service)
+        deaf = _deaf(service.url, task_id)
+        try:
+            for _ in range(8):
+                await _log(service, task_id, *("x" * 100_000 for _ in range(20)))
+            live = service.tasks.engine.hub.get(task_id)
+            assert live is not None
+            await eventually(lambda: not live.watchers)
+        finally:
+            deaf.close()
+
+
+async def test_a_client_that_stops_reading_holds_nobody_up(shared: Running) -> None:
+    """Beside a client that reads nothing a fast one gets everything, and the server keeps nothing for the slow one."""
+    task_id = await _external(shared)
+    stuck = _deaf(shared.url, task_id)
     try:
         async with shared.socket(f"/ws/tasks/{task_id}/logs") as fast:
             last = 0

@@ -114,7 +114,7 @@ def url_of(listener: socket.socket) -> str:
 def names_of(host: str) -> set[str]:
     """What clients may call a service that listens on this host."""
     names = {*LOOPBACK, host}
-    return names if is_loopback(host) else {*names, "*", socket.gethostname(), socket.getfqdn()}
+    return names if is_loopback(host) else {*names, "*", socket.gethostname()}
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final
 
@@ -106,6 +107,6 @@ async def _pieces(
     if first:
         yield first
     if begun is not None:
-        yield render(begun)
+        yield await asyncio.to_thread(render, begun)
         async for lines in pages:
-            yield render(lines)
+            yield await asyncio.to_thread(render, lines)

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket
 
 from asynclog.errors import InvalidError
 from asynclog.filters import LogFilter
-from asynclog.model import EVERYTHING, Gap, Stage
+from asynclog.model import EVERYTHING, Gap, Stage, Task
 from asynclog.server.connection import (
     NOT_FOUND,
     POLICY,
@@ -57,8 +57,14 @@ class LogSocket:
 
 async def _tell(connection: Connection, subscription: Subscription, answered: asyncio.Event) -> None:
     """Send what happens, up to the end."""
+    shown: Task | None = None
     async with aclosing(subscription.events()) as events:  # type: ignore[type-var]  # it is an async generator
         async for event in events:
+            if isinstance(event, TaskChanged):
+                state = _state(event.task)
+                if state == shown:
+                    continue  # a stage or a step changed, which has a frame of its own
+                shown = state
             for frame in frames(event):
                 await connection.send(frame)
             if isinstance(event, Refiltered):
@@ -67,6 +73,11 @@ async def _tell(connection: Connection, subscription: Subscription, answered: as
                 if event.reason == "removed":
                     raise ClosedError(NOT_FOUND, "the task was deleted")
                 return
+
+
+def _state(task: Task) -> Task:
+    """The task without what changes with every entry."""
+    return msgspec.structs.replace(task, last_seq=0, counts={}, dropped=0, lease_until=None)
 
 
 def frames(event: Event) -> list[str]:

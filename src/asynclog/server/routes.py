@@ -176,7 +176,7 @@ OPERATIONS: Final = (
         SEARCH,
         filtered=True,
         answer=shapes.SearchPage,
-        errors=UNAVAILABLE,
+        errors={404: "There is no such task.", **UNAVAILABLE},
     ),
     # --- plugins, settings, retention ---
     Operation("GET", "/api/plugins", tasks.plugins, "The plugins there are.", answer=shapes.Plugins),

@@ -1,0 +1,58 @@
+"""The service's own log."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from asynclog.server.ownlog import OURS, SERVER, LogFormat, to_stderr
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_before() -> Iterator[None]:
+    """Other tests find the loggers as they were."""
+    loggers = [logging.getLogger(name) for name in (OURS, SERVER)]
+    before = [(logger.handlers, logger.propagate, logger.filters, logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, propagate, filters, level) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate, logger.filters = handlers, propagate, filters
+        logger.setLevel(level)
+
+
+def _said(log_format: LogFormat) -> str:
+    stream = io.StringIO()
+    to_stderr(log_format, stream)
+    log = logging.getLogger("asynclog.server")
+    log.setLevel(logging.INFO)
+    log.info("one\n2026-01-01 00:00:00.000Z ERROR   forged: two")
+    log.warning("connecting to %s", "https://user:hunter2@example.org/")
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        log.exception("it failed")
+    logging.getLogger(SERVER).info("a path with its query string")
+    logging.getLogger(SERVER).error("Invalid UTF-8 sequence received from client.")
+    return stream.getvalue()
+
+
+def test_text_is_a_line_each() -> None:
+    """A record is one line, whatever its message; a traceback stands below; secrets are not there."""
+    first, second, third, *traceback = _said("text").splitlines()
+    assert first.endswith("INFO    asynclog.server: one\\n2026-01-01 00:00:00.000Z ERROR   forged: two")
+    assert "hunter2" not in second
+    assert third.endswith("ERROR   asynclog.server: it failed")
+    assert traceback[0].startswith("Traceback")
+    assert traceback[-1] == "ValueError: broken"
+
+
+def test_json_is_an_object_each() -> None:
+    """A record is one JSON object; what the server says about paths or a client's garbage is not among them."""
+    records = [json.loads(line) for line in _said("json").splitlines()]
+    assert [record["level"] for record in records] == ["INFO", "WARNING", "ERROR"]
+    assert set(records[0]) == {"timestamp", "level", "logger", "message"}
+    assert records[2]["traceback"].endswith("ValueError: broken")
+    assert "hunter2" not in json.dumps(records)
