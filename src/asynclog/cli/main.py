@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -41,6 +41,13 @@ COMMANDS: Final = {
 
 class _Commands(click.Group):
     """Imports a command's module when it is asked for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # before click takes it for an error
+            terminal.drop_output()
+            return OK
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)

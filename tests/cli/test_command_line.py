@@ -1,0 +1,149 @@
+"""The command as a whole: how it starts, what it says about mistakes, and its upkeep commands."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import SECONDS, Cli, until
+
+HEAVY = ("rich", "starlette", "uvicorn", "websockets", "prometheus_client")
+
+
+def test_help_needs_nothing_heavy(cli: Cli) -> None:
+    """Importing the command line and asking for help loads no server, no terminal library and no WebSockets."""
+    script = (
+        "import sys\nfrom asynclog.cli.main import group\n"
+        "for name in [None, *group.list_commands(None)]:\n"
+        "    group.main([*([name] if name else []), '--help'], standalone_mode=False)\n"
+        f"sys.stderr.write(' '.join(name for name in {HEAVY} if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=cli.folder, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    for word in ("serve", "demo", "run", "tasks", "tail", "export", "settings", "cleanup"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nothing",), "No such command 'nothing'"),
+        (("tail",), "Missing argument 'TASK'"),
+        (("tail", "x", "--nonsense"), "No such option"),
+        (("run",), "Missing argument 'COMMAND...'"),
+        (("serve", "--task-log-level", "loud"), "'loud' is not a level"),
+        (("serve", "--host", "0.0.0.0"), "--insecure-open-to-network"),  # noqa: S104 - refused
+        (("settings", "--flush-interval", "1h"), "flush_interval"),
+        (("tasks", "--config", "missing.toml"), "missing.toml"),
+        (("demo", "--replay", "missing.log"), "missing.log"),
+    ],
+)
+def test_a_mistake_is_one_sentence(cli: Cli, arguments: tuple[str, ...], words: str) -> None:
+    """Wrong usage ends with 2 and one line on stderr, whatever it is."""
+    done = cli(*arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_key_in_the_configuration_is_named(cli: Cli) -> None:
+    """asynclog.toml with an unknown key stops every command, naming the key."""
+    (cli.folder / "asynclog.toml").write_text("[server]\nprot = 1\n")
+    for command in ("serve", "tasks", "settings"):
+        done = cli(command)
+        assert done.returncode == 2
+        assert "server.prot" in done.stderr
+
+
+def test_what_keeps_the_directory_is_named(cli: Cli) -> None:
+    """A second service on a directory is refused with the first one's address; a command beside a silent owner too."""
+    with cli.service():
+        done = cli("serve", "--port", "0")
+        assert done.returncode == 1
+        assert str(cli.url()) in done.stderr
+    with cli.running("run", "--", "sleep", "1000") as process:
+        until(lambda: (cli.data / "asynclog.db").exists())
+        done = cli("tasks")
+        assert done.returncode == 1
+        assert f"process {process.pid}" in done.stderr
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=SECONDS)
+
+
+def test_a_service_that_is_not_there_is_said(cli: Cli) -> None:
+    """--url asks that service, and an address where nobody answers is one sentence."""
+    done = cli("tasks", "--url", "http://127.0.0.1:9")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "http://127.0.0.1:9 does not answer" in done.stderr
+    assert cli("tasks", "--url", "ftp://x").returncode == 2
+    with cli.service():
+        assert cli.ok("tasks", "--data", "elsewhere", "--url", str(cli.url())) == ""
+
+
+def test_settings_are_changed_for_good_unless_they_are_pinned(either: Cli) -> None:
+    """A change counts at once and stays; a pinned setting is refused and says why; plain output is JSON."""
+    changed = json.loads(either.ok("settings", "--task-log-level", "debug", "--flush-interval", "0.5"))
+    assert (changed["task_log_level"], changed["flush_interval"], changed["pinned"][:0]) == ("DEBUG", 0.5, [])
+    assert json.loads(either.ok("settings"))["task_log_level"] == "DEBUG"
+    either.ok("run", "--", "true")
+    wrong = either("settings", "--task-log-level", "loud")
+    assert wrong.returncode == 2
+
+
+def test_a_flag_of_serve_pins_its_setting(cli: Cli) -> None:
+    """A setting given to serve cannot be changed while it runs, and both say so."""
+    with cli.service("--retention-days", "7"):
+        found = json.loads(cli.ok("settings"))
+        assert (found["retention_days"], "retention_days" in found["pinned"]) == (7, True)
+        refused = cli("settings", "--retention-days", "8")
+        assert refused.returncode == 1
+        assert "pinned" in refused.stderr
+
+
+def test_old_tasks_are_cleaned_up(either: Cli) -> None:
+    """cleanup removes what the retention settings say, --dry-run only says it; delete removes what is named."""
+    for _ in range(3):
+        either.ok("run", "--", "true")
+    either.ok("settings", "--retention-max-tasks", "1")
+    assert json.loads(either.ok("cleanup", "--dry-run"))["tasks"] == 2
+    assert len(either.objects("tasks")) == 3
+    assert json.loads(either.ok("cleanup"))["tasks"] == 2
+    (left,) = either.objects("tasks")
+    either.ok("delete", left["id"])
+    assert either.objects("tasks") == []
+
+
+def test_the_demo_shows_real_work_within_seconds(cli: Cli) -> None:
+    """The demo says where to look and has tasks that succeed: an inventory, its backup, a migration, a replayed file."""
+    log = cli.folder / "app.log"
+    log.write_text("".join(f"2026-02-07 12:00:{n:02d},000 WARNING worker: line {n}\n" for n in range(30)))
+    with cli.running("demo", "--port", "0", "--replay", str(log)) as process:
+        until(cli.url)
+
+        def done() -> bool:
+            tasks = cli.objects("tasks")
+            return len(tasks) >= 5 and all(task["status"] != "running" for task in tasks)
+
+        until(done)
+        tasks = {task["plugin"]: task for task in cli.objects("tasks")}
+        assert {"inventory", "backup", "migration", "command", "replay"} <= tasks.keys()
+        assert {task["status"] for task in tasks.values()} == {"success"}
+        assert tasks["backup"]["parent_id"] == tasks["inventory"]["id"]
+        assert tasks["replay"]["counts"]["WARNING"] == 30
+        url = cli.url()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0
+    assert f"Open {url}" in said
+    assert "Traceback" not in said
+    assert list((cli.data / "demo" / "backups").iterdir())
+
+
+def test_python_m_asynclog_is_the_command() -> None:
+    """`asynclog` and `python -m asynclog` are the same."""
+    script = Path(sys.executable).with_name("asynclog")
+    shown = [subprocess.check_output([*c, "--version"], text=True) for c in ([script], [sys.executable, "-m", "asynclog"])]
+    assert shown[0] == shown[1]
