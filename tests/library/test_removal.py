@@ -1,0 +1,200 @@
+"""Deleting tasks and the retention: everything of them goes, others go on, and a dry run tells what would go."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+import asynclog
+from asynclog import ConflictError, NotFoundError, Settings, TaskContext, TaskManager, TaskQuery
+from asynclog.filters import NO_FILTER
+from asynclog.subscription import End
+from asynclog.tasks.sweeper import CHUNK
+from asynclog.testing import ManualClock
+from tests.library.reading import messages
+
+DAY = 86_400_000_000
+"""Microseconds."""
+HOUR_SECONDS = 3600.0
+TABLES = ("task_logs", "stages", "steps", "trace_items", "gaps", "batches", "entry_counts")
+
+
+def rows(folder: Path, task_id: str) -> dict[str, int]:
+    """How many rows of a task each table holds."""
+    connection = sqlite3.connect(f"{(folder / 'asynclog.db').absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        found = {
+            table: connection.execute(f"SELECT count(*) FROM {table} WHERE task_id = ?", (task_id,)).fetchone()[0]
+            for table in TABLES
+        }
+        found["tasks"] = connection.execute("SELECT count(*) FROM tasks WHERE id = ?", (task_id,)).fetchone()[0]
+        return {table: count for table, count in found.items() if count}
+    finally:
+        connection.close()
+
+
+async def busy(params: object, context: TaskContext) -> None:
+    """Leaves something in every table."""
+    context.append_trace("begun")
+    async with context.stage("s"), context.step("n", input=1):
+        context.logger.info("inside")
+
+
+async def test_a_deleted_task_is_gone_everywhere(tasks: TaskManager, folder: Path) -> None:
+    """After a delete there is no task, no entry, no list that names it, and soon no row in any table."""
+    kept, gone = await tasks.run(busy), await tasks.run(busy)
+    external = tasks.external.start("ext")
+    await tasks.external.ingest(external.id, b'{"message": "x"}', "batch")
+    await tasks.external.finish(external.id, "success")
+    assert rows(folder, kept.id).keys() >= {"task_logs", "stages", "steps", "trace_items", "entry_counts", "tasks"}
+    before = rows(folder, kept.id)
+    for task_id in (gone.id, external.id):
+        await tasks.delete(task_id)
+        for call in (tasks.task, tasks.logs, tasks.delete, tasks.reader.steps, tasks.cancel):
+            with pytest.raises(NotFoundError):
+                await call(task_id)
+    assert [task.id for task in (await tasks.reader.tasks(TaskQuery())).tasks] == [kept.id]
+    page = await tasks.reader.search(asynclog.EntryQuery(limit=100))
+    assert len(page.lines) == kept.last_seq
+    await tasks.sweeper.drained()
+    assert rows(folder, gone.id) == rows(folder, external.id) == {}
+    assert rows(folder, kept.id) == before
+
+
+async def test_a_running_task_is_not_deleted(tasks: TaskManager) -> None:
+    """A task that runs is refused with what to do; an unknown one is none."""
+    go = asyncio.Event()
+
+    async def plugin(params: object) -> None:
+        await go.wait()
+
+    task = await tasks.start(plugin)
+    with pytest.raises(ConflictError, match="cancel it first"):
+        await tasks.delete(task.id)
+    go.set()
+    await tasks.wait(task.id)
+    await tasks.delete(task.id)
+    with pytest.raises(NotFoundError):
+        await tasks.delete("nobody")
+
+
+async def test_many_entries_go_in_chunks_while_others_log(tasks: TaskManager, folder: Path) -> None:
+    """A task of many chunks disappears while another logs; the other keeps every entry and is never held up by it."""
+
+    async def large(params: object, context: TaskContext) -> None:
+        for number in range(CHUNK * 5):
+            context.logger.info("line %d", number)
+
+    stop = asyncio.Event()
+
+    async def other(params: object, context: TaskContext) -> int:
+        number = 0
+        while not stop.is_set():
+            context.logger.info("other %d", number)
+            number += 1
+            await asyncio.sleep(0)
+        return number
+
+    gone = await tasks.run(large)
+    running = await tasks.start(other)
+    await tasks.delete(gone.id)
+    await tasks.sweeper.drained()
+    stop.set()
+    ended = await tasks.wait(running.id)
+    assert rows(folder, gone.id) == {}
+    assert ended.counts["INFO"] == ended.result + 2
+    assert (await messages(tasks, ended.id, source="plugin"))[-1] == f"other {ended.result - 1}"
+
+
+async def test_a_removal_goes_on_after_a_restart(folder: Path) -> None:
+    """A deletion that was not carried out yet is carried out by the next process, and nothing of it shows before."""
+    async with asynclog.open(folder) as tasks:
+        task = await tasks.run(busy)
+    connection = sqlite3.connect(folder / "asynclog.db")
+    connection.execute("UPDATE tasks SET deleted_at = 1 WHERE id = ?", (task.id,))
+    connection.commit()
+    connection.close()
+    async with asynclog.open(folder) as tasks:
+        with pytest.raises(NotFoundError):
+            await tasks.task(task.id)
+        async with asyncio.timeout(30):
+            while rows(folder, task.id):
+                await asyncio.sleep(0.005)
+
+
+async def test_who_follows_a_deleted_task_is_told(tasks: TaskManager) -> None:
+    """A live reader of a task that is deleted gets an end with the reason."""
+    task = await tasks.run(busy)
+    async with tasks.reader.follow(task.id, NO_FILTER, after=task.last_seq) as subscription:
+        await tasks.delete(task.id)
+        events = [event async for event in subscription.events()]
+    assert isinstance(events[-1], End)
+    assert events[-1].reason == "removed"
+
+
+async def test_retention_by_age_and_count(folder: Path) -> None:
+    """Ended tasks go when too old or beyond the newest of their plugin, running ones never; a dry run only tells."""
+    clock = ManualClock()
+    settings = Settings(file={"retention_days": 10, "retention_max_tasks": 2})
+    async with asynclog.open(folder, clock=clock, settings=settings, plugins={"a": busy, "b": busy}) as tasks:
+        go = asyncio.Event()
+
+        async def waiting(params: object) -> None:
+            await go.wait()
+
+        running = await tasks.start(waiting)
+        old = await tasks.run("a")
+        clock.set_wall(clock.now() + 11 * DAY)
+        recent = [await tasks.run("a") for _ in range(3)]
+        other = await tasks.run("b")
+        told = await tasks.sweeper.retain(dry_run=True)
+        expected = {recent[0].id, old.id}
+        assert set(told.task_ids) == expected
+        assert (told.dry_run, told.tasks, told.by_plugin) == (True, 2, {"a": 2})
+        assert told.entries == old.last_seq + recent[0].last_seq
+        done = await tasks.sweeper.retain()
+        assert (done.dry_run, set(done.task_ids)) == (False, expected)
+        left = {task.id for task in (await tasks.reader.tasks(TaskQuery())).tasks}
+        assert left == {running.id, recent[1].id, recent[2].id, other.id}
+        again = await tasks.sweeper.retain()
+        assert (again.tasks, again.entries) == (0, 0)
+        go.set()
+        await tasks.wait(running.id)
+
+
+async def exists(tasks: TaskManager, task_id: str) -> bool:
+    try:
+        await tasks.task(task_id)
+    except NotFoundError:
+        return False
+    return True
+
+
+async def test_retention_for_one_plugin(folder: Path) -> None:
+    """The retention may be asked for one plugin only; without limits it removes nothing."""
+    async with asynclog.open(folder, plugins={"a": busy, "b": busy}) as tasks:
+        await tasks.engine.change_settings({"retention_days": 0})
+        for name in ("a", "a", "b", "b"):
+            await tasks.run(name)
+        assert (await tasks.sweeper.retain()).tasks == 0
+        await tasks.engine.change_settings({"retention_max_tasks": 1})
+        assert (await tasks.sweeper.retain(plugin="b")).by_plugin == {"b": 1}
+        assert (await tasks.sweeper.retain(dry_run=True)).by_plugin == {"a": 1}
+
+
+async def test_retention_happens_by_itself(folder: Path) -> None:
+    """Every hour the retention is applied without being asked."""
+    clock = ManualClock()
+    async with asynclog.open(folder, clock=clock) as tasks:
+        task = await tasks.run(busy)
+        clock.set_wall(clock.now() + 29 * DAY)
+        await clock.advance(HOUR_SECONDS + 1)
+        assert await exists(tasks, task.id)
+        clock.set_wall(clock.now() + DAY)
+        async with asyncio.timeout(30):
+            while await exists(tasks, task.id):
+                await clock.advance(HOUR_SECONDS / 4)
+                await asyncio.sleep(0.005)
