@@ -55,6 +55,7 @@ class Reader:
                 self.ended = self.ended or frame["type"] == "end"
                 count += 1
                 if count >= frames_at_most:
+                    socket.transport.abort()  # as when a cable is pulled
                     return
                 await asyncio.sleep(pause)
 
