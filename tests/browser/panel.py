@@ -28,6 +28,7 @@ class Panel:
         await self.page.goto(f"{self.url}/#/tasks/{task}{f'?{query}' if query else ''}")
         await expect(self.page.locator("footer [role=status]")).to_be_visible()
         await expect(self.page.locator(".viewport")).to_have_attribute("aria-busy", "false")
+        await self.page.locator(".viewport").hover()
 
     def rows(self) -> Locator:
         """The rows that are drawn."""
@@ -61,8 +62,7 @@ class Panel:
         await expect(self.row(seq)).to_be_in_viewport()
 
     async def wheel(self, pixels: int) -> None:
-        """Scrolls the rows."""
-        await self.page.locator(".viewport").hover()
+        """Scrolls the rows; the mouse is over them since the page was opened."""
         await self.page.mouse.wheel(0, pixels)
 
     async def pick(self, facet: str, value: str, action: str = "") -> None:
