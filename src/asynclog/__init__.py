@@ -27,6 +27,7 @@ from asynclog.tasks.manager import TaskManager
 from asynclog.tasks.opening import open_tasks as open  # noqa: A004  # the contract's word: asynclog.open(…)
 from asynclog.tasks.reader import LogPage
 from asynclog.tasks.step import step
+from asynclog.tasks.workflow import Node, Workflow
 
 __all__ = [
     "AccessScope",
@@ -41,6 +42,7 @@ __all__ = [
     "LockedError",
     "LogFilter",
     "LogPage",
+    "Node",
     "NotFoundError",
     "Progress",
     "RequestError",
@@ -55,6 +57,7 @@ __all__ = [
     "TaskQuery",
     "TooLargeError",
     "UnavailableError",
+    "Workflow",
     "belief_scope",
     "current_context",
     "open",

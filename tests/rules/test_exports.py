@@ -7,8 +7,8 @@ from tests.rules.sources import files, name, tree
 
 PUBLIC = """
     AccessScope AsynclogError ConflictError Entry EntryQuery Gap InvalidError JournalError Level LockedError LogFilter
-    LogPage NotFoundError Progress RequestError Settings Stage Step StoreError Task TaskContext TaskLogger TaskManager
-    TaskQuery TooLargeError UnavailableError belief_scope current_context open step
+    LogPage Node NotFoundError Progress RequestError Settings Stage Step StoreError Task TaskContext TaskLogger TaskManager
+    TaskQuery TooLargeError UnavailableError Workflow belief_scope current_context open step
 """.split()
 
 

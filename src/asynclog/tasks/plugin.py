@@ -38,9 +38,10 @@ class Plugin:
         self._call: Callable[..., Any] = call if callable(call) else target  # type: ignore[assignment]  # checked below
         if not callable(self._call):
             raise InvalidError("plugin", f"the plugin {name!r} is neither callable nor has it a method execute")
-        takes = _parameters(self._call)
+        known = parameters(self._call)
+        takes = None if known is None else tuple(known.values())
         self._bind, self.takes_context = _binding(self._call, takes)
-        self.is_coroutine = _is_coroutine(self._call)
+        self.is_coroutine = is_coroutine(self._call)
         self.description = _description(target, self._call)
         self._struct = _params_struct(self._call, takes)
         self.params_schema = _schema(target, self._call, self._struct)
@@ -119,16 +120,17 @@ def _binding(call: Callable[..., Any], takes: tuple[inspect.Parameter, ...] | No
     return bind, takes_context
 
 
-def _parameters(call: Callable[..., Any]) -> tuple[inspect.Parameter, ...] | None:
-    """What it takes; None for callables that do not say."""
+def parameters(call: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
+    """What it takes, by name, without what a partial has bound; None for callables that do not say."""
     bound = call.keywords if isinstance(call, functools.partial) else {}
     try:
-        return tuple(p for p in inspect.signature(call).parameters.values() if p.name not in bound)
+        return {name: p for name, p in inspect.signature(call).parameters.items() if name not in bound}
     except (ValueError, TypeError):
         return None
 
 
-def _is_coroutine(call: Callable[..., Any]) -> bool:
+def is_coroutine(call: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine: a coroutine function, a partial of one, an object with an async call."""
     while isinstance(call, functools.partial):
         call = call.func
     return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004  # an object with an async __call__
