@@ -74,7 +74,7 @@ class StepScope:
 
     def fail(self, error: BaseException) -> None:
         """The step ends now, with this error, although nothing is raised here."""
-        self._close(error)
+        self._close(error, failed=True)
 
     def __enter__(self) -> Self:
         """Begin it. Raises RuntimeError when it was begun before."""
@@ -118,12 +118,14 @@ class StepScope:
     ) -> None:
         self.__exit__(kind, error, trace)
 
-    def _close(self, error: BaseException | None) -> None:
+    def _close(self, error: BaseException | None, *, failed: bool = False) -> None:
         recorder, step = self._recorder, self._step
         if recorder is None or step is None or step.status != "running":
             return
         ending = outcome(error)
-        if error is None and self._skipped is not None:
+        if failed:
+            ending["status"] = "error"
+        elif error is None and self._skipped is not None:
             ending = {"status": "skipped", "error_message": self._skipped or None}
         self._step = ended = msgspec.structs.replace(
             step, finished_at=recorder.now(), output_json=self._output_json, **ending
