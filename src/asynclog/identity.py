@@ -5,12 +5,15 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
-_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Crockford's base 32, lower case: no letter that is taken for a digit."""
+_ALPHABET: Final = "0123456789bcdfghjkmnpqrstvxyz"
+"""No letter that is taken for a digit, and none that makes words: ``pwd…: 5`` in a message would be redacted."""
 _LENGTH: Final = 12
 
 
 def new_id() -> str:
-    """A name that nobody has: 60 random bits."""
-    number = secrets.randbits(5 * _LENGTH)
-    return "".join(_ALPHABET[number >> 5 * place & 31] for place in range(_LENGTH))
+    """A name that nobody has: 58 random bits."""
+    number, found = secrets.randbits(96), ""
+    for _ in range(_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        found += _ALPHABET[digit]
+    return found
