@@ -31,7 +31,9 @@ def _example(name: str, document: str) -> str:
     return str(found[name])
 
 
-def _run(example: str, folder: Path) -> tuple[asynclog.Task, list[asynclog.Entry], list[asynclog.Step]]:
+def _run(
+    example: str, folder: Path, params: object = None
+) -> tuple[asynclog.Task, list[asynclog.Entry], list[asynclog.Step]]:
     """Run the example's ``plugin`` as a task at DEBUG."""
     scope: dict[str, Any] = {"asynclog": asynclog}
     exec(compile(example, "example", "exec"), scope)  # noqa: S102  # our own document
@@ -39,7 +41,7 @@ def _run(example: str, folder: Path) -> tuple[asynclog.Task, list[asynclog.Entry
     async def go() -> tuple[asynclog.Task, list[asynclog.Entry], list[asynclog.Step]]:
         settings = asynclog.Settings({"task_log_level": "DEBUG"})
         async with asynclog.open(folder, settings=settings) as tasks:
-            task = await tasks.run(scope["plugin"], {})
+            task = await tasks.run(scope["plugin"], params or {})
             page = await tasks.logs(task.id, limit=1000)
             return task, page.entries, await tasks.reader.steps(task.id)
 
@@ -101,6 +103,17 @@ def test_the_history_example_leaves_history(tmp_path: Path) -> None:
         ("parse", "step", "dash-2", "success"),
     ]
     assert any(entry.stage == "extract" for entry in entries)
+
+
+def test_the_workflow_example_works(tmp_path: Path) -> None:
+    """The workflow of docs/workflows.md runs on a log file, each node a step."""
+    log = tmp_path / "app.log"
+    log.write_text("1 INFO started\n2 ERROR no space left\n3 INFO done\n", encoding="utf-8")
+    task, _, steps = _run(_example("workflow", "docs/workflows.md"), tmp_path / "data", {"path": str(log)})
+    assert task.result == {"longest": 21, "errors": "1"}
+    assert {step.node_id: step.status for step in steps} == dict.fromkeys(
+        ("read", "levels", "longest", "errors"), "success"
+    )
 
 
 def test_every_route_is_documented() -> None:
