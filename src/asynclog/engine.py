@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -75,6 +75,8 @@ class Engine:
         self._database = database
         self._limits = limits
         self._disk = disk
+        self.reports: list[Callable[[], str | None]] = []
+        """Asked for troubles of what others do beside the engine; no guarantee rests on that."""
         self._mover: asyncio.TimerHandle | None = None
         self._spilled = 0
         self._begun = 0
@@ -192,6 +194,7 @@ class Engine:
             found.append(f"{self.journal.lost:,} changes of tasks, stages or steps were lost for want of memory")
         if self.journal.dropped:
             found.append(f"{self.journal.dropped:,} entries were dropped; each task names its gaps")
+        found += [report() for report in self.reports]
         return [trouble for trouble in found if trouble]
 
     @property

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from asynclog.model import Entry, timestamp_text
-from asynclog.wire import parse_entry
+from asynclog.model import Entry, Task, TraceItem, timestamp_text
+from asynclog.wire import parse_entry, raw
 
 CSV_COLUMNS: Final = (
     "id", "task_id", "seq", "timestamp", "level", "source", "stage", "unit", "step_id", "message", "metadata",
@@ -66,6 +66,37 @@ def text_line(entry: Entry) -> str:
 def text_lines(lines: Iterable[bytes]) -> str:
     """Entries, given as JSON, as text, each line ended."""
     return "".join(f"{text_line(parse_entry(line))}\n" for line in lines)
+
+
+def run_mark(run_id: str | None, task_id: str) -> str:
+    """The first line of a run's activity log: whose it is."""
+    return f"# run {run_id or '-'}, task {task_id}\n"
+
+
+def run_head(task: Task) -> str:
+    """The head of a run's activity log: what ran, for whom, why, since when and with what. Does not change."""
+    facts = (
+        ("plugin", task.plugin),
+        ("name", task.name),
+        ("account", task.account or "-"),
+        ("site", task.site or "-"),
+        ("trigger", task.trigger_type),
+        ("started", timestamp_text(task.started_at or task.created_at)),
+        ("params", task.params_json or "{}"),
+    )
+    return run_mark(task.run_id, task.id) + "".join(f"# {name:<8} {visible_text(value)}\n" for name, value in facts)
+
+
+def trace_line(record_id: int, item: TraceItem) -> bytes:
+    """A machine event as one JSON object with a line break."""
+    shown = {
+        "id": record_id,
+        "task_id": item.task_id,
+        "timestamp": timestamp_text(item.timestamp),
+        "event": item.event,
+        "data": raw(item.data_json),
+    }
+    return _encode(shown) + b"\n"
 
 
 def csv_header() -> str:

@@ -12,6 +12,7 @@ from asynclog.engine import Engine
 from asynclog.feed import Feed
 from asynclog.model import Sealed, Task
 from asynclog.records import StageRecord, StepRecord, TaskRecord
+from asynclog.tasks import trace
 
 STORED_SECONDS: Final = 5.0
 """How long an end waits for the store where the journal cannot make it power-safe."""
@@ -36,6 +37,8 @@ async def finish(engine: Engine, feed: Feed, ended: Task) -> Task:
         )
         return records.encode(TaskRecord(closed.id, closed))
 
+    for event in trace.run_end(ended):
+        engine.record(event)
     engine.journal.seal(feed, closing)
     engine.collect()
     engine.writer.flush()
@@ -52,6 +55,8 @@ async def end_parts(engine: Engine, task_id: str, now: int) -> None:
         if stage.status == "running":
             closed = msgspec.structs.replace(stage, status="interrupted", finished_at=now)
             engine.record(StageRecord(task_id, closed))
+            for event in trace.stage_change(closed, now):
+                engine.record(event)
     for known in await engine.store.steps(task_id):
         step = await engine.store.step(task_id, known.id) if known.status == "running" else None
         if step is not None:

@@ -22,8 +22,10 @@ from asynclog.live import Live, visible
 from asynclog.logger import label
 from asynclog.model import EVERYTHING, TRIGGER_TYPES, AccessScope, Stage, Step, Task
 from asynclog.records import BatchRecord, StageRecord, StepRecord, TaskRecord
+from asynclog.tasks import trace
 from asynclog.tasks.ending import end_parts, finish, interrupt
 from asynclog.tasks.ingest import Parsed, parse
+from asynclog.tasks.runfiles import RunFiles
 
 BODY_BYTES: Final = 8 << 20
 """A batch is one journal record; a larger body is refused."""
@@ -62,8 +64,9 @@ class _Answers:
 class External:
     """Starts, feeds and ends external tasks."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, run_files: RunFiles) -> None:
         self._engine = engine
+        self._run_files = run_files
         self._answers: dict[str, _Answers] = {}
 
     def resume(self, tasks: Sequence[Task]) -> None:
@@ -104,6 +107,7 @@ class External:
             account=label(account),
             site=label(site),
             parent_id=parent_id,
+            run_id=self._run_files.name(now, trigger_type),
             external=True,
             trigger_type=trigger_type,  # type: ignore[arg-type]  # checked above
             trigger_data_json=None if trigger_data is None else values.capture(trigger_data, limit),
@@ -118,6 +122,7 @@ class External:
         self._answers[task.id] = _Answers(whole=True)
         engine.hub.add(task, feed)
         engine.record(TaskRecord(task.id, task))
+        engine.record(trace.run_start(task))
         engine.logger(feed, "system").info("task started: %s, running elsewhere", title)
         return task
 
@@ -253,6 +258,7 @@ class External:
         stage = next((stage for stage in known if stage.id == given.get("id")), None)
         if given.get("id") is not None and stage is None:
             raise NotFoundError("stage", str(given["id"]))
+        begun = stage is None
         if stage is None:
             name = label(given.get("name"))
             if name is None:
@@ -265,6 +271,10 @@ class External:
         if stage.status != "running":
             stage = msgspec.structs.replace(stage, finished_at=stage.finished_at or now)
         engine.record(StageRecord(task_id, stage))
+        if begun:
+            engine.record(trace.stage_start(stage, now))
+        for event in [] if begun and stage.status == "running" else trace.stage_change(stage, now):
+            engine.record(event)
         self._renew(live)
         return stage
 
@@ -303,6 +313,8 @@ class External:
         if step.status != "running":
             step = msgspec.structs.replace(step, finished_at=step.finished_at or now)
         engine.record(StepRecord(task_id, step))
+        for event in trace.step_error(step, now):
+            engine.record(event)
         self._renew(live)
         return step
 

@@ -23,12 +23,14 @@ from asynclog.identity import new_id
 from asynclog.logger import label, traceback_text
 from asynclog.model import EVERYTHING, TRIGGER_TYPES, AccessScope, Task, TaskStatus
 from asynclog.records import TaskRecord
+from asynclog.tasks import trace
 from asynclog.tasks.context import TaskContext, enter
 from asynclog.tasks.ending import STORED_SECONDS, finish
 from asynclog.tasks.external import External
 from asynclog.tasks.plugin import Plugin, plugin_name
 from asynclog.tasks.reader import LogPage, Reader
 from asynclog.tasks.recorder import Recorder
+from asynclog.tasks.runfiles import RunFiles
 from asynclog.tasks.stage import error_text
 from asynclog.tasks.sweeper import Sweeper
 from asynclog.tasks.thread import Outcome, outcome_of, run_in_thread
@@ -86,14 +88,22 @@ class TaskManager:
         engine: the data directory.
         plugins: name to plugin.
         config: name of a plugin to its configuration.
+        run_files: names runs, and removes their files.
     """
 
-    def __init__(self, engine: Engine, plugins: Mapping[str, Plugin], config: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        plugins: Mapping[str, Plugin],
+        config: Mapping[str, Mapping[str, Any]],
+        run_files: RunFiles,
+    ) -> None:
         self.engine = engine
         self.plugins: Mapping[str, Plugin] = dict(plugins)
         self.reader = Reader(engine)
-        self.sweeper = Sweeper(engine)
-        self.external = External(engine)
+        self.run_files = run_files
+        self.sweeper = Sweeper(engine, run_files.remove)
+        self.external = External(engine, run_files)
         self._config = config
         self._runs: dict[str, _Run] = {}
         self._closing = False
@@ -132,7 +142,7 @@ class TaskManager:
         chosen = self._plugin(plugin)
         params = {} if params is None else params
         given = chosen.check(params)
-        limit = self.engine.settings.dials.max_data_size
+        limit, now = self.engine.settings.dials.max_data_size, self.engine.clock.now()
         task = Task(
             id=new_id(),
             name=label(name) or chosen.name,
@@ -141,11 +151,12 @@ class TaskManager:
             site=label(site),
             parent_id=parent_id,
             schedule_id=schedule_id,
+            run_id=self.run_files.name(now, trigger_type),
             trigger_type=trigger_type,  # type: ignore[arg-type]  # checked above
             trigger_data_json=None if trigger_data is None else values.capture(trigger_data, limit),
             params_json=values.capture(params, limit),
             metadata_json=None if metadata is None else values.capture(metadata, limit),
-            created_at=self.engine.clock.now(),
+            created_at=now,
         )
         feed = Feed(task.id)
         recorder = Recorder(self.engine, feed)
@@ -153,6 +164,7 @@ class TaskManager:
         run = self._runs[task.id] = _Run(task, chosen, given, context, recorder)
         live = self.engine.hub.add(task, feed)
         self._record(run, status="running", started_at=self.engine.clock.now())
+        self.engine.record(trace.run_start(run.task))
         live.set_task(run.task)
         run.outer = asyncio.create_task(self._execute(run), name=f"asynclog-task-{task.id}")
         return run.task
@@ -334,6 +346,7 @@ class TaskManager:
         for run in left:
             _log.warning("the task %s did not end in time and is left interrupted", run.task.id)
             run.interrupted = True
+            run.stop()
             if run.outer is not None:
                 run.outer.cancel()
         if left:

@@ -16,12 +16,13 @@ from asynclog.settings import Settings
 from asynclog.tasks.manager import TaskManager
 from asynclog.tasks.plugin import discover
 from asynclog.tasks.recovery import recover
+from asynclog.tasks.runfiles import RUN_LOG_DIR, open_run_files
 from asynclog.tasks.thread import ContextExecutor
 from asynclog.writer import supervise
 
 
 @asynccontextmanager
-async def open_tasks(
+async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, all by name
     folder: str | Path = "data",
     *,
     plugins: Mapping[str, object] | None = None,
@@ -31,6 +32,9 @@ async def open_tasks(
     clock: Clock | None = None,
     limits: Limits | None = None,
     disk: Disk | None = None,
+    run_log_dir: str | Path | None = RUN_LOG_DIR,
+    shared_log_dir: str | Path | None = None,
+    run_disk: Disk | None = None,
 ) -> AsyncIterator[TaskManager]:
     """Own a data directory and run tasks on it, from entry to exit.
 
@@ -47,6 +51,9 @@ async def open_tasks(
         clock: where time comes from.
         limits: bounds of journal and memory.
         disk: the journal's file operations.
+        run_log_dir: where each task writes its run directory, relative to the data directory; none when empty.
+        shared_log_dir: where run directories are mirrored; it, or at least its parent, has to exist.
+        run_disk: the file operations of run files.
 
     Raises:
         LockedError: another process owns the directory.
@@ -59,7 +66,8 @@ async def open_tasks(
             open_engine(folder, settings=settings, clock=clock, limits=limits, disk=disk)
         )
         asyncio.get_running_loop().set_default_executor(ContextExecutor(thread_name_prefix="asynclog"))
-        manager = TaskManager(engine, found, config or {})
+        run_files = await open_run_files(engine, run_log_dir, shared_log_dir, run_disk)
+        manager = TaskManager(engine, found, config or {}, run_files)
         manager.external.resume(await recover(engine))
         for run, name in (
             (manager.report, "progress reporter"),
@@ -67,6 +75,9 @@ async def open_tasks(
             (manager.external.expire, "lease keeper"),
         ):
             stack.push_async_callback(_stop, _start(run, name))
+        stack.push_async_callback(run_files.finish)
+        for follower in run_files.followers:
+            stack.push_async_callback(_stop, _start(follower.run, "writer of run files"))
         stack.push_async_callback(manager.close)
         yield manager
 

@@ -18,6 +18,7 @@ from asynclog.identity import new_id
 from asynclog.logger import NOWHERE, Place, TaskLogger, place
 from asynclog.model import Stage, Step
 from asynclog.records import Record, StageRecord, StepRecord
+from asynclog.tasks import trace
 
 LARGEST_NUMBER: Final = 1 << 53
 """Of a stage: what a database and JavaScript both hold exactly."""
@@ -81,6 +82,7 @@ class Recorder:
                 )
             self._stages[name, stage.number] = self._open_stages[stage.id] = stage
         self.record(StageRecord(stage.task_id, stage))
+        self.record(trace.stage_start(stage, self.now()))
         return stage
 
     def _known(self, name: str, number: int | None) -> Stage | None:
@@ -100,7 +102,12 @@ class Recorder:
             self._stages[stage.name, stage.number] = self._open_stages[stage.id] = stage
             if stage.status != "running":
                 del self._open_stages[stage.id]
+        self._record_stage(stage)
+
+    def _record_stage(self, stage: Stage) -> None:
         self.record(StageRecord(stage.task_id, stage))
+        for event in trace.stage_change(stage, self.now()):
+            self.record(event)
 
     def next_index(self) -> int:
         """The place of the next step among the task's steps, from 0."""
@@ -113,6 +120,8 @@ class Recorder:
         else:
             self._open_steps.pop(step.id, None)
         self.record(StepRecord(step.task_id, step))
+        for event in trace.step_error(step, self.now()):
+            self.record(event)
 
     def interrupt(self, now: int) -> None:
         """The task ends: what is still open ends with it, and nothing more is recorded."""
@@ -120,8 +129,7 @@ class Recorder:
             stages, steps = list(self._open_stages.values()), list(self._open_steps.values())
             self._open_stages.clear()
         for stage in stages:
-            closed = msgspec.structs.replace(stage, status="interrupted", finished_at=now)
-            self.record(StageRecord(stage.task_id, closed))
+            self._record_stage(msgspec.structs.replace(stage, status="interrupted", finished_at=now))
         for step in steps:
             self.record(StepRecord(step.task_id, msgspec.structs.replace(step, status="interrupted", finished_at=now)))
         self._ended = True

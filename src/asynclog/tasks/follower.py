@@ -1,0 +1,343 @@
+"""Writes run files under one root: each task's activity log, its stages' logs and its trace, made from what is stored.
+
+It keeps a cursor for every task that is not finished there, in one small file of the data directory, so it can be slow,
+fail, be killed and go on: each line is written exactly once. It never touches the way from the logger to the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+import msgspec
+
+from asynclog.disk import Disk
+from asynclog.engine import Engine
+from asynclog.errors import StoreError
+from asynclog.filters import LogFilter
+from asynclog.model import EVERYTHING, Stage, Task
+from asynclog.queries import Doomed, EntryQuery, RunState
+from asynclog.rendering import run_mark, text_lines
+from asynclog.tasks import rundir
+from asynclog.tasks.rundir import LOG, Piece, RunPlace
+from asynclog.tasks.runpage import Cursor, Page, stage_log
+
+TICK_SECONDS: Final = 1.0
+"""How often is looked for what has been stored."""
+BACKOFF_SECONDS: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""How long a task waits after the first, second, … failure in a row to write its files."""
+PAGE: Final = 2000
+"""Entries, or trace items, written at once."""
+PAGE_BYTES: Final = 1 << 20
+DISCOVERED: Final = 1000
+"""Tasks looked at in one query."""
+MAX_TASKS: Final = 10_000
+"""Tasks with a cursor; further ones are taken up when some of these are finished."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger("asynclog.runfiles")
+
+
+class State(msgspec.Struct):
+    """What a follower keeps: the tasks it has not finished, and the rank up to which it knows all tasks."""
+
+    root: str
+    rank: int = 0
+    tasks: dict[str, Cursor] = {}
+
+
+class _Failure(msgspec.Struct):
+    count: int
+    until: float
+
+
+class Follower:
+    """Writes the run files under one root. State owned here: the cursors, and which tasks have to wait.
+
+    Args:
+        engine: whose tasks.
+        root: the directory; made if missing, its parent not.
+        memory: where the cursors are kept.
+        disk: writes.
+    """
+
+    def __init__(self, engine: Engine, root: Path, memory: Path, disk: Disk | None = None) -> None:
+        self.root = root
+        self.failures = 0
+        """Failed attempts to write, since the start."""
+        self._engine = engine
+        self._memory = memory
+        self._disk = disk or Disk()
+        self._state = State(str(root))
+        self._saved = b""
+        self._tasks: dict[str, Task] = {}
+        self._failed: dict[str, _Failure] = {}
+        self._error: str | None = None
+        self._memory_error: str | None = None
+        self._seen = -1
+        self._loaded = False
+        self._lock = asyncio.Lock()
+        self._due = asyncio.Event()
+
+    # --- what others ask ---------------------------------------------------------------------------------------------
+
+    def trouble(self) -> str | None:
+        """Why run files are behind, as a sentence; None when all is well."""
+        if self._failed:
+            return f"the run files of {len(self._failed):,} tasks cannot be written in {self.root}: {self._error}"
+        return self._memory_error
+
+    @property
+    def behind(self) -> int:
+        """Tasks that are not finished here; those that run among them."""
+        return len(self._state.tasks)
+
+    def wake(self) -> None:
+        """Look for what has been stored now."""
+        self._due.set()
+
+    async def tail(self, task: Task, lines: int) -> bytes | None:
+        """The last lines of a task's activity log, None when the file is not there or not up to date."""
+        cursor = self._state.tasks.get(task.id)
+        unknown = cursor is None and not task.ended
+        if not self._loaded or task.run_id is None or unknown or (cursor is not None and cursor.seq < task.last_seq):
+            return None
+        try:
+            return await _in_thread(rundir.tail, self._place(task), LOG, lines)
+        except OSError:
+            return None
+
+    async def remove(self, doomed: Doomed) -> bool:
+        """Remove a deleted task's directory; False when that cannot be done now."""
+        async with self._lock:
+            self._forget(doomed.task_id)
+            if doomed.run_id is None:
+                return True
+            mark = run_mark(doomed.run_id, doomed.task_id)
+            place = RunPlace(self.root, doomed.account, doomed.site, doomed.run_id, mark.encode())
+            try:
+                await _in_thread(rundir.remove, place)
+            except OSError as error:
+                self.failures += 1
+                _log.warning("the run directory of the deleted task %s cannot be removed: %s", doomed.task_id, error)
+                return False
+            return True
+
+    # --- the work ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow for ever. May be cancelled or fail anywhere and be called again."""
+        await self.load()
+
+        def changed(task: Task) -> None:
+            if task.ended:
+                self._due.set()
+
+        with self._engine.hub.listening(changed, lambda _task_id: None):
+            while True:
+                try:
+                    await self.catch_up()
+                except StoreError as error:
+                    _log.debug("run files wait: %s", error)
+                await self._wait()
+
+    async def catch_up(self) -> None:
+        """Write what is stored and not written yet, but for tasks that have to wait after a failure.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        now, stored = self._engine.clock.monotonic(), self._engine.journal.stored_id
+        if stored == self._seen and not any(failure.until <= now for failure in self._failed.values()):
+            return
+        more = await self._discover()
+        states = {state.task_id: state for state in await self._engine.store.run_states(list(self._state.tasks))}
+        for task_id in self._state.tasks.keys() - states.keys():
+            self._forget(task_id)
+        waiting = list(states.values())
+        while waiting:
+            waiting = [state for state in waiting if self._is_due(state.task_id) and await self._visit(state)]
+        await self._save()
+        self._seen = -1 if more else stored
+
+    async def _wait(self) -> None:
+        due = asyncio.ensure_future(self._due.wait())
+        tick = asyncio.ensure_future(self._engine.clock.sleep(TICK_SECONDS))
+        try:
+            await asyncio.wait((due, tick), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            due.cancel()
+            tick.cancel()
+        if self._due.is_set():
+            self._due.clear()
+            await self._engine.settle()
+
+    async def _discover(self) -> bool:
+        """Take up tasks that are new in the store; True when there are more than can be followed at once."""
+        state = self._state
+        while len(state.tasks) < MAX_TASKS:
+            found = await self._engine.store.runs_after(state.rank, DISCOVERED)
+            if found.newest < state.rank:  # another database than before
+                state.rank = 0
+                continue
+            for task_id in found.task_ids:
+                state.tasks.setdefault(task_id, Cursor())
+            done, state.rank = found.rank == state.rank, found.rank
+            if done:
+                return False
+        return True
+
+    def _is_due(self, task_id: str) -> bool:
+        failure = self._failed.get(task_id)
+        return failure is None or failure.until <= self._engine.clock.monotonic()
+
+    async def _visit(self, state: RunState) -> bool:
+        """Write a page of a task; whether there may be more."""
+        async with self._lock:
+            cursor = self._state.tasks.get(state.task_id)
+            if cursor is None:
+                return False
+            task = self._tasks.get(state.task_id) or await self._engine.store.task(state.task_id, EVERYTHING)
+            if task is None or task.run_id is None:
+                self._forget(state.task_id)
+                return False
+            self._tasks[task.id] = task
+            try:
+                more = await self._advance(task, cursor, state)
+            except rundir.ShortenedError as error:
+                _log.warning("the run files of the task %s are written anew: %s", task.id, error)
+                self._state.tasks[task.id] = Cursor()
+                return True
+            except OSError as error:
+                self._fail(task.id, error)
+                return False
+            self._failed.pop(task.id, None)
+            if state.ended and not more:
+                self._forget(task.id)
+            return more
+
+    async def _advance(self, task: Task, cursor: Cursor, state: RunState) -> bool:
+        """Write a page and move the cursor; whether there is more."""
+        page = Page(task, cursor)
+        ending = state.ended and bool(cursor.strays)
+        if state.last_seq <= cursor.seq and state.last_trace <= cursor.trace and LOG in cursor.sizes and not ending:
+            return False
+        if state.last_trace > cursor.trace:
+            page.traces = await self._engine.store.traces(task.id, cursor.trace, PAGE)
+        page.moved.trace = page.traces[-1][0] if len(page.traces) == PAGE else max(cursor.trace, state.last_trace)
+        if state.last_seq > cursor.seq:
+            found = await self._engine.store.entries(_entries(task.id, cursor.seq, state.last_seq))
+            page.lines = found.lines
+            page.moved.seq = found.cursors[-1] if found.more else state.last_seq
+        if page.begins_stage or (state.ended and page.moved.strays):
+            await self._take_stages(page, await self._engine.store.stages(task.id))
+        pieces = await _in_thread(page.pieces)
+        if pieces:
+            fresh = LOG not in cursor.sizes
+            await _in_thread(rundir.write, self._place(task), pieces, self._disk, fresh=fresh)
+            page.written(pieces)
+        self._state.tasks[task.id] = page.moved
+        return page.moved.seq < state.last_seq or page.moved.trace < state.last_trace
+
+    async def _take_stages(self, page: Page, stages: Iterable[Stage]) -> None:
+        """Know the stages; one whose label was passed before gets those entries first."""
+        for stage in sorted(stages, key=lambda stage: (stage.started_at, stage.number)):
+            if stage.name in page.moved.stages or stage.number in page.moved.stages.values():
+                continue
+            page.moved.stages[stage.name] = stage.number
+            page.moved.sizes.setdefault(stage_log(stage.number), 0)
+            page.began.add(stage_log(stage.number))
+            if stage.name in page.moved.strays:
+                page.moved.strays.remove(stage.name)
+                await self._backfill(page, stage)
+
+    async def _backfill(self, page: Page, stage: Stage) -> None:
+        only = LogFilter.parse_mapping({"stage": [stage.name]})
+        name, after = stage_log(stage.number), 0
+        while after < page.cursor.seq:
+            query = _entries(page.task.id, after, page.cursor.seq, only)
+            found = await self._engine.store.entries(query)
+            data = (await _in_thread(text_lines, found.lines)).encode()
+            piece = Piece(page.moved.sizes[name], data)
+            fresh = LOG not in page.cursor.sizes
+            await _in_thread(rundir.write, self._place(page.task), {name: piece}, self._disk, fresh=fresh)
+            page.moved.sizes[name] += len(data)
+            after = found.cursors[-1] if found.more else page.cursor.seq
+
+    def _place(self, task: Task) -> RunPlace:
+        mark = run_mark(task.run_id, task.id)
+        return RunPlace(self.root, task.account, task.site, task.run_id or "", mark.encode())
+
+    def _fail(self, task_id: str, error: OSError) -> None:
+        count = self._failed[task_id].count if task_id in self._failed else 0
+        self.failures += 1
+        sentence = error.strerror or str(error)
+        if self._error != sentence or not self._failed:
+            _log.warning("run files of the task %s cannot be written in %s: %s", task_id, self.root, sentence)
+        self._error = sentence
+        pause = BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS) - 1)]
+        self._failed[task_id] = _Failure(count + 1, self._engine.clock.monotonic() + pause)
+
+    def _forget(self, task_id: str) -> None:
+        self._state.tasks.pop(task_id, None)
+        self._tasks.pop(task_id, None)
+        self._failed.pop(task_id, None)
+
+    # --- the memory --------------------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Read the cursors, if that has not been done."""
+        if self._loaded:
+            return
+        try:
+            data = await _in_thread(self._memory.read_bytes)
+            found = msgspec.json.decode(data, type=State)
+        except FileNotFoundError:
+            found = self._state
+        except (OSError, msgspec.DecodeError) as error:
+            _log.warning("%s cannot be read (%s); run files are written anew", self._memory, error)
+            found = self._state
+        if found.root != str(self.root):  # another directory: what is not finished begins anew there
+            found = State(str(self.root), found.rank, {task_id: Cursor() for task_id in found.tasks})
+        self._state, self._loaded = found, True
+
+    async def _save(self) -> None:
+        data = msgspec.json.encode(self._state)
+        if data == self._saved:
+            return
+        try:
+            await _in_thread(_replace, self._memory, data)
+        except OSError as error:
+            self.failures += 1
+            self._memory_error = f"{self._memory} cannot be written: {error.strerror}"
+            return
+        self._saved, self._memory_error = data, None
+
+
+def _entries(task_id: str, after: int, through: int, only: LogFilter | None = None) -> EntryQuery:
+    query = EntryQuery(task_id=task_id, after=after, through=through, limit=PAGE, max_bytes=PAGE_BYTES)
+    return query if only is None else msgspec.structs.replace(query, filter=only)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Put a file in another's place, at once or not at all."""
+    part = path.with_name(f"{path.name}.new")
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+    part.replace(path)
+
+
+async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a function gives that runs in a thread. A cancelled call waits for it: its writing must not go on behind."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
