@@ -10,9 +10,10 @@ import msgspec
 from starlette.responses import PlainTextResponse, Response
 
 from asynclog.model import timestamp_text
-from asynclog.rendering import csv_header, csv_rows, text_line, text_lines
+from asynclog.rendering import csv_header, csv_rows, text_lines
 from asynclog.server.endpoint import Stream
 from asynclog.server.operation import JSON, NDJSON, Call, answer
+from asynclog.tasks import activity
 from asynclog.tasks.reader import LogPage
 from asynclog.wire import encode, gap_object
 
@@ -70,9 +71,11 @@ async def histogram(call: Call) -> Response:
 
 
 async def tail(call: Call) -> Response:
-    """The last lines as text."""
-    found = await call.tasks.reader.last_lines(call.task_id, call.query["lines"], call.access)
-    return PlainTextResponse("".join(f"{text_line(entry)}\n" for entry in found))
+    """The last lines of the activity log."""
+    tasks = call.tasks
+    return PlainTextResponse(
+        await activity.tail(tasks.reader, tasks.run_files, call.task_id, call.query["lines"], call.access)
+    )
 
 
 def _ndjson(lines: Iterable[bytes]) -> bytes:

@@ -24,19 +24,21 @@ class ServiceCollector(Collector):
         """Everything, as it is now."""
         service = self._service
         engine = service.tasks.engine
-        journal, writer = engine.journal, engine.writer
+        journal, writer, run_files = engine.journal, engine.writer, service.tasks.run_files
         for name, help, value in (
             ("records", "Records (entries and changes of tasks) numbered so far.", journal.last_id),
             ("records_stored", "Records that are in the database.", journal.stored_id),
             ("entries_dropped", "Entries that were declared dropped since the start.", journal.dropped),
             ("writer_commits", "Transactions of the writer since the start.", writer.commits),
             ("writer_records", "Records written since the start.", writer.written),
+            ("run_file_failures", "Failed attempts to write run files since the start.", run_files.failures),
             ("writer_failures", "Failed attempts to write since the start.", writer.failures),
         ):
             yield CounterMetricFamily(f"asynclog_{name}", help, value)
         for name, help, value in (
             ("journal_bytes", "Bytes of the journal on disk.", journal.size),
             ("pending_bytes", "Bytes of records in memory that are not stored yet.", journal.pending_bytes),
+            ("run_files_behind", "Tasks whose run files are not finished.", run_files.behind),
             ("tasks_running", "Tasks that run now.", sum(live.feed is not None for live in engine.hub)),
             ("ready", "1 when everything works as promised.", int(not engine.degraded and not service.closing)),
         ):

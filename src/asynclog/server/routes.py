@@ -163,7 +163,7 @@ OPERATIONS: Final = (
         "GET",
         f"{TASK}/tail",
         logs.tail,
-        "The last entries as lines of text.",
+        "The last lines of the activity log: its head, then entries as text.",
         (whole("lines", "How many.", 1, MAX_PAGE, 100),),
         media=("text/plain",),
         errors=UNAVAILABLE,

@@ -196,11 +196,6 @@ class Reader:
                 return
             query = msgspec.structs.replace(query, after=page.cursors[-1])
 
-    async def last_lines(self, task_id: str, lines: int, access: AccessScope = EVERYTHING) -> list[Entry]:
-        """The newest entries of a task, oldest first."""
-        page = await self.logs(task_id, access=access, limit=lines, order="desc", total=False)
-        return page.entries[::-1]
-
     async def stages(self, task_id: str, access: AccessScope = EVERYTHING) -> list[StageView]:
         """A task's stages by number, then the labels that occur only on entries; with what was logged in each."""
         await self._ready(task_id, NO_FILTER, access)
