@@ -4,6 +4,7 @@ import { LiveSocket, type SocketState } from '../api/socket'
 import type { Entry, Gap, Stage, Step, Task, TaskFrame } from '../api/types'
 import { DEFAULT_FILTER, filterKey, toMessage, type LogFilter } from '../log/filter'
 import { PageCache } from '../log/pages'
+import { nextInside } from '../log/seek'
 import { matches } from '../log/text'
 import { upsert } from '../log/tree'
 import { Overview } from './overview.svelte'
@@ -158,7 +159,9 @@ export class TaskLog {
     const wanted: LogFilter =
       kind === 'error' ? { ...this.filter, levels: ['ERROR'] } : { ...this.filter, search: this.needle }
     if (kind === 'match' && !this.needle) return null
-    const near = this.nearby(kind, direction, from)
+    const fits = (entry: Entry) =>
+      kind === 'error' ? entry.level === 'ERROR' : matches(entry.message, this.needle).length > 0
+    const near = nextInside(this.rows.window, from, direction, fits)
     const seq = near ?? (await this.ask(wanted, direction, from))
     if (seq !== null) await this.goTo(seq)
     return seq
@@ -290,21 +293,6 @@ export class TaskLog {
 
   private async loadSteps(): Promise<void> {
     this.#steps = await getSteps(this.id, this.control.signal).catch(noneIfMissing)
-  }
-
-  private nearby(kind: 'error' | 'match', direction: 1 | -1, from: number): number | null {
-    const { rows } = this.rows.window
-    const first = rows[0]?.seq ?? Infinity
-    const last = rows.at(-1)?.seq ?? -Infinity
-    // Only rows that follow `from` without a hole can be the very next one.
-    if (from < first - (direction === 1 && this.rows.window.atStart ? Infinity : 0) || from > last) return null
-    const fits = (entry: Entry) =>
-      kind === 'error' ? entry.level === 'ERROR' : matches(entry.message, this.needle).length > 0
-    const found =
-      direction === 1
-        ? rows.find((entry) => entry.seq > from && fits(entry))
-        : rows.findLast((entry) => entry.seq < from && fits(entry))
-    return found?.seq ?? null
   }
 
   private async ask(filter: LogFilter, direction: 1 | -1, from: number): Promise<number | null> {
