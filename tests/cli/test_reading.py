@@ -1,14 +1,12 @@
 """asynclog tasks, tail and export: the same alone and beside a service."""
 
-import asyncio
 import csv
 import io
 import json
 import subprocess
 from pathlib import Path
 
-from asynclog.tasks.opening import open_tasks
-from tests.cli.commands import Cli
+from tests.cli.commands import Cli, run_here
 
 SCRIPT = "echo one; echo two >&2; echo 'WARNING: three'; echo 'ERROR: four'"
 
@@ -38,7 +36,11 @@ def test_filters_mean_what_they_mean_everywhere(either: Cli) -> None:
 
     assert messages("--source", "stderr") == ["two"]
     assert messages("--source", "stdout", "--min-level", "warn") == ["WARNING: three", "ERROR: four"]
-    assert sorted(messages("--source", "stdout", "--source", "stderr", "--search", "O")) == ["ERROR: four", "one", "two"]
+    assert sorted(messages("--source", "stdout", "--source", "stderr", "--search", "O")) == [
+        "ERROR: four",
+        "one",
+        "two",
+    ]
     assert len(messages("--exclude-source", "stdout", "--exclude-source", "stderr", "--metadata", "exit_code=0")) == 1
     assert messages("--since", "1h", "--level", "error") == ["ERROR: four"]
     assert messages("-n", "1", "--source", "stdout") == ["ERROR: four"]
@@ -46,25 +48,18 @@ def test_filters_mean_what_they_mean_everywhere(either: Cli) -> None:
     assert [entry["message"] for entry in exported] == ["WARNING: three", "ERROR: four"]
 
 
-def test_tasks_are_filtered_and_limited(either: Cli) -> None:
+def test_tasks_are_filtered_and_limited(cli: Cli) -> None:
     """The filters of the list are options of `tasks`; the limit is kept over several pages."""
-    for name, code in (("good", 0), ("bad", 1), ("good", 0)):
-        assert either("run", "--name", name, "--", "sh", "-c", f"exit {code}").returncode == code
-    assert [task["name"] for task in either.objects("tasks", "--status", "failed", "--status", "cancelled")] == ["bad"]
-    assert len(either.objects("tasks", "--text", "goo", "-n", "1")) == 1
-    assert len(either.objects("tasks", "--started-after", "1h", "-n", "0", "--order", "asc")) == 3
-    assert either.objects("tasks", "--plugin", "nothing") == []
-
-
-async def _run_tasks(folder: Path, count: int) -> None:
-    async with open_tasks(folder) as tasks:
-        for _ in range(count):
-            await tasks.run(lambda: None)
+    run_here(cli, *["good"] * 210, "bad", "good")
+    assert [task["name"] for task in cli.objects("tasks", "--status", "failed", "--status", "cancelled")] == ["bad"]
+    assert [task["name"] for task in cli.objects("tasks", "-n", "2")] == ["good", "bad"]
+    assert len(cli.objects("tasks", "--started-after", "1h", "-n", "0", "--text", "goo", "--order", "asc")) == 211
+    assert cli.objects("tasks", "--plugin", "nothing") == []
 
 
 def test_what_is_not_there_is_said(cli: Cli) -> None:
     """An unknown or ambiguous task and a bad filter end with 1 or 2 and one sentence."""
-    asyncio.run(_run_tasks(cli.data, 33))
+    run_here(cli, *map(str, range(33)))
     ids = [task["id"] for task in cli.objects("tasks", "-n", "0")]
     twice = next(i[0] for i in ids if sum(other.startswith(i[0]) for other in ids) > 1)  # 33 ids, 32 letters
     for arguments, code, words in (

@@ -19,7 +19,7 @@ def _alive(pid: int) -> bool:
 
 
 def _pid_in(file: Path) -> int:
-    return int(until(lambda: file.exists() and file.read_text().strip()))
+    return int(until(lambda: file.read_text().strip() if file.exists() else None))
 
 
 def test_the_output_goes_through_and_the_exit_code_comes_back(either: Cli) -> None:
@@ -46,7 +46,7 @@ def test_every_line_is_logged_once_in_order(either: Cli) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_cancels_the_task_and_ends_the_command(either: Cli, number: signal.Signals) -> None:
-    """Ctrl-C ends the command and what it has started; the task is cancelled, its lines are kept, and the exit says so."""
+    """Ctrl-C ends the command and what it has started; the task is cancelled, its lines are kept, the exit says so."""
     pid_file = either.folder / "pid"
     with either.running("run", "--", "sh", "-c", f"echo begun; sleep 1000 & echo $! > {pid_file}; wait") as process:
         child = _pid_in(pid_file)

@@ -83,4 +83,4 @@ def test_a_long_export_shows_how_far_it_is(cli: Cli) -> None:
     code, shown = cli.in_terminal("export", "last", "-o", "out.csv", "--format", "csv")
     assert code == 0
     assert "bytes in out.csv" in shown
-    assert (cli.folder / "out.csv").read_text().count("\r\n") >= 5000
+    assert (cli.folder / "out.csv").read_bytes().count(b"\r\n") >= 5000

@@ -6,7 +6,6 @@ import importlib
 import os
 import sys
 import traceback
-from importlib.metadata import version
 from typing import Any, Final
 
 import click
@@ -48,6 +47,8 @@ class _Commands(click.Group):
         except BrokenPipeError:  # before click takes it for an error
             terminal.drop_output()
             return OK
+        except KeyboardInterrupt:  # before click writes an empty line
+            return INTERRUPTED
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
@@ -61,7 +62,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(version("asynclog"), prog_name="asynclog", message="%(prog)s %(version)s")
+@click.version_option(package_name="asynclog", prog_name="asynclog", message="%(prog)s %(version)s")
 def group() -> None:
     """Per-task logging: run commands and plugins as tasks, and see what they log.
 

@@ -135,7 +135,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: 
         at = columns.index(title)
         given = min(max(missing, 0), widths[at] - _NARROWEST)
         widths[at], missing = widths[at] - max(given, 0), missing - max(given, 0)
-    table = Table(box=None, pad_edge=False, padding=(0, len(_BETWEEN), 0, 0), header_style="dim")
+    table = Table(
+        box=None, pad_edge=False, padding=(0, len(_BETWEEN), 0, 0), header_style="dim" if coloured(sys.stdout) else ""
+    )
     for title, width in zip(columns, widths, strict=True):
         justify: Literal["left", "right"] = "right" if title in right.split() else "left"
         overflow: Literal["ellipsis", "fold"] = "ellipsis" if cuttable else "fold"
