@@ -4,6 +4,7 @@ A plugin runs as a task and logs through its `TaskContext`; every entry is crash
 in batches, searchable, and visible live. `open` is where to begin.
 """
 
+from asynclog.bridges.emitter import LogCapturingEmitter, PlainEmitter, ProgressEmitter
 from asynclog.errors import (
     AsynclogError,
     ConflictError,
@@ -40,11 +41,14 @@ __all__ = [
     "JournalError",
     "Level",
     "LockedError",
+    "LogCapturingEmitter",
     "LogFilter",
     "LogPage",
     "Node",
     "NotFoundError",
+    "PlainEmitter",
     "Progress",
+    "ProgressEmitter",
     "RequestError",
     "Settings",
     "Stage",

@@ -127,6 +127,18 @@ class TaskLogger:
         return self._feed.task_id
 
     @property
+    def stage(self) -> str | None:
+        """The stage its entries carry when they are logged here; None for none."""
+        here = place.get()
+        return self._stage or (here.stage if here.feed is self._feed else None)
+
+    def move_to_stage(self, stage: str | None) -> None:
+        """Let what is logged from here on, in this coroutine or thread and what it starts, carry this stage."""
+        here = place.get()
+        here = here if here.feed is self._feed else NOWHERE
+        place.set(Place(self._feed, label(stage), here.unit, here.step_id))
+
+    @property
     def source(self) -> str:
         """The source its entries carry."""
         return self._source

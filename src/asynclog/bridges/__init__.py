@@ -1,0 +1,1 @@
+"""Bridges: what other systems log or report becomes entries of a task."""
