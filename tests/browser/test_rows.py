@@ -33,6 +33,7 @@ async def test_hostile_text_is_only_ever_read(page: Page, service: Service) -> N
         await expect(panel.row(2)).to_contain_text(HOSTILE[0])
         await expect(panel.row(3).locator(".message .ansi-red")).to_have_text("red")
         await expect(panel.row(4)).to_contain_text("U+202E")
+        assert RLO not in await panel.rows().nth(3).inner_text()
         assert await panel.row(3).locator(".message a").count() == 0
         assert await panel.row(7).locator(".message a").first.get_attribute("href") == "https://example.org/?a="
         await expect(page).to_have_title("<u>hostile</u> · asynclog")
