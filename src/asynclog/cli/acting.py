@@ -127,7 +127,7 @@ async def _follow(service: Service, task_id: str, show: Callable[[list[Object]],
 @click.argument("task")
 @options.place
 def cancel(task: str, place: Place) -> None:
-    """Cancel TASK: its id, the beginning of it, or `last`."""
+    """Cancel TASK: its id, the beginning of it, its name, or `last`."""
     asyncio.run(_cancel(place, task))
 
 

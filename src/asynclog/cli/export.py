@@ -27,7 +27,7 @@ FORMATS: Final = ("ndjson", "text", "csv")
 @options.entry_filter
 @options.place
 def export(task: str, place: Place, conditions: Pairs, form: str, output: str | None) -> None:
-    """Write all entries of TASK that match: its id, the beginning of it, or `last`.
+    """Write all entries of TASK that match: its id, the beginning of it, its name, or `last`.
 
     FILE appears when it is complete; an export that fails leaves none, and the one from before as it was.
     """
@@ -95,4 +95,11 @@ def _progress(output: str | None, total: int | None) -> Iterator[Callable[[int],
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=terminal.console(sys.stderr), transient=True) as progress:
         bar = progress.add_task("entries", total=total)
-        yield lambda lines: progress.update(bar, advance=lines)
+        lines = 0
+
+        def advance(more: int) -> None:
+            nonlocal lines
+            lines += more  # a header and tracebacks are lines without being entries
+            progress.update(bar, completed=lines if total is None else min(lines, total))
+
+        yield advance

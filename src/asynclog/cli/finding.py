@@ -22,6 +22,8 @@ def path(task_id: str, *more: str) -> str:
 async def find_task(service: Service, name: str) -> Object:
     """The task that is meant: by its id, by the beginning of it when only one fits, or ``last`` for the newest.
 
+    Where no id fits, the newest task of that very name.
+
     Raises:
         NotFoundError: none is.
         InvalidError: several are.
@@ -39,6 +41,7 @@ async def find_task(service: Service, name: str) -> Object:
             raise
     listed = await list_tasks(service, [("text", name)], SEARCHED) if name else []
     matches = [task for task in listed if task["id"].startswith(name)]
+    matches = matches or [task for task in listed if task["name"] == name][:1]
     if not matches:
         raise NotFoundError("task", name)
     if len(matches) > 1:

@@ -101,7 +101,7 @@ def _seconds(task: Object) -> str:
 @options.entry_filter
 @options.place
 def tail(task: str, place: Place, conditions: Pairs, *, follow: bool, lines: int, everything: bool, form: str) -> int:
-    """Show the newest entries of TASK: its id, the beginning of it, or `last`.
+    """Show the newest entries of TASK: its id, the beginning of it, its name, or `last`.
 
     With -f the entries that come are shown as well, live; a lost service is waited for, and nothing is missed.
     Ends with 1 when the task that was followed has failed.
