@@ -8,7 +8,22 @@ import pytest
 from tests.rules.sources import files, imports, name, tree
 
 TESTS = [path for path in files("tests") if path.name.startswith("test_")]
-KINDS = {"unit", "contract", "property", "crash", "server", "browser", "rules", "bridges", "cli", "library", "plugins", "adversity"}
+KINDS = {
+    "unit",
+    "contract",
+    "property",
+    "crash",
+    "server",
+    "browser",
+    "rules",
+    "runfiles",
+    "schedules",
+    "bridges",
+    "cli",
+    "library",
+    "plugins",
+    "adversity",
+}
 
 
 @pytest.mark.parametrize("path", TESTS, ids=name)

@@ -81,6 +81,7 @@ class Follower:
         self._memory_error: str | None = None
         self._seen = -1
         self._loaded = False
+        self._round = asyncio.Lock()
         self._lock = asyncio.Lock()
         self._due = asyncio.Event()
 
@@ -152,6 +153,10 @@ class Follower:
         Raises:
             StoreError: the store cannot be read now.
         """
+        async with self._round:
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
         now, stored = self._engine.clock.monotonic(), self._engine.journal.stored_id
         if stored == self._seen and not any(failure.until <= now for failure in self._failed.values()):
             return
@@ -229,7 +234,7 @@ class Follower:
             return False
         if state.last_trace > cursor.trace:
             page.traces = await self._engine.store.traces(task.id, cursor.trace, PAGE)
-        page.moved.trace = page.traces[-1][0] if len(page.traces) == PAGE else max(cursor.trace, state.last_trace)
+            page.moved.trace = page.traces[-1][0] if page.traces else state.last_trace
         if state.last_seq > cursor.seq:
             found = await self._engine.store.entries(_entries(task.id, cursor.seq, state.last_seq))
             page.lines = found.lines
