@@ -98,7 +98,7 @@ async def test_a_trace_tells_a_run(tmp_path: Path) -> None:
 
 
 async def test_labels_that_become_stages_later(tmp_path: Path) -> None:
-    """An external task's entries that carry a label before its stage is declared are in that stage's log all the same."""
+    """An external task's entries that carry a label before its stage is declared are in that stage's log."""
     folder = tmp_path / "data"
     async with asynclog.open(folder) as tasks:
         task = tasks.external.start("elsewhere", account="x")
@@ -117,7 +117,7 @@ async def test_labels_that_become_stages_later(tmp_path: Path) -> None:
 
 
 async def test_kill_minus_nine(tmp_path: Path) -> None:
-    """Killed in the middle of writing, again and again, the files are the database's once the next process caught up."""
+    """Killed in the middle of writing, again and again, the files are the database's once the next one caught up."""
     folder = tmp_path / "data"
     program = Path(__file__).with_name("program.py")
     for round_ in range(3):
@@ -293,7 +293,7 @@ async def test_files_that_were_cut_or_removed_are_written_anew(tmp_path: Path) -
 
 
 async def test_deleting_removes_directory_and_mirror(tmp_path: Path) -> None:
-    """A deleted task's directory and mirror go, empty parents too; what a killed process did not remove, the next does."""
+    """A deleted task's directory and mirror go, empty parents too; what a process left, the next removes."""
     folder, mirror = tmp_path / "data", tmp_path / "mirror"
     async with asynclog.open(folder, shared_log_dir=mirror) as tasks:
         first, second, third = await ran(tasks, 3, account="acme", site="north")
