@@ -116,6 +116,19 @@ def test_the_workflow_example_works(tmp_path: Path) -> None:
     )
 
 
+def test_the_emitter_example_works(tmp_path: Path) -> None:
+    """What the code of docs/emitters.md tells its emitter is in the task's log, with stage and unit."""
+    task, entries, _ = _run(_example("emitter", "docs/emitters.md"), tmp_path)
+    scored = [entry for entry in entries if entry.message.startswith("scored")]
+    assert [(entry.stage, entry.unit) for entry in scored] == [
+        ("scoring", "candidate-17"),
+        ("scoring", "candidate-18"),
+    ]
+    assert task.progress is not None
+    assert task.progress.current == 2
+    assert "all scored" in [entry.message for entry in entries]
+
+
 def test_every_route_is_documented() -> None:
     """docs/http.md names every method and path that the service has."""
     text = _text("docs/http.md")
