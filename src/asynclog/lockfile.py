@@ -14,7 +14,6 @@ import msgspec
 
 from asynclog.errors import LockedError
 
-
 ATTEMPTS: Final = 4
 """How often a lock that is held is tried, ATTEMPT_SECONDS apart."""
 ATTEMPT_SECONDS: Final = 0.02

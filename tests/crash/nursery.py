@@ -15,7 +15,6 @@ import sqlite3
 import sys
 import threading
 import traceback
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ SETTINGS: dict[str, object] = {"flush_interval": 0.05, "task_log_level": "DEBUG"
 Acknowledged = dict[str, list[int]]
 
 
-async def live(folder: str, seed: int, say: Callable[[str], None]) -> None:
+async def live(folder: str, seed: int, say: Callable[[str], None]) -> None:  # noqa: C901  # four plugins, no branches
     """Run tasks that number their entries, and say each number once its log call has returned."""
     dice = random.Random(seed)
     levels = ["DEBUG", "INFO", "INFO", "WARNING", "ERROR"]
@@ -95,40 +94,42 @@ def compare(folder: str, acknowledged: Acknowledged) -> list[str]:
     tasks = {
         row[0]: row[1:]
         for row in connection.execute(
-            "SELECT id, status, external, sealed, last_seq, debug_count + info_count + warning_count + error_count FROM tasks"
+            "SELECT id, status, external, sealed, last_seq, debug_count + info_count + warning_count + error_count "
+            "FROM tasks"
         )
     }
     for task_id, entries in rows.items():
-        seqs = [seq for seq, _, _ in entries]
-        if seqs != list(range(1, len(seqs) + 1)):
-            wrong.append(f"{task_id}: seqs are not dense: {Counter(seqs).most_common(2)}, {len(seqs)} up to {seqs[-1]}")
-        numbers = [int(message) for _, source, message in entries if source == "plugin"]
-        if numbers != list(range(1, len(numbers) + 1)):
-            wrong.append(f"{task_id}: entries are missing, twice or out of order")
-        known = acknowledged.get(task_id, [])
-        highest = max(known, default=0)
-        in_flight = 20 if task_id in tasks and tasks[task_id][1] else 1
-        if not highest <= len(numbers) <= highest + in_flight:
-            wrong.append(f"{task_id}: {highest} acknowledged, {len(numbers)} there")
-        status, external, sealed, last_seq, count = tasks[task_id]
-        if last_seq != len(entries) or count != len(entries):
-            wrong.append(f"{task_id}: counts {count}, last_seq {last_seq}, entries {len(entries)}")
-        if min(known, default=0) < 0 and (status != "success" or last_seq != -min(known)):
-            wrong.append(f"{task_id}: was reported finished with {-min(known)} entries, is {status} with {last_seq}")
-        if not external and (sealed is None or json.loads(sealed) != {"count": last_seq, "last_seq": last_seq}):
-            wrong.append(f"{task_id}: {status} but sealed as {sealed}")
-        if status != ("running" if external else "success" if status == "success" else "interrupted"):
-            wrong.append(f"{task_id}: {status}")
+        wrong += [f"{task_id}: {what}" for what in judge(entries, tasks[task_id], acknowledged.get(task_id, []))]
     lost = [task_id for task_id, numbers in acknowledged.items() if max(numbers) > 0 and task_id not in rows]
     wrong += [f"{task_id}: acknowledged and not there at all" for task_id in lost]
     other = connection.execute(
-        "SELECT count(*) FROM (SELECT task_id, source, level, coalesce(stage, ''), count(*) FROM task_logs GROUP BY 1, 2, 3, 4 "
-        "EXCEPT SELECT task_id, source, level, stage, count FROM entry_counts)"
+        "SELECT count(*) FROM (SELECT task_id, source, level, coalesce(stage, ''), count(*) FROM task_logs "
+        "GROUP BY 1, 2, 3, 4 EXCEPT SELECT task_id, source, level, stage, count FROM entry_counts)"
     ).fetchone()[0]
     if other:
         wrong.append(f"{other} counts by source and level are wrong")
     connection.close()
     return wrong
+
+
+def judge(entries: list[tuple[int, str, str]], task: tuple[Any, ...], known: list[int]) -> list[str]:
+    """What is wrong with one task: its entries (seq, source, message), its row, and what was acknowledged of it."""
+    status, external, sealed, last_seq, count = task
+    seqs = [seq for seq, _, _ in entries]
+    numbers = [int(message) for _, source, message in entries if source == "plugin"]
+    highest, reported = max(known, default=0), -min(known, default=0)
+    promises = {
+        f"seqs are not dense: {len(seqs)} up to {seqs[-1]}": seqs == list(range(1, len(seqs) + 1)),
+        "entries are missing, twice or out of order": numbers == list(range(1, len(numbers) + 1)),
+        f"{highest} acknowledged, {len(numbers)} there": highest <= len(numbers) <= highest + (20 if external else 1),
+        f"counts {count}, last_seq {last_seq}, entries {len(entries)}": last_seq == count == len(entries),
+        f"reported finished with {reported}, is {status} with {last_seq}": reported <= 0
+        or (status == "success" and last_seq == reported),
+        f"{status} but sealed as {sealed}": external
+        or (sealed is not None and json.loads(sealed) == {"count": last_seq, "last_seq": last_seq}),
+        f"status {status}": status in (["running"] if external else ["success", "interrupted"]),
+    }
+    return [what for what, kept in promises.items() if not kept]
 
 
 def fork(work: Callable[[Callable[[str], None]], Coroutine[Any, Any, None]]) -> tuple[int, int]:

@@ -30,7 +30,7 @@ SEED = 20260207
 def orders() -> list[dict[str, Any]]:
     """Where each child is to die: at a point, after some words, or after some milliseconds (often while it opens)."""
     dice = random.Random(SEED)
-    never = {"failpoint": None, "after": 0, "words": None, "moment": None}
+    never: dict[str, Any] = {"failpoint": None, "after": 0, "words": None, "moment": None}
     found = [{**never, "failpoint": point, "after": dice.randint(1, 8)} for point in POINTS * DEATHS_AT_EACH_POINT]
     found += [{**never, "words": int(10 ** dice.uniform(0, 3.5))} for _ in range(DEATHS_ANYWHERE // 2)]
     found += [{**never, "moment": dice.uniform(0, 0.06)} for _ in range(DEATHS_ANYWHERE // 2)]
