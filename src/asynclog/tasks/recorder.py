@@ -1,6 +1,6 @@
 """What a task's context, stages and steps share: where their records go, and which of them are open.
 
-State owned here, changed from any thread of the task: its stages by name and number, and its open stages and steps.
+State owned here, changed from any thread of the task: its ended stages by name and number, its open stages and steps.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Recorder:
         self.now: Final = engine.clock.now
         self._journal = engine.journal
         self._lock = threading.RLock()
-        self._stages: dict[tuple[str, int], Stage] = {}
+        self._idle: dict[str, dict[int, Stage]] = {}
+        """Stages that have ended and may be entered again, by name and number."""
+        self._highest = 0
         self._open_stages: dict[str, Stage] = {}
         self._open_steps: dict[str, Step] = {}
         self._next_index = itertools.count()
@@ -70,7 +72,7 @@ class Recorder:
                 stage = Stage(
                     id=new_id(),
                     task_id=self.feed.task_id,
-                    number=self._free() if number is None else number,
+                    number=min(self._highest + 1, LARGEST_NUMBER) if number is None else number,
                     name=name,
                     pending=pending,
                     started_at=self.now(),
@@ -80,28 +82,27 @@ class Recorder:
                 stage = msgspec.structs.replace(
                     known, status="running", pending=more, finished_at=None, error_message=None, error_stack=None
                 )
-            self._stages[name, stage.number] = self._open_stages[stage.id] = stage
+            self._highest = max(self._highest, stage.number)
+            self._open_stages[stage.id] = stage
         self.record(StageRecord(stage.task_id, stage))
         self.record(trace.stage_start(stage, self.now()))
         return stage
 
     def _known(self, name: str, number: int | None) -> Stage | None:
-        for (known, place_), stage in self._stages.items():
-            if known == name and number in (None, place_) and stage.id not in self._open_stages:
-                return stage
-        return None
-
-    def _free(self) -> int:
-        return min(max((number for _, number in self._stages), default=0) + 1, LARGEST_NUMBER)
+        idle = self._idle.get(name)
+        if not idle:
+            return None
+        return idle.pop(min(idle) if number is None else number, None)
 
     def put_stage(self, stage: Stage) -> None:
         """The stage is like this from now on."""
         with self._lock:
             if stage.id not in self._open_stages:
                 return
-            self._stages[stage.name, stage.number] = self._open_stages[stage.id] = stage
+            self._open_stages[stage.id] = stage
             if stage.status != "running":
                 del self._open_stages[stage.id]
+                self._idle.setdefault(stage.name, {})[stage.number] = stage
         self._record_stage(stage)
 
     def _record_stage(self, stage: Stage) -> None:
