@@ -8,22 +8,9 @@ import pytest
 from tests.rules.sources import files, imports, name, tree
 
 TESTS = [path for path in files("tests") if path.name.startswith("test_")]
-KINDS = {
-    "unit",
-    "contract",
-    "property",
-    "crash",
-    "server",
-    "browser",
-    "rules",
-    "runfiles",
-    "schedules",
-    "bridges",
-    "cli",
-    "library",
-    "plugins",
-    "adversity",
-}
+KINDS = """
+    adversity bridges browser cli contract crash docs library plugins property rules runfiles server unit
+""".split()
 
 
 @pytest.mark.parametrize("path", TESTS, ids=name)
