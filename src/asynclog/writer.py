@@ -23,7 +23,7 @@ from asynclog.journal import Journal
 from asynclog.protocols import Clock, Store
 from asynclog.records import Frame
 
-BATCH_RECORDS: Final = 5000
+BATCH_RECORDS: Final = 20_000
 """Records of one transaction at most."""
 BATCH_BYTES: Final = 8 << 20
 """Payload bytes of one transaction, about."""
