@@ -6,32 +6,31 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import deque
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import msgspec
 
 from asynclog.cli import terminal
 from asynclog.cli.finding import path
 from asynclog.cli.service import LostError, RefusedError, Service
+from asynclog.cli.spool import Spool
 from asynclog.identity import new_id
 from asynclog.model import timestamp_text
 
 GATHER_SECONDS: Final = 0.1
-"""How long lines gather before they are sent."""
+"""How long lines gather before they are sent, unless they fill a batch."""
 BATCH_BYTES: Final = 1 << 20
-BUFFER_BYTES: Final = 64 << 20
-"""Lines kept for a service that is away; beyond that new ones are dropped, counted and told."""
 ALIVE_SECONDS: Final = 2.0
 """A task that says nothing shows so often that it is alive, and learns whether it was cancelled."""
 FIRST_DELAY_SECONDS: Final = 0.1
 LONGEST_DELAY_SECONDS: Final = 3.0
 PATIENCE_SECONDS: Final = 30.0
-"""How long the end of a task waits for a service that is away."""
+"""How long the end of a task waits for a service that takes nothing."""
 
 
 class Recorder:
-    """Sends lines in batches, each of them until it has arrived, once. Lives on the event loop.
+    """Sends lines in batches, each of them until it has arrived, once. Lives on the event loop; close it by `with`.
 
     Args:
         service: where they go.
@@ -41,16 +40,25 @@ class Recorder:
     def __init__(self, service: Service, task_id: str) -> None:
         self._service = service
         self._task_id = task_id
-        self._lines: deque[bytes] = deque()
-        self._size = 0
+        self._spool = Spool()
         self._due = asyncio.Event()
         self._closing = False
+        self._taken_at = 0.0
         self.dropped = 0
+        """Lines that did not, and will not, arrive."""
         self.ended = asyncio.Event()
         """The service takes no more: the task was cancelled or deleted there, or has ended otherwise."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._spool.close()
+
     def add(self, source: str, message: str, level: str = "INFO", metadata: Any = None) -> None:
-        """Take a line; never blocks."""
+        """Take a line; never waits for the service."""
         line: dict[str, Any] = {
             "message": message,
             "level": level,
@@ -59,13 +67,10 @@ class Recorder:
         }
         if metadata is not None:
             line["metadata"] = metadata
-        data = msgspec.json.encode(line) + b"\n"
-        if self._size + len(data) > BUFFER_BYTES or self.ended.is_set():
+        if self.ended.is_set() or not self._spool.put(msgspec.json.encode(line) + b"\n"):
             self.dropped += 1
-            return
-        self._size += len(data)
-        self._lines.append(data)
-        self._due.set()
+        else:
+            self._due.set()
 
     async def run(self) -> None:
         """Send what comes, until `close` or the end of the task."""
@@ -73,22 +78,16 @@ class Recorder:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ALIVE_SECONDS):
                     await self._due.wait()
-            if not self._closing:
+            if not self._closing and self._spool.size < BATCH_BYTES:
                 await asyncio.sleep(GATHER_SECONDS)
-            await self._deliver(self._take())
-            if self._closing and not self._lines:
-                return
-
-    def _take(self) -> bytes:
-        batch = bytearray()
-        while self._lines and (not batch or len(batch) + len(self._lines[0]) <= BATCH_BYTES):
-            batch += self._lines.popleft()
-        self._size -= len(batch)
-        if not self._lines and not self._closing:
-            self._due.clear()
-        return bytes(batch)
+            await self._deliver(self._spool.take(BATCH_BYTES))
+            if not self._spool.size:
+                if self._closing:
+                    return
+                self._due.clear()
 
     async def _deliver(self, batch: bytes) -> None:
+        """Send a batch until it has arrived; an empty one says that the task is alive."""
         query = [("batch_id", new_id())] if batch else []
         delay, told = FIRST_DELAY_SECONDS, False
         while True:
@@ -103,25 +102,27 @@ class Recorder:
                 raise
             except RefusedError as error:
                 self.ended.set()
-                self.dropped += batch.count(b"\n") + len(self._lines)
+                self.dropped += batch.count(b"\n") + self._spool.lines
                 if error.status not in (404, 409):
                     terminal.say(f"the service takes no more lines: {error}", "WARNING")
                 return
             else:
+                self._taken_at = time.monotonic()
                 return
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter keeps no secret
             delay = min(2 * delay, LONGEST_DELAY_SECONDS)
 
     async def close(self, work: asyncio.Task[None]) -> None:
-        """Let `run`, which ``work`` runs, send what is left; give up on a service that stays away."""
+        """Let `run`, which ``work`` runs, send what is left; give up on a service that takes nothing for too long."""
         self._closing = True
         self._due.set()
-        await asyncio.wait([work], timeout=PATIENCE_SECONDS)
-        if not work.done():
-            work.cancel()
-            await asyncio.wait([work])
-        else:
+        self._taken_at = time.monotonic()
+        while not work.done() and time.monotonic() - self._taken_at < PATIENCE_SECONDS:
+            await asyncio.wait([work], timeout=1.0)
+        if work.done():
             work.result()
-        if self._lines:
-            self.dropped += len(self._lines)
-            self.ended.set()
+            return
+        work.cancel()
+        await asyncio.wait([work])
+        self.dropped += self._spool.lines
+        self.ended.set()

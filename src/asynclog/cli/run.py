@@ -98,7 +98,19 @@ async def _beside(service: Service, command: list[str], about: Object) -> int:
     asked = {"external": True, "plugin": "command", "params": {"argv": command, "cwd": str(Path.cwd())}, **about}
     task: Object = await service.call("POST", "/api/tasks", [], asked)
     terminal.remark(f"task {task['id']}")
-    recorder = Recorder(service, task["id"])
+    with Recorder(service, task["id"]) as recorder:
+        code, ended = await _recorded(service, task["id"], command, recorder)
+    if recorder.dropped:
+        terminal.say(f"{recorder.dropped:,} lines could not be recorded", "WARNING")
+    if ended is not None:
+        _remark_end(ended)
+    return code
+
+
+async def _recorded(
+    service: Service, task_id: str, command: list[str], recorder: Recorder
+) -> tuple[int, Object | None]:
+    """Run the command to its end; the exit code, and the task as it ended if the service could be told."""
     sending = asyncio.create_task(recorder.run())
     here = {"cwd": str(Path.cwd()), "host": socket.gethostname()}
     recorder.add("plugin", f"running {shlex.join(command)}", metadata=here)
@@ -109,12 +121,8 @@ async def _beside(service: Service, command: list[str], about: Object) -> int:
         watching.cancel()
         verdict, code = _verdict(child, recorder, command, cancelled=interruption.signal is not None)
         await recorder.close(sending)
-        ended = await _finish(service, task["id"], verdict, recorder)
-    if recorder.dropped:
-        terminal.say(f"{recorder.dropped:,} lines could not be recorded", "WARNING")
-    if ended is not None:
-        _remark_end(ended)
-    return interruption.exit_code if interruption.signal is not None else code
+        ended = await _finish(service, task_id, verdict, recorder)
+    return interruption.exit_code if interruption.signal is not None else code, ended
 
 
 async def _child(command: list[str], recorder: Recorder) -> Any:

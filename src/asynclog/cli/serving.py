@@ -38,6 +38,10 @@ def _service(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one.  [default: 8700]"),
             click.option("--data", metavar="DIR", help="The data directory.  [default: data]"),
             click.option("--plugins", metavar="MODULE", help="An importable module with a dictionary PLUGINS."),
+            click.option(
+                "--run-log-dir", metavar="DIR", help="Run directories, relative to data; '' for none.  [default: runs]"
+            ),
+            click.option("--shared-log-dir", metavar="DIR", help="Mirror the run directories there."),
             click.option("--config", "config_file", metavar="FILE", help="[default: asynclog.toml, if there is one]"),
             click.option("--log-format", type=click.Choice(["text", "json"]), help="Of the service's own log."),
             click.option(
