@@ -13,6 +13,7 @@ from tests.rules.sources import PACKAGE, files, imports, name, tree
 PLACES: dict[str, tuple[str, ...]] = {
     "aiosqlite": ("store/sqlite.py",),
     "click": ("cli/",),
+    "cronsim": ("tasks/schedule.py",),
     "msgspec": ("",),
     "orjson": ("",),
     "prometheus_client": ("server/",),
