@@ -32,7 +32,7 @@ async def _work(context: TaskContext, chunks: int, size: int, *, entries: int) -
         for _ in range(entries):
             context.logger.info("handled chunk %d of the work", number, chunk=number)
         await asyncio.sleep(0)
-    await context._engine.settle(30)  # noqa: SLF001  # the writer's share belongs to the cost
+    await context._manager.engine.settle(30)  # noqa: SLF001  # the writer's share belongs to the cost
     return time.process_time() - start
 
 
