@@ -8,6 +8,7 @@ from asynclog.bridges.emitter import LogCapturingEmitter, PlainEmitter, Progress
 from asynclog.errors import (
     AsynclogError,
     ConflictError,
+    ForbiddenError,
     InvalidError,
     JournalError,
     LockedError,
@@ -19,7 +20,7 @@ from asynclog.errors import (
 )
 from asynclog.filters import LogFilter
 from asynclog.logger import TaskLogger, belief_scope
-from asynclog.model import AccessScope, Entry, Gap, Level, Progress, Stage, Step, Task
+from asynclog.model import AccessScope, Entry, Gap, Level, Progress, Schedule, Stage, Step, Task
 from asynclog.queries import EntryQuery, TaskQuery
 from asynclog.settings import Settings
 from asynclog.tasks.context import TaskContext
@@ -36,6 +37,7 @@ __all__ = [
     "ConflictError",
     "Entry",
     "EntryQuery",
+    "ForbiddenError",
     "Gap",
     "InvalidError",
     "JournalError",
@@ -50,6 +52,7 @@ __all__ = [
     "Progress",
     "ProgressEmitter",
     "RequestError",
+    "Schedule",
     "Settings",
     "Stage",
     "Step",

@@ -9,12 +9,19 @@ The file::
     plugins = "my_plugins"      # a module with a dictionary PLUGINS
     log_format = "text"         # the service's own log: text or json
     insecure_open_to_network = false
+    run_log_dir = "runs"        # each task's run directory, relative to data; "" for none
+    shared_log_dir = "/mnt/x"   # where run directories are mirrored
 
     [logging]                   # any of the logging settings
     task_log_level = "DEBUG"
 
     [plugins.backup]            # what the plugin's context.config holds
     keep = 7
+
+    [hooks.nightly]             # POST /api/hooks/nightly starts a plugin
+    plugin = "backup"
+    secret = "sha256:9f86d0…"   # of its secret; or the secret itself
+    params = { source = "/srv" }
 
 A logging setting from a flag or a variable is pinned; one from the file yields to what was stored at run time.
 """
@@ -35,6 +42,9 @@ from asynclog.settings import ENVIRONMENT_PREFIX, SETTINGS, Scalar, from_environ
 FILE: Final = "asynclog.toml"
 """Read from the current directory when no other file is named; it may be missing."""
 
+_MAY_BE_EMPTY: Final = ENVIRONMENT_PREFIX + "RUN_LOG_DIR"
+"""Empty it means something; every other variable that is empty was not given."""
+
 _KEY: Final = re.compile(r"unknown field `([^`]*)`")
 _PATH: Final = re.compile(r" - at `\$\.?([^`]*)`")
 
@@ -48,12 +58,25 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     plugins: str | None = None
     log_format: Literal["text", "json"] = "text"
     insecure_open_to_network: bool = False
+    run_log_dir: str = "runs"
+    shared_log_dir: str | None = None
+
+
+class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[hooks.NAME]``: what a webhook starts, and the secret its caller has to know (or ``sha256:`` and its hash)."""
+
+    plugin: str
+    secret: Annotated[str, msgspec.Meta(min_length=8)]
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
+    account: str | None = None
+    site: str | None = None
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: dict[str, Any] = msgspec.field(default_factory=dict)
     logging: dict[str, Any] = msgspec.field(default_factory=dict)
     plugins: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    hooks: dict[str, Hook] = msgspec.field(default_factory=dict)
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +87,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     pinned: dict[str, Scalar] = msgspec.field(default_factory=dict)
     pinned_by: dict[str, str] = msgspec.field(default_factory=dict)
     plugins: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    hooks: dict[str, Hook] = msgspec.field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -87,7 +111,7 @@ def load(
         InvalidError: the file cannot be read, a key in it is unknown, or a value anywhere is bad; names the key.
     """
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    variables = {name: value for name, value in (environment or {}).items() if value}
+    variables = {name: value for name, value in (environment or {}).items() if value or name == _MAY_BE_EMPTY}
     parsed = _read(file or variables.get(ENVIRONMENT_PREFIX + "CONFIG") or None)
     pinned = from_environment(variables)
     pinned_by = {name: ENVIRONMENT_PREFIX + name.upper() for name in pinned}
@@ -100,6 +124,7 @@ def load(
         pinned=pinned,
         pinned_by=pinned_by,
         plugins=parsed.plugins,
+        hooks=parsed.hooks,
     )
 
 

@@ -6,6 +6,7 @@
     ├── RequestError              you did: the call cannot be met as it was made
     │   ├── InvalidError            a value is wrong; names the parameter            (HTTP 422)
     │   ├── NotFoundError           no such thing, or not in your access scope       (HTTP 404)
+    │   ├── ForbiddenError          the secret that was shown is another             (HTTP 403)
     │   ├── ConflictError           not in the state the thing is in now             (HTTP 409)
     │   └── TooLargeError           more bytes than a limit allows                   (HTTP 413)
     └── UnavailableError          the world did: try again, or mend the machine      (HTTP 503)
@@ -42,6 +43,10 @@ class NotFoundError(RequestError):
         super().__init__(f"there is no {kind} {name!r}")
         self.kind = kind
         self.name = name
+
+
+class ForbiddenError(RequestError):
+    """The caller has not shown what would let it."""
 
 
 class ConflictError(RequestError):

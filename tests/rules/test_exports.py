@@ -6,9 +6,9 @@ import asynclog
 from tests.rules.sources import files, name, tree
 
 PUBLIC = """
-    AccessScope AsynclogError ConflictError Entry EntryQuery Gap InvalidError JournalError Level LockedError
+    AccessScope AsynclogError ConflictError Entry EntryQuery ForbiddenError Gap InvalidError JournalError Level LockedError
     LogCapturingEmitter LogFilter LogPage Node NotFoundError PlainEmitter Progress ProgressEmitter RequestError
-    Settings Stage Step StoreError Task TaskContext TaskLogger TaskManager TaskQuery TooLargeError UnavailableError
+    Schedule Settings Stage Step StoreError Task TaskContext TaskLogger TaskManager TaskQuery TooLargeError UnavailableError
     Workflow belief_scope current_context open step
 """.split()
 

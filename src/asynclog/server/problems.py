@@ -13,6 +13,7 @@ from starlette.responses import Response
 from asynclog.errors import (
     AsynclogError,
     ConflictError,
+    ForbiddenError,
     InvalidError,
     NotFoundError,
     TooLargeError,
@@ -26,6 +27,7 @@ RETRY_SECONDS: Final = 1
 _STATUSES: Final = (
     (InvalidError, 422),
     (NotFoundError, 404),
+    (ForbiddenError, 403),
     (ConflictError, 409),
     (TooLargeError, 413),
     (UnavailableError, 503),

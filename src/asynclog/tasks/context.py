@@ -100,6 +100,11 @@ class TaskContext:
         )
         recorder.record(TraceRecord(self.task_id, item))
 
+    @property
+    def trigger_data(self) -> Any:
+        """What the task was triggered with, as stored: a webhook's request, a schedule's due time; None without."""
+        return self._task.trigger_data
+
     async def start(self, plugin: str | Callable[..., Any] | object, params: Any = None, **options: Any) -> Task:
         """Start a child task; it goes on when this one ends. Options and errors as for `TaskManager.start`."""
         options.setdefault("trigger_type", "internal_event")

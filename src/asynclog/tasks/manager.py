@@ -27,10 +27,12 @@ from asynclog.tasks import trace
 from asynclog.tasks.context import TaskContext, enter
 from asynclog.tasks.ending import STORED_SECONDS, finish
 from asynclog.tasks.external import External
+from asynclog.tasks.hooks import Hooks
 from asynclog.tasks.plugin import Plugin, plugin_name
 from asynclog.tasks.reader import LogPage, Reader
 from asynclog.tasks.recorder import Recorder
 from asynclog.tasks.runfiles import RunFiles
+from asynclog.tasks.scheduler import Scheduler
 from asynclog.tasks.stage import error_text
 from asynclog.tasks.sweeper import Sweeper
 from asynclog.tasks.thread import Outcome, outcome_of, run_in_thread
@@ -89,6 +91,7 @@ class TaskManager:
         plugins: name to plugin.
         config: name of a plugin to its configuration.
         run_files: names runs, and removes their files.
+        hooks: who may start what from outside.
     """
 
     def __init__(
@@ -97,13 +100,16 @@ class TaskManager:
         plugins: Mapping[str, Plugin],
         config: Mapping[str, Mapping[str, Any]],
         run_files: RunFiles,
+        hooks: Hooks,
     ) -> None:
         self.engine = engine
         self.plugins: Mapping[str, Plugin] = dict(plugins)
         self.reader = Reader(engine)
         self.run_files = run_files
+        self.hooks = hooks
         self.sweeper = Sweeper(engine, run_files.remove)
         self.external = External(engine, run_files)
+        self.scheduler = Scheduler(engine, self.plugins, self.start)
         self._config = config
         self._runs: dict[str, _Run] = {}
         self._closing = False

@@ -9,10 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from asynclog.config import Hook
 from asynclog.disk import Disk
 from asynclog.engine import Limits, open_engine
 from asynclog.protocols import Clock
 from asynclog.settings import Settings
+from asynclog.tasks.hooks import Hooks, hook_of
 from asynclog.tasks.manager import TaskManager
 from asynclog.tasks.plugin import discover
 from asynclog.tasks.recovery import recover
@@ -35,6 +37,7 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
     run_log_dir: str | Path | None = RUN_LOG_DIR,
     shared_log_dir: str | Path | None = None,
     run_disk: Disk | None = None,
+    hooks: Mapping[str, Hook | Mapping[str, Any]] | None = None,
 ) -> AsyncIterator[TaskManager]:
     """Own a data directory and run tasks on it, from entry to exit.
 
@@ -54,25 +57,30 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
         run_log_dir: where each task writes its run directory, relative to the data directory; none when empty.
         shared_log_dir: where run directories are mirrored; it, or at least its parent, has to exist.
         run_disk: the file operations of run files.
+        hooks: name of a webhook to what it starts: ``plugin`` and ``secret``; ``params``, ``account``, ``site``.
 
     Raises:
         LockedError: another process owns the directory.
         StoreError, JournalError: it cannot be opened.
-        InvalidError: a plugin cannot be loaded.
+        InvalidError: a plugin cannot be loaded, or a hook cannot be.
     """
     found = discover(plugins, plugin_module)
+    known = Hooks({name: hook_of(hook) for name, hook in (hooks or {}).items()}, found)
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(
             open_engine(folder, settings=settings, clock=clock, limits=limits, disk=disk)
         )
         asyncio.get_running_loop().set_default_executor(ContextExecutor(thread_name_prefix="asynclog"))
         run_files = await open_run_files(engine, run_log_dir, shared_log_dir, run_disk)
-        manager = TaskManager(engine, found, config or {}, run_files)
+        manager = TaskManager(engine, found, config or {}, run_files, known)
         manager.external.resume(await recover(engine))
+        await manager.scheduler.load()
+        engine.reports.append(manager.scheduler.trouble)
         for run, name in (
             (manager.report, "progress reporter"),
             (manager.sweeper.run, "sweeper"),
             (manager.external.expire, "lease keeper"),
+            (manager.scheduler.run, "scheduler"),
         ):
             stack.push_async_callback(_stop, _start(run, name))
         stack.push_async_callback(run_files.finish)

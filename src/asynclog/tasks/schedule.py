@@ -1,0 +1,129 @@
+"""When a schedule is due: pure functions of a schedule and a time.
+
+The rules, which docs/schedules.md states for users:
+
+- An interval counts from the schedule's creation: its k-th due time is ``created_at + k * interval``.
+- A cron expression has five fields and means wall time in the schedule's zone. Where minute and hour are given, a due
+  time that a change of the clocks leaves out comes at the first moment after it, and one that happens twice comes the
+  first time only. Where minute or hour begins with ``*``, every matching minute that really passes is due.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from asynclog.errors import InvalidError
+from asynclog.model import MAX_TIMESTAMP, Schedule, timestamp_text
+
+SECOND: Final = 1_000_000
+DAY: Final = 86_400 * SECOND
+SHORTEST: Final = SECOND
+LONGEST: Final = 3660 * DAY
+"""Bounds of an interval."""
+COUNTED: Final = 1000
+"""Due times that are counted one by one; of more, only the last day's are looked at."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class NeverError(Exception):
+    """A schedule is not due any more."""
+
+
+class Dues(NamedTuple):
+    """Due times that have come: the latest of them, and how many there were (`COUNTED` means that many or more)."""
+
+    latest: int
+    number: int
+
+
+def check(schedule: Schedule) -> None:
+    """Refuse what could never be due.
+
+    Raises:
+        InvalidError: names the field and says what it takes.
+    """
+    if (schedule.cron is None) == (schedule.interval is None):
+        raise InvalidError("cron", "give either cron or interval, one of the two")
+    if schedule.interval is not None and not SHORTEST <= schedule.interval <= LONGEST:
+        raise InvalidError("interval", "interval is a number of seconds, from 1 to ten years")
+    _zone(schedule.time_zone)
+    if schedule.cron is not None:
+        try:
+            fields = len(schedule.cron.split())
+            if fields != 5:
+                raise CronSimError(f"it has {fields} fields")
+            following(schedule, schedule.created_at)
+        except CronSimError as error:
+            raise InvalidError(
+                "cron",
+                f"{schedule.cron!r} is no cron expression ({error}); give minute, hour, day, month and weekday,"
+                " such as '30 2 * * 1-5'",
+            ) from None
+        except NeverError:
+            raise InvalidError("cron", f"{schedule.cron!r} is never due") from None
+
+
+def following(schedule: Schedule, after: int) -> int:
+    """The first due time after a moment, both in microseconds since the epoch.
+
+    The schedule has passed `check`.
+
+    Raises:
+        NeverError: there is none within the next fifty years.
+    """
+    if schedule.interval is not None:
+        passed = (after - schedule.created_at) // schedule.interval
+        return schedule.created_at + (passed + 1) * schedule.interval
+    zone = _zone(schedule.time_zone)
+    moment = (_EPOCH + timedelta(microseconds=min(after, MAX_TIMESTAMP))).astimezone(zone)
+    # The library's wall time may lie before the moment, in the first pass of an hour that happens twice.
+    try:
+        for due in CronSim(schedule.cron or "", moment):
+            found = (due.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+            if found > after:
+                return found
+    except (OverflowError, ValueError) as error:  # beyond the year 9999
+        raise NeverError from error
+    raise NeverError
+
+
+def come(schedule: Schedule, first: int, now: int) -> Dues:
+    """The due times from ``first``, which is one, up to now."""
+    latest, count = first, 1
+    while count < COUNTED:
+        due = following(schedule, latest)
+        if due > now:
+            return Dues(latest, count)
+        latest, count = due, count + 1
+    latest = max(latest, now - DAY)
+    while (due := following(schedule, latest)) <= now:
+        latest = due
+    return Dues(latest, count)
+
+
+def described(schedule: Schedule) -> str:
+    """When it is due, for people."""
+    if schedule.interval is not None:
+        return f"every {schedule.interval / SECOND:g} s"
+    return f"{schedule.cron} ({schedule.time_zone})"
+
+
+def moment_text(due: int | None) -> str | None:
+    """A due time as JSON shows it."""
+    return None if due is None else timestamp_text(due)
+
+
+def _zone(name: str) -> tzinfo:
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):  # a folder of zones, a path, no zone
+        raise InvalidError(
+            "time_zone", f"there is no time zone {name!r}; give a name such as Europe/Berlin, or UTC"
+        ) from None
