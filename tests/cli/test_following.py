@@ -1,6 +1,7 @@
 """asynclog tail -f, and what it and asynclog run do when the service goes away in between."""
 
 import json
+import os
 import signal
 
 from tests.cli.commands import SECONDS, Cli, until
@@ -63,3 +64,19 @@ def test_a_tail_without_a_service_ends(cli: Cli) -> None:
     """Without a service nothing new can come: -f shows what is there and ends."""
     cli.ok("run", "--", "echo", "one")
     assert "one" in cli.ok("tail", "last", "-f")
+
+
+def test_a_service_that_stays_away_does_not_keep_a_run(cli: Cli) -> None:
+    """When the service is gone at the end, Ctrl-C ends the waiting, and what was not recorded is counted."""
+    os.mkfifo(cli.folder / "fifo")
+    with cli.service() as service, cli.running("run", "--", "sh", "-c", "echo up; read x < fifo; echo down") as running:
+        until(lambda: cli("tail", "last", "--source", "stdout").stdout)
+        service.kill()
+        service.wait()
+        (cli.folder / "fifo").write_text("go\n")
+        assert running.stderr is not None
+        assert "does not answer" in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=SECONDS)
+    assert running.returncode == 130
+    assert "lines could not be recorded" in said

@@ -16,7 +16,6 @@ from asynclog.cli.inprocess import Application
 from asynclog.cli.service import Object, Query, RefusedError, refusal
 from asynclog.config import Configuration
 from asynclog.errors import NotFoundError
-from asynclog.settings import Settings
 from asynclog.tasks.opening import open_tasks
 
 
@@ -77,14 +76,7 @@ async def open_service(configuration: Configuration) -> AsyncIterator[LocalServi
     from asynclog.server.app import create_app  # noqa: PLC0415 - starlette takes a while to import
 
     _log_to_stderr()
-    settings = Settings(configuration.pinned, configuration.settings)
-    opening = open_tasks(
-        configuration.folder,
-        plugin_module=configuration.server.plugins,
-        config=configuration.plugins,
-        settings=settings,
-    )
-    async with opening as manager:
+    async with open_tasks(configuration.folder, configuration=configuration) as manager:
         yield LocalService(create_app(manager))
 
 

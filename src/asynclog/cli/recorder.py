@@ -88,6 +88,18 @@ class Recorder:
 
     async def _deliver(self, batch: bytes) -> None:
         """Send a batch until it has arrived; an empty one says that the task is alive."""
+        try:
+            await self._insist(batch)
+        except asyncio.CancelledError:
+            self.dropped += batch.count(b"\n")
+            raise
+        except RefusedError as error:
+            self.ended.set()
+            self.dropped += batch.count(b"\n") + self._spool.lines
+            if error.status not in (404, 409):
+                terminal.say(f"the service takes no more lines: {error}", "WARNING")
+
+    async def _insist(self, batch: bytes) -> None:
         query = [("batch_id", new_id())] if batch else []
         delay, told = FIRST_DELAY_SECONDS, False
         while True:
@@ -97,15 +109,6 @@ class Recorder:
                 if delay > 4 * FIRST_DELAY_SECONDS and not told:
                     told = True
                     terminal.say(f"{error}; the lines are kept and sent later", "WARNING")
-            except asyncio.CancelledError:
-                self.dropped += batch.count(b"\n")
-                raise
-            except RefusedError as error:
-                self.ended.set()
-                self.dropped += batch.count(b"\n") + self._spool.lines
-                if error.status not in (404, 409):
-                    terminal.say(f"the service takes no more lines: {error}", "WARNING")
-                return
             else:
                 self._taken_at = time.monotonic()
                 return
@@ -119,7 +122,7 @@ class Recorder:
         self._taken_at = time.monotonic()
         while not work.done() and time.monotonic() - self._taken_at < PATIENCE_SECONDS:
             await asyncio.wait([work], timeout=1.0)
-        if work.done():
+        if work.done() and not work.cancelled():
             work.result()
             return
         work.cancel()

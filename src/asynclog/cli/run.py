@@ -7,6 +7,7 @@ import contextlib
 import shlex
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -116,7 +117,11 @@ async def _recorded(
     recorder.add("plugin", f"running {shlex.join(command)}", metadata=here)
     child = asyncio.create_task(_child(command, recorder))
     watching = asyncio.create_task(_cancel_at_end(recorder, child))
-    with interruptible(lambda: _cancel(child)) as interruption:
+
+    def interrupt() -> None:
+        (sending if child.done() else child).cancel()  # once more: do not wait for a service that is away
+
+    with interruptible(interrupt) as interruption:
         await asyncio.wait([child])
         watching.cancel()
         verdict, code = _verdict(child, recorder, command, cancelled=interruption.signal is not None)
@@ -126,24 +131,26 @@ async def _recorded(
 
 
 async def _child(command: list[str], recorder: Recorder) -> Any:
+    from asynclog.plugins import command as plugin  # noqa: PLC0415 - as below
     from asynclog.plugins.child import run_child  # noqa: PLC0415 - imports the library, which other commands don't need
     from asynclog.plugins.lines import Line, claimed_level  # noqa: PLC0415 - as above
 
     echo = _Echo()
     lines = dict.fromkeys(STREAMS, 0)
+    passed = dict.fromkeys(STREAMS, 0.0)
 
     def take(stream: str, line: Line) -> None:
         lines[stream] += 1
         echo.line(stream, line.text)
-        if not line.passing:
-            recorder.add(stream, line.text, claimed_level(line.text) or "INFO")
+        if line.passing:  # of a progress bar one line in a while is enough, as in the plugin
+            now = time.monotonic()
+            if not line.text or now - passed[stream] < plugin.PASSING_SECONDS:
+                return
+            passed[stream] = now
+        recorder.add(stream, line.text, claimed_level(line.text) or "INFO")
 
     outcome = await run_child(command, take)
     return outcome, lines
-
-
-def _cancel(child: asyncio.Task[Any]) -> None:
-    child.cancel()
 
 
 async def _cancel_at_end(recorder: Recorder, child: asyncio.Task[Any]) -> None:

@@ -13,7 +13,7 @@ import click
 from asynclog import config
 from asynclog.cli import options, terminal
 from asynclog.config import Configuration
-from asynclog.settings import Scalar, Settings
+from asynclog.settings import Scalar
 
 if TYPE_CHECKING:
     from asynclog.tasks.manager import TaskManager
@@ -28,7 +28,7 @@ def _service(function: Callable[..., Any]) -> Callable[..., Any]:
     @options.logging_settings
     @functools.wraps(function)
     def call(*, config_file: str | None, settings: dict[str, Scalar], **given: Any) -> Any:
-        server = {name: given.pop(name) for name in config.Server.__struct_fields__}
+        server = {name: given.pop(name) for name in config.Server.__struct_fields__ if name in given}
         return function(configuration=config.load({**server, **settings}, os.environ, config_file), **given)
 
     return options.stack(
@@ -104,9 +104,7 @@ def _serve(configuration: Configuration, started: Callable[[TaskManager, str], A
         configuration.folder,
         host=server.host,
         port=server.port,
-        plugin_module=server.plugins,
-        config=configuration.plugins,
-        settings=Settings(configuration.pinned, configuration.settings),
+        configuration=configuration,
         log_format=server.log_format,
         open_to_network=server.insecure_open_to_network,
         started=started,
