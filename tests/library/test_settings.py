@@ -120,3 +120,21 @@ async def test_capture_off_leaves_no_rows(tasks: TaskManager) -> None:
     (entry,) = await entries(tasks, task.id, source="plugin")
     assert (entry.stage, entry.step_id) == ("s", None)
     assert [view.log_count for view in await tasks.reader.stages(task.id)] == [3]
+
+
+async def test_the_library_reads_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a configuration given, asynclog.toml and the environment count; what `open` is given counts over them."""
+    (tmp_path / "asynclog.toml").write_text(
+        '[logging]\ntask_log_level = "DEBUG"\nflush_interval = 1.5\n[plugins.keeper]\nkeep = 7\nroom = "a"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASYNCLOG_CAPTURE_INPUTS", "0")
+
+    async def keeper(params: object, context: asynclog.TaskContext) -> dict[str, Any]:
+        return dict(context.config)
+
+    async with asynclog.open("data", plugins={"keeper": keeper}, config={"keeper": {"room": "b"}}) as tasks:
+        assert (await tasks.run("keeper")).result == {"keep": 7, "room": "b"}
+        settings = tasks.engine.settings
+        assert (settings["task_log_level"], settings["flush_interval"]) == ("DEBUG", 1.5)
+        assert (settings["capture_inputs"], settings.pinned) == (False, ["capture_inputs"])

@@ -10,14 +10,14 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import uvicorn
 
+from asynclog.config import Configuration
 from asynclog.errors import InvalidError
 from asynclog.server.listening import is_loopback, listening
 from asynclog.server.ownlog import LogFormat, to_stderr
-from asynclog.settings import Settings
 from asynclog.tasks.manager import TaskManager
 from asynclog.tasks.opening import open_tasks
 
@@ -37,8 +37,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
     port: int = 8700,
     plugins: Mapping[str, object] | None = None,
     plugin_module: str | None = None,
-    config: Mapping[str, Mapping[str, Any]] | None = None,
-    settings: Settings | None = None,
+    configuration: Configuration | None = None,
     log_format: LogFormat = "text",
     open_to_network: bool = False,
     started: Started | None = None,
@@ -51,7 +50,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
         folder: the data directory; made if missing.
         host: where to listen.
         port: 0 takes a free one.
-        plugins, plugin_module, config, settings: as for `asynclog.open`.
+        plugins, plugin_module, configuration: as for `asynclog.open`.
         log_format: of the service's own log.
         open_to_network: allows a host that other machines can reach. Nobody is asked who they are: everyone who
             reaches it reads everything and runs every plugin.
@@ -75,7 +74,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
     async def main() -> None:
         stop = ending.listen()
         async with (
-            open_tasks(folder, plugins=plugins, plugin_module=plugin_module, config=config, settings=settings) as tasks,
+            open_tasks(folder, plugins=plugins, plugin_module=plugin_module, configuration=configuration) as tasks,
             listening(tasks, host, port) as url,
         ):
             _log.info("serving %s at %s", folder, url)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from asynclog.config import Hook
+from asynclog.config import Configuration, Hook, load
 from asynclog.disk import Disk
 from asynclog.engine import Limits, open_engine
 from asynclog.protocols import Clock
@@ -18,7 +19,7 @@ from asynclog.tasks.hooks import Hooks, hook_of
 from asynclog.tasks.manager import TaskManager
 from asynclog.tasks.plugin import discover
 from asynclog.tasks.recovery import recover
-from asynclog.tasks.runfiles import RUN_LOG_DIR, open_run_files
+from asynclog.tasks.runfiles import open_run_files
 from asynclog.tasks.thread import ContextExecutor
 from asynclog.writer import supervise
 
@@ -31,10 +32,11 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
     plugin_module: str | None = None,
     config: Mapping[str, Mapping[str, Any]] | None = None,
     settings: Settings | None = None,
+    configuration: Configuration | None = None,
     clock: Clock | None = None,
     limits: Limits | None = None,
     disk: Disk | None = None,
-    run_log_dir: str | Path | None = RUN_LOG_DIR,
+    run_log_dir: str | Path | None = None,
     shared_log_dir: str | Path | None = None,
     run_disk: Disk | None = None,
     hooks: Mapping[str, Hook | Mapping[str, Any]] | None = None,
@@ -49,12 +51,13 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
         folder: the data directory; made if missing.
         plugins: name to plugin, beside those of the entry-point group ``asynclog.plugins``.
         plugin_module: an importable module with a dictionary ``PLUGINS``.
-        config: name of a plugin to what its ``context.config`` holds.
-        settings: the logging settings with what is pinned; stored ones are added.
+        config: name of a plugin to what its ``context.config`` holds, over what ``configuration`` says of it.
+        settings: the logging settings with what is pinned; stored ones are added. Those of ``configuration`` without.
+        configuration: what counts where nothing else is given; without it, what asynclog.toml and ``ASYNCLOG_*`` say.
         clock: where time comes from.
         limits: bounds of journal and memory.
         disk: the journal's file operations.
-        run_log_dir: where each task writes its run directory, relative to the data directory; none when empty.
+        run_log_dir: where each task writes its run directory, relative to the data directory; nowhere when empty.
         shared_log_dir: where run directories are mirrored; it, or at least its parent, has to exist.
         run_disk: the file operations of run files.
         hooks: name of a webhook to what it starts: ``plugin`` and ``secret``; ``params``, ``account``, ``site``.
@@ -62,17 +65,23 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
     Raises:
         LockedError: another process owns the directory.
         StoreError, JournalError: it cannot be opened.
-        InvalidError: a plugin cannot be loaded, or a hook cannot be.
+        InvalidError: the configuration is wrong, a plugin cannot be loaded, or a hook cannot be.
     """
-    found = discover(plugins, plugin_module)
-    known = Hooks({name: hook_of(hook) for name, hook in (hooks or {}).items()}, found)
+    configuration = configuration or load(environment=os.environ)
+    settings = settings or Settings(configuration.pinned, configuration.settings)
+    server = configuration.server
+    found = discover(plugins, server.plugins if plugin_module is None else plugin_module)
+    hooks = configuration.hooks if hooks is None else hooks
+    known = Hooks({name: hook_of(hook) for name, hook in hooks.items()}, found)
+    run_log_dir = server.run_log_dir if run_log_dir is None else run_log_dir
+    shared_log_dir = server.shared_log_dir if shared_log_dir is None else shared_log_dir
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(
             open_engine(folder, settings=settings, clock=clock, limits=limits, disk=disk)
         )
         asyncio.get_running_loop().set_default_executor(ContextExecutor(thread_name_prefix="asynclog"))
         run_files = await open_run_files(engine, run_log_dir, shared_log_dir, run_disk)
-        manager = TaskManager(engine, found, config or {}, run_files, known)
+        manager = TaskManager(engine, found, _over(configuration.plugins, config or {}), run_files, known)
         manager.external.resume(await recover(engine))
         await manager.scheduler.load()
         engine.reports.append(manager.scheduler.trouble)
@@ -88,6 +97,12 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
             stack.push_async_callback(_stop, _start(follower.run, "writer of run files"))
         stack.push_async_callback(manager.close)
         yield manager
+
+
+def _over(
+    under: Mapping[str, Mapping[str, Any]], over: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    return {name: {**under.get(name, {}), **over.get(name, {})} for name in (*under, *over)}
 
 
 def _start(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> asyncio.Task[None]:
