@@ -22,6 +22,8 @@ GET /api/tasks/{task_id}/logs · GET /api/tasks/{task_id}/logs/stats · GET /api
 GET /api/tasks/{task_id}/logs/histogram · GET /api/tasks/{task_id}/logs/export · GET /api/tasks/{task_id}/tail
 GET /api/tasks/{task_id}/stages · GET /api/tasks/{task_id}/steps · GET /api/tasks/{task_id}/steps/{step_id}
 GET /api/settings/logging · PUT /api/settings/logging · POST /api/retention/run
+GET /api/schedules · POST /api/schedules · GET /api/schedules/{schedule_id} · PATCH /api/schedules/{schedule_id}
+DELETE /api/schedules/{schedule_id} · POST /api/schedules/{schedule_id}/run · POST /api/hooks/{name}
 GET /healthz · GET /readyz · GET /metrics · GET /openapi.json · GET / · GET /assets/{name}
 """
 

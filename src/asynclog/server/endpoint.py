@@ -52,7 +52,8 @@ class Endpoint:
         return response
 
     async def _read(self, request: Request, operation: Operation) -> Call:
-        query = read_query(request.scope["query_string"], operation.parameters, filtered=operation.filtered)
+        given = b"" if operation.open_query else request.scope["query_string"]
+        query = read_query(given, operation.parameters, filtered=operation.filtered)
         body: object = None
         if operation.body is not None:
             raw = await read_body(request)

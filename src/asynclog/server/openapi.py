@@ -61,11 +61,17 @@ def _operation(operation: Operation, schemas: dict[type, Any]) -> dict[str, Any]
         "responses": _responses(operation, schemas),
     }
     if operation.body is bytes:
-        line = {"type": "string", "description": "One JSON object in each line."}
-        shown["requestBody"] = {"required": True, "content": {NDJSON: {"schema": line}}}
+        shown["requestBody"] = {"required": True, "content": {media: _body(media) for media in operation.takes}}
     elif operation.body is not None:
         shown["requestBody"] = {"required": True, "content": {JSON: {"schema": schemas[operation.body]}}}
     return shown
+
+
+def _body(media: str) -> dict[str, Any]:
+    """What a body is that the operation reads itself."""
+    if media == NDJSON:
+        return {"schema": {"type": "string", "description": "One JSON object in each line."}}
+    return {"schema": {}}
 
 
 def _camel(path: str) -> str:

@@ -58,9 +58,11 @@ class Operation:
     Args:
         handler: gives the response; may raise any AsynclogError.
         filtered: whether it takes the filter parameters.
-        body: the struct of its JSON body; bytes for lines of JSON; None for none.
+        body: the struct of its JSON body; bytes for what it reads itself; None for none.
         answer: the struct of its JSON answer; None where ``media`` says what it is.
         status: of success.
+        takes: the media of a body of bytes.
+        open_query: whether it takes any query, unread.
         errors: statuses besides 422 (parameters, body), 404 (path parameters) and 500, with when they come.
     """
 
@@ -74,6 +76,8 @@ class Operation:
     answer: type | None = None
     status: int = 200
     media: tuple[str, ...] = (JSON,)
+    takes: tuple[str, ...] = (NDJSON,)
+    open_query: bool = False
     errors: Mapping[int, str] = field(default_factory=dict)
 
 

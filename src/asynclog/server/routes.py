@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from asynclog.queries import MAX_PAGE
-from asynclog.server import external, logs, metrics, openapi, page, shapes, tasks, upkeep
+from asynclog.server import (
+    external,
+    logs,
+    metrics,
+    openapi,
+    page,
+    schedules,
+    scheduleshapes,
+    shapes,
+    tasks,
+    upkeep,
+)
 from asynclog.server.listing import PARAMETERS as TASK_LIST
 from asynclog.server.operation import JSON, NDJSON, Operation
 from asynclog.server.parameters import Parameter, choice, flag, text, whole
@@ -41,6 +52,8 @@ SEARCH: Final = (
 )
 TASK: Final = "/api/tasks/{task_id}"
 LOGS: Final = f"{TASK}/logs"
+SCHEDULES: Final = "/api/schedules"
+SCHEDULE: Final = f"{SCHEDULES}/{{schedule_id}}"
 
 OPERATIONS: Final = (
     Operation("GET", "/", page.index, "The dashboard.", media=("text/html",)),
@@ -177,6 +190,53 @@ OPERATIONS: Final = (
         filtered=True,
         answer=shapes.SearchPage,
         errors={404: "There is no such task.", **UNAVAILABLE},
+    ),
+    # --- what starts tasks by itself ---
+    Operation("GET", SCHEDULES, schedules.listed, "The schedules, oldest first.", answer=scheduleshapes.Schedules),
+    Operation(
+        "POST",
+        SCHEDULES,
+        schedules.create,
+        "Let a plugin be started by itself: by cron or at an interval.",
+        body=scheduleshapes.NewSchedule,
+        answer=scheduleshapes.Schedule,
+        status=201,
+        errors={**TOO_LARGE, **UNAVAILABLE},
+    ),
+    Operation("GET", SCHEDULE, schedules.show, "One schedule.", answer=scheduleshapes.Schedule),
+    Operation(
+        "PATCH",
+        SCHEDULE,
+        schedules.change,
+        "Change a schedule, pause it, or let it go on.",
+        body=scheduleshapes.ScheduleChange,
+        answer=scheduleshapes.Schedule,
+        errors={**TOO_LARGE, **UNAVAILABLE},
+    ),
+    Operation(
+        "DELETE", SCHEDULE, schedules.remove, "Remove a schedule; its tasks stay.", status=204, errors=UNAVAILABLE
+    ),
+    Operation(
+        "POST",
+        f"{SCHEDULE}/run",
+        schedules.run,
+        "Start a schedule's plugin now, paused or not.",
+        answer=shapes.Task,
+        status=201,
+        errors={409: "Its last task still runs, or the service is going down."},
+    ),
+    Operation(
+        "POST",
+        "/api/hooks/{name}",
+        schedules.hook,
+        "A webhook: start the plugin it is for, the request as trigger data."
+        f" The header {schedules.SECRET} has to hold its secret.",
+        body=bytes,
+        takes=(JSON, "application/x-www-form-urlencoded", "text/plain"),
+        open_query=True,
+        answer=shapes.Task,
+        status=201,
+        errors={403: "The secret is another.", 409: "The service is going down.", **TOO_LARGE},
     ),
     # --- plugins, settings, retention ---
     Operation("GET", "/api/plugins", tasks.plugins, "The plugins there are.", answer=shapes.Plugins),

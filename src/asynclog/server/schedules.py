@@ -1,0 +1,132 @@
+"""Schedules and webhooks over HTTP."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from asynclog import values
+from asynclog.model import Schedule, Task
+from asynclog.server.operation import JSON, Call, answer
+from asynclog.server.problems import MalformedError
+from asynclog.wire import raw, task_object, time_or_none
+
+SECRET: Final = "X-Asynclog-Hook-Secret"  # noqa: S105 - the name of a header
+
+_SAFE: Final = frozenset({"content-type", "user-agent", "x-request-id", "idempotency-key", "traceparent"})
+# What senders say about the event itself: X-GitHub-Event, X-GitHub-Delivery, X-Gitlab-Event-UUID, X-Event-Key, …
+_EVENT: Final = re.compile(r"x-(?:[a-z0-9]+-)?(?:event|delivery|hook)(?:-(?:id|uuid|key|type|name))?")
+
+
+def _given(call: Call) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.structs.asdict(call.body)
+    return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
+
+
+def _shown(call: Call, schedule: Schedule) -> dict[str, Any]:
+    limit = call.tasks.engine.settings.dials.max_data_size
+    return {
+        "id": schedule.id,
+        "name": schedule.name,
+        "plugin": schedule.plugin,
+        "params": raw(values.capture(schedule.params, limit)),
+        "account": schedule.account,
+        "site": schedule.site,
+        "cron": schedule.cron,
+        "interval": None if schedule.interval is None else schedule.interval / 1_000_000,
+        "time_zone": schedule.time_zone,
+        "missed": schedule.missed,
+        "paused": schedule.paused,
+        "created_at": time_or_none(schedule.created_at),
+        "updated_at": time_or_none(schedule.updated_at),
+        "next_at": time_or_none(schedule.next_at),
+        "last_at": time_or_none(schedule.last_at),
+        "last_task_id": schedule.last_task_id,
+        "last_error": schedule.last_error,
+        "skipped": schedule.skipped,
+        "running_task_id": call.tasks.scheduler.running(schedule.id),
+    }
+
+
+async def listed(call: Call) -> Response:
+    """All schedules."""
+    return answer({"schedules": [_shown(call, schedule) for schedule in call.tasks.scheduler.all(call.access)]})
+
+
+async def create(call: Call) -> Response:
+    """Make one."""
+    schedule = await call.tasks.scheduler.create(_given(call))
+    place = f"{call.request.scope.get('root_path', '')}/api/schedules/{schedule.id}"
+    return answer(_shown(call, schedule), 201, {"Location": place})
+
+
+async def show(call: Call) -> Response:
+    """One of them."""
+    return answer(_shown(call, call.tasks.scheduler.get(call.path["schedule_id"], call.access)))
+
+
+async def change(call: Call) -> Response:
+    """Change, pause or resume one."""
+    return answer(_shown(call, await call.tasks.scheduler.change(call.path["schedule_id"], _given(call), call.access)))
+
+
+async def remove(call: Call) -> Response:
+    """Remove one; its tasks stay."""
+    await call.tasks.scheduler.remove(call.path["schedule_id"], call.access)
+    return Response(status_code=204)
+
+
+async def run(call: Call) -> Response:
+    """Start its plugin now."""
+    return _started(call, await call.tasks.scheduler.run_now(call.path["schedule_id"], call.access))
+
+
+async def hook(call: Call) -> Response:
+    """Start what a webhook starts, the request as trigger data."""
+    name, request = call.path["name"], call.request
+    found = call.tasks.hooks.authorised(name, request.headers.get(SECRET, ""))
+    data = {
+        "hook": name,
+        "headers": safe_headers(request.headers),
+        "query": _parsed(request.scope["query_string"]),
+        "body": _body(call.body, request.headers.get("content-type", "")),
+    }
+    task = await call.tasks.start(
+        found.plugin, found.params, trigger_type="webhook", trigger_data=data, account=found.account, site=found.site
+    )
+    return _started(call, task)
+
+
+def _started(call: Call, task: Task) -> Response:
+    place = f"{call.request.scope.get('root_path', '')}/api/tasks/{task.id}"
+    return answer(task_object(task), 201, {"Location": place})
+
+
+def safe_headers(headers: Headers) -> dict[str, str]:
+    """The headers that say what was sent, and nothing about who may send it."""
+    return {name: value for name, value in headers.items() if name in _SAFE or _EVENT.fullmatch(name)}
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    pairs = parse_qs(text.decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values[0] if len(values) == 1 else values for name, values in pairs.items()}
+
+
+def _body(body: bytes, content_type: str) -> Any:
+    """What was sent: JSON and forms decoded, everything else as text."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if not body:
+        return None
+    if kind == JSON or kind.endswith("+json"):
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise MalformedError(f"The body says it is JSON, and is not: {error}.") from None
+    if kind == "application/x-www-form-urlencoded":
+        return _parsed(body)
+    return body.decode("utf-8", "replace")
