@@ -130,7 +130,7 @@ async def test_the_library_reads_its_configuration(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASYNCLOG_CAPTURE_INPUTS", "0")
 
-    async def keeper(params: object, context: asynclog.TaskContext) -> dict[str, Any]:
+    async def keeper(params: object, context: asynclog.TaskContext) -> dict[str, object]:
         return dict(context.config)
 
     async with asynclog.open("data", plugins={"keeper": keeper}, config={"keeper": {"room": "b"}}) as tasks:
