@@ -14,7 +14,7 @@ PAGE_SOURCES := $(shell find web -name node_modules -prune -o -type f -print 2>/
 
 .DEFAULT_GOAL := help
 .PHONY: help setup web run test test-python test-web browser bench wheel lock clean
-.PHONY: check check-lint check-types check-imports check-web format
+.PHONY: api-types check check-lint check-types check-imports check-web format
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -55,6 +55,9 @@ test-python: setup web browser
 
 test-web: setup $(MODULES)
 	$(NPM) test
+
+api-types: setup $(MODULES) ## write the page's types of the API anew, after a change of the API
+	$(BIN)/python -m tests.browser.api_types
 
 browser: ## install a Chromium for the browser tests where that is possible
 	@.ci/chromium

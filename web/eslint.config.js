@@ -25,7 +25,7 @@ const below = (...folders) => ({
 })
 
 export default ts.config(
-  { ignores: ['node_modules/', 'coverage/', 'test-results/'] },
+  { ignores: ['node_modules/', 'src/api/generated/', 'coverage/', 'test-results/'] },
   js.configs.recommended,
   ...ts.configs.recommended,
   ...svelte.configs.recommended,

@@ -1,5 +1,3 @@
-import type { JsonObject, JsonValue } from './types'
-
 /**
  * A request that did not succeed. `status` is 0 when the service could not be reached at all; `detail` is a sentence
  * for a person, the service's own where it gave one.
@@ -21,7 +19,7 @@ export class ApiError extends Error {
 
 export interface CallOptions {
   query?: URLSearchParams
-  body?: JsonValue | JsonObject
+  body?: unknown
   signal?: AbortSignal
 }
 

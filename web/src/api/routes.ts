@@ -2,16 +2,19 @@ import { toQuery, type LogFilter } from '../log/filter'
 import { call } from './client'
 import type {
   Bucket,
-  CrossPage,
   Entry,
-  JsonValue,
+  Histogram,
+  LoggingChange,
   LoggingSettings,
   LogPage,
   LogStats,
-  Plugin,
+  Plugins,
   PluginStats,
-  Stage,
+  SearchPage,
+  Stages,
+  StartTask,
   Step,
+  Steps,
   Task,
   TaskPage,
 } from './types'
@@ -29,7 +32,7 @@ export interface PageQuery {
 }
 
 export const getPlugins = (signal?: AbortSignal) =>
-  call<{ plugins: Plugin[] }>('GET', 'api/plugins', { signal }).then((answer) => answer.plugins)
+  call<Plugins>('GET', 'api/plugins', { signal }).then((answer) => answer.plugins)
 
 export const getPluginStats = (name: string, signal?: AbortSignal) =>
   call<PluginStats>('GET', `api/plugins/${encodeURIComponent(name)}/stats`, { signal })
@@ -39,8 +42,7 @@ export const getTasks = (query: URLSearchParams, signal?: AbortSignal) =>
 
 export const getTask = (id: string, signal?: AbortSignal) => call<Task>('GET', task(id), { signal })
 
-export const startTask = (body: { plugin: string; params?: JsonValue; name?: string }) =>
-  call<Task>('POST', 'api/tasks', { body })
+export const startTask = (body: StartTask) => call<Task>('POST', 'api/tasks', { body })
 
 export const cancelTask = (id: string) => call<Task>('POST', `${task(id)}/cancel`)
 
@@ -62,28 +64,26 @@ export const getLogStats = (id: string, filter: LogFilter, signal?: AbortSignal)
 export function getHistogram(id: string, filter: LogFilter, buckets: number, signal?: AbortSignal): Promise<Bucket[]> {
   const query = toQuery(filter)
   query.set('buckets', String(buckets))
-  return call<{ buckets: Bucket[] }>('GET', `${task(id)}/logs/histogram`, { query, signal }).then(
-    (answer) => answer.buckets,
-  )
+  return call<Histogram>('GET', `${task(id)}/logs/histogram`, { query, signal }).then((answer) => answer.buckets)
 }
 
 export const getStages = (id: string, signal?: AbortSignal) =>
-  call<{ stages: Stage[] }>('GET', `${task(id)}/stages`, { signal }).then((answer) => answer.stages)
+  call<Stages>('GET', `${task(id)}/stages`, { signal }).then((answer) => answer.stages)
 
 export const getSteps = (id: string, signal?: AbortSignal) =>
-  call<{ steps: Step[] }>('GET', `${task(id)}/steps`, { signal }).then((answer) => answer.steps)
+  call<Steps>('GET', `${task(id)}/steps`, { signal }).then((answer) => answer.steps)
 
 export const getStep = (id: string, step: string, signal?: AbortSignal) =>
   call<Step>('GET', `${task(id)}/steps/${encodeURIComponent(step)}`, { signal })
 
 /** Entries across tasks, newest first. */
 export const getCrossLogs = (query: URLSearchParams, signal?: AbortSignal): Promise<Entry[]> =>
-  call<CrossPage>('GET', 'api/logs', { query, signal }).then((answer) => answer.entries)
+  call<SearchPage>('GET', 'api/logs', { query, signal }).then((answer) => answer.entries)
 
 export const getSettings = (signal?: AbortSignal) => call<LoggingSettings>('GET', 'api/settings/logging', { signal })
 
-export const putSettings = (changes: Partial<LoggingSettings>) =>
-  call<LoggingSettings>('PUT', 'api/settings/logging', { body: changes as { [key: string]: JsonValue } })
+export const putSettings = (changes: LoggingChange) =>
+  call<LoggingSettings>('PUT', 'api/settings/logging', { body: changes })
 
 /** The address a download link points at: everything, or what the filter keeps. */
 export function exportHref(id: string, format: 'text' | 'ndjson' | 'csv', filter: LogFilter | null): string {

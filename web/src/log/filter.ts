@@ -1,4 +1,4 @@
-import type { Entry, JsonValue, Level } from '../api/types'
+import type { Entry, Level } from '../api/types'
 import { asThreshold, atLeast, LEVELS, parseLevel } from './levels'
 
 /**
@@ -115,7 +115,7 @@ export function isDefault(filter: LogFilter): boolean {
 }
 
 /** How the service spells a metadata value in `metadata.KEY=VALUE`; null when it cannot be asked for. */
-export function metadataToken(value: JsonValue): string | null {
+export function metadataToken(value: unknown): string | null {
   if (typeof value === 'string') return value
   return value !== null && typeof value === 'object' ? null : JSON.stringify(value)
 }

@@ -1,4 +1,4 @@
-import type { Entry, JsonValue, Progress } from '../api/types'
+import type { Entry, Progress } from '../api/types'
 
 /** How many characters of a message a folded row shows, and an opened one before it asks. */
 export const FOLDED_CHARS = 2_000
@@ -31,10 +31,10 @@ export function traceback(entry: Entry): string | null {
 
 /** The progress an entry reports: `metadata.progress`, as an object or as a percentage. */
 export function progressOf(entry: Pick<Entry, 'metadata'>): Progress | null {
-  const found: JsonValue | undefined = entry.metadata?.progress
+  const found = entry.metadata?.progress
   if (typeof found === 'number') return Number.isFinite(found) ? { current: found, total: 100, message: null } : null
-  if (!found || typeof found !== 'object' || Array.isArray(found)) return null
-  const { current, total, message } = found
+  if (!found || typeof found !== 'object') return null
+  const { current, total, message } = found as { [key: string]: unknown }
   if (typeof current !== 'number') return null
   return {
     current,
@@ -54,10 +54,10 @@ export function weight(entry: Entry): number {
   return 400 + 2 * entry.message.length + (entry.metadata ? 2 * roughLength(entry.metadata) : 0)
 }
 
-function roughLength(value: JsonValue): number {
+function roughLength(value: unknown): number {
   if (typeof value === 'string') return value.length
   if (!value || typeof value !== 'object') return 8
-  const parts = Array.isArray(value) ? value : Object.values(value)
+  const parts: unknown[] = Array.isArray(value) ? value : Object.values(value)
   return parts.reduce((sum: number, part) => sum + 16 + roughLength(part), 0)
 }
 

@@ -1,4 +1,3 @@
-import type { JsonValue } from '../api/types'
 import { metadataToken, type LogFilter } from './filter'
 
 /** Filters made from what one clicked on. All return the same filter when nothing changes. */
@@ -19,7 +18,7 @@ export function toggleField(filter: LogFilter, field: NarrowField, value: string
 }
 
 /** One value of an entry's metadata; objects and lists cannot be asked for. */
-export function withMetadata(filter: LogFilter, path: readonly string[], value: JsonValue): LogFilter {
+export function withMetadata(filter: LogFilter, path: readonly string[], value: unknown): LogFilter {
   const token = metadataToken(value)
   const key = path.join('.')
   if (token === null || filter.metadata.some((pair) => pair[0] === key && pair[1] === token)) return filter

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { JsonObject } from '../api/types'
-import { formFields, initialText, readField, type Field } from './schema'
+import { formFields, initialText, readField, type Field, type JsonObject } from './schema'
 
 const schema: JsonObject = {
   $ref: '#/$defs/Params',

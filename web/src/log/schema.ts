@@ -1,4 +1,7 @@
-import type { JsonObject, JsonValue } from '../api/types'
+export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject
+export interface JsonObject {
+  [key: string]: JsonValue
+}
 
 /** One input of the form a plugin is started with. */
 export interface Field {
@@ -14,13 +17,14 @@ export interface Field {
 }
 
 /** The fields of a JSON Schema of an object, or null when it is not one a form can be made from. */
-export function formFields(schema: JsonObject | null | undefined): Field[] | null {
-  const root = resolve(schema ?? null, schema ?? {})
+export function formFields(description: unknown): Field[] | null {
+  const schema = asObject(description as JsonValue) ?? {}
+  const root = resolve(schema, schema)
   const properties = root && asObject(root.properties)
   if (!root || !properties) return null
   const required = Array.isArray(root.required) ? root.required : []
   return Object.entries(properties).map(([name, value]) => {
-    const field = resolve(value, schema ?? {}) ?? {}
+    const field = resolve(value, schema) ?? {}
     return {
       name,
       label: typeof field.title === 'string' ? field.title : name,

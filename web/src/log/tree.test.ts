@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Stage, Step } from '../api/types'
-import { stageTree, stepForest, upsert } from './tree'
+import { stageTree, stepForest, upsert, withoutCounts } from './tree'
 
 const stage = (name: string, number: number | null, id: string | null = name): Stage =>
   ({ id, number, name, status: 'success', result: null }) as Stage
@@ -33,4 +33,11 @@ test('an update keeps what it does not name and its place; a new one goes to the
   const updated = upsert(list, { ...stage('a', 1), status: 'error' } as Stage)
   expect(updated[0]).toMatchObject({ status: 'error', log_count: 7 })
   expect(upsert(list, stage('c', 3)).at(-1)?.name).toBe('c')
+})
+
+test('a stage told by its socket keeps the counts known before, for there they are always 0', () => {
+  const told: Stage = { ...stage('a', 1), status: 'success', log_count: 0, units: [] }
+  const known = { ...stage('a', 1), log_count: 7, units: [{ unit: 'u', log_count: 3 }] }
+  expect(upsert([known], told, withoutCounts(told))).toEqual([{ ...known, status: 'success' }])
+  expect(upsert([], told, withoutCounts(told))).toEqual([told])
 })

@@ -1,10 +1,10 @@
-import type { Stage, Step } from '../api/types'
+import type { Stage, Step, UnitCount } from '../api/types'
 
 /** A task's stages with what lies in them: steps, nested by parent, and units with counts. */
 export interface StageNode {
   readonly stage: Stage
   readonly steps: readonly StepNode[]
-  readonly units: readonly { unit: string; log_count: number }[]
+  readonly units: readonly UnitCount[]
 }
 
 export interface StepNode {
@@ -24,7 +24,7 @@ export function stageTree(stages: readonly Stage[], steps: readonly Step[]): { n
       ordered.findIndex((each) => each.name === stage.name) === at
         ? forest.filter((node) => node.step.stage === stage.name)
         : [],
-    units: stage.units ?? [],
+    units: stage.units,
   }))
   return { nodes, loose: forest.filter((node) => node.step.stage === null || !names.has(node.step.stage)) }
 }
@@ -42,8 +42,22 @@ export function stepForest(steps: readonly Step[]): StepNode[] {
   return build(null)
 }
 
-/** The list with one stage or step replaced or added, by id (a label without one, by name). */
-export function upsert<T extends { id: string | null; name?: string }>(list: readonly T[], item: T): T[] {
+/**
+ * The list with one stage or step added, or changed by a part of it: found by id, a label without one by name.
+ */
+export function upsert<T extends { id: string | null; name?: string }>(
+  list: readonly T[],
+  item: T,
+  change: Partial<T> = item,
+): T[] {
   const same = (each: T) => (item.id ? each.id === item.id : !each.id && each.name === item.name)
-  return list.some(same) ? list.map((each) => (same(each) ? { ...each, ...item } : each)) : [...list, item]
+  return list.some(same) ? list.map((each) => (same(each) ? { ...each, ...change } : each)) : [...list, item]
+}
+
+/** What changes of a stage when its socket tells of it: there its counts are always 0. */
+export function withoutCounts(stage: Stage): Partial<Stage> {
+  const change: Partial<Stage> = { ...stage }
+  delete change.log_count
+  delete change.units
+  return change
 }

@@ -1,6 +1,6 @@
 import { isAbort } from '../api/client'
 import { getHistogram, getLogs, getLogStats } from '../api/routes'
-import type { Bucket, LevelCounts, LogStats } from '../api/types'
+import type { Bucket, LevelTotals, LogStats } from '../api/types'
 import { EVERYTHING, filterKey, type LogFilter } from '../log/filter'
 import { LEVELS } from '../log/levels'
 import { exactMarks, filteredMarks, levelMarks, type Mark } from '../log/marks'
@@ -23,7 +23,7 @@ export interface Matches {
  */
 export class Overview {
   #stats = $state.raw<LogStats | null>(null)
-  #levels = $state.raw<LevelCounts>({})
+  #levels = $state.raw<LevelTotals>({})
   #sources = $state.raw<Record<string, number>>({})
   #stages = $state.raw<Record<string, number>>({})
   #volume = $state.raw<readonly Bucket[]>([])
@@ -42,7 +42,7 @@ export class Overview {
     return this.#stats
   }
 
-  get levels(): LevelCounts {
+  get levels(): LevelTotals {
     return this.#levels
   }
 
@@ -91,9 +91,9 @@ export class Overview {
   }
 
   /** Counts anew a little later, the rarer the more it costs: for tasks that run. */
-  loadSoon(filter: LogFilter, needle: string, lastSeq: () => number): void {
+  later(count: () => Promise<void>): void {
     const wait = Math.max(1_500, this.lastCost * 8)
-    this.timer ??= setTimeout(() => void this.load(filter, needle, lastSeq()), wait)
+    this.timer ??= setTimeout(() => void count(), wait)
   }
 
   close(): void {

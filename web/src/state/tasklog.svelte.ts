@@ -1,15 +1,15 @@
 import { asApiError, isAbort, type ApiError } from '../api/client'
-import { getLogs, getStages, getSteps, getTask, taskSocketUrl } from '../api/routes'
+import { getLogs, getTask, taskSocketUrl } from '../api/routes'
 import { LiveSocket, type SocketState } from '../api/socket'
-import type { Entry, Gap, Stage, Step, Task, TaskFrame } from '../api/types'
+import type { Entry, Gap, Task, TaskFrame } from '../api/types'
 import { DEFAULT_FILTER, filterKey, toMessage, type LogFilter } from '../log/filter'
 import { PageCache } from '../log/pages'
 import { nextInside } from '../log/seek'
 import { matches } from '../log/text'
-import { upsert } from '../log/tree'
 import { Overview } from './overview.svelte'
 import { Rows, type RowPage } from './rows.svelte'
 import { mergeGaps, taskSource } from './source'
+import { Structure } from './structure.svelte'
 
 /** What an address asks of a task's log. */
 export interface Wish {
@@ -24,11 +24,10 @@ export interface Wish {
 export class TaskLog {
   readonly rows = new Rows<Entry>()
   readonly overview: Overview
+  readonly structure: Structure
 
   #task = $state.raw<Task | null>(null)
   #problem = $state.raw<ApiError | null>(null)
-  #stages = $state.raw<readonly Stage[]>([])
-  #steps = $state.raw<readonly Step[]>([])
   #gaps = $state.raw<readonly Gap[]>([])
   #connection = $state.raw<SocketState>({ kind: 'closed' })
   #wish = $state.raw<Wish>({ filter: DEFAULT_FILTER, find: '', seq: null })
@@ -45,6 +44,7 @@ export class TaskLog {
 
   constructor(readonly id: string) {
     this.overview = new Overview(id)
+    this.structure = new Structure(id, this.control.signal)
   }
 
   get task(): Task | null {
@@ -53,14 +53,6 @@ export class TaskLog {
 
   get problem(): ApiError | null {
     return this.#problem
-  }
-
-  get stages(): readonly Stage[] {
-    return this.#stages
-  }
-
-  get steps(): readonly Step[] {
-    return this.#steps
   }
 
   get gaps(): readonly Gap[] {
@@ -185,11 +177,7 @@ export class TaskLog {
       this.#through = this.#task.last_seq
       if (this.running) this.connect()
       await this.openFirst(this.#task)
-      await Promise.all([
-        this.overview.load(this.filter, this.needle, this.lastSeq),
-        this.loadStages(),
-        this.loadSteps(),
-      ])
+      await Promise.all([this.overview.load(this.filter, this.needle, this.lastSeq), this.structure.load()])
     } catch (error) {
       if (!isAbort(error)) this.#problem = asApiError(error)
     }
@@ -247,7 +235,7 @@ export class TaskLog {
         if (this.awaited) return
         this.#through = Math.max(this.#through, frame.through)
         this.rows.arrive(frame.entries)
-        this.overview.loadSoon(this.filter, this.needle, () => this.lastSeq)
+        this.countSoon()
         return
       case 'task':
         this.#task = frame.task
@@ -256,10 +244,10 @@ export class TaskLog {
         this.#gaps = mergeGaps(this.#gaps, [frame])
         return
       case 'stage':
-        this.#stages = upsert(this.#stages, frame.stage)
+        this.structure.changeStage(frame.stage)
         return
       case 'step':
-        this.#steps = upsert(this.#steps, frame.step)
+        this.structure.changeStep(frame.step)
         return
       case 'filter':
         if (frame.ref === this.awaited) this.awaited = null
@@ -277,22 +265,18 @@ export class TaskLog {
   private async refresh(): Promise<void> {
     try {
       this.#task = await getTask(this.id, this.control.signal)
-      await Promise.all([
-        this.overview.load(this.filter, this.needle, this.lastSeq),
-        this.loadStages(),
-        this.loadSteps(),
-      ])
+      await Promise.all([this.overview.load(this.filter, this.needle, this.lastSeq), this.structure.load()])
     } catch (error) {
       if (!isAbort(error)) this.#problem = asApiError(error)
     }
   }
 
-  private async loadStages(): Promise<void> {
-    this.#stages = await getStages(this.id, this.control.signal).catch(noneIfMissing)
-  }
-
-  private async loadSteps(): Promise<void> {
-    this.#steps = await getSteps(this.id, this.control.signal).catch(noneIfMissing)
+  /** What arrived changes counts: those of the filter's choices, and the stages' own. */
+  private countSoon(): void {
+    this.overview.later(async () => {
+      const stages = this.structure.stages.length ? this.structure.loadStages() : null
+      await Promise.all([this.overview.load(this.filter, this.needle, this.lastSeq), stages])
+    })
   }
 
   private async ask(filter: LogFilter, direction: 1 | -1, from: number): Promise<number | null> {
@@ -304,10 +288,4 @@ export class TaskLog {
 
 function isActive(task: Task): boolean {
   return task.status === 'running' || task.status === 'pending'
-}
-
-/** A service without this route, or a task without any: nothing to show, and nothing to complain of. */
-function noneIfMissing(error: unknown): [] {
-  if (isAbort(error)) throw error
-  return []
 }
