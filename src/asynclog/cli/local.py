@@ -76,7 +76,7 @@ async def open_service(configuration: Configuration) -> AsyncIterator[LocalServi
     from asynclog.server.app import create_app  # noqa: PLC0415 - starlette takes a while to import
 
     _log_to_stderr()
-    async with open_tasks(configuration.folder, configuration=configuration) as manager:
+    async with open_tasks(configuration.folder, configuration=configuration, run_schedules=False) as manager:
         yield LocalService(create_app(manager))
 
 

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "cancel": "acting",
     "delete": "acting",
     "plugins": "acting",
+    "schedules": "schedules",
     "settings": "upkeep",
     "cleanup": "upkeep",
 }

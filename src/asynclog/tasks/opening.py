@@ -40,6 +40,7 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
     shared_log_dir: str | Path | None = None,
     run_disk: Disk | None = None,
     hooks: Mapping[str, Hook | Mapping[str, Any]] | None = None,
+    run_schedules: bool = True,
 ) -> AsyncIterator[TaskManager]:
     """Own a data directory and run tasks on it, from entry to exit.
 
@@ -61,6 +62,7 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
         shared_log_dir: where run directories are mirrored; it, or at least its parent, has to exist.
         run_disk: the file operations of run files.
         hooks: name of a webhook to what it starts: ``plugin`` and ``secret``; ``params``, ``account``, ``site``.
+        run_schedules: whether schedules start their plugins; a process that soon ends leaves that to the next.
 
     Raises:
         LockedError: another process owns the directory.
@@ -89,7 +91,7 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
             (manager.report, "progress reporter"),
             (manager.sweeper.run, "sweeper"),
             (manager.external.expire, "lease keeper"),
-            (manager.scheduler.run, "scheduler"),
+            *([(manager.scheduler.run, "scheduler")] if run_schedules else []),
         ):
             stack.push_async_callback(_stop, _start(run, name))
         stack.push_async_callback(run_files.finish)
