@@ -163,7 +163,7 @@ class Engine:
         """The database was lost and begun anew: tell it of the tasks that run."""
         self._begun = self._database.begun
         for live in self.hub:
-            if live.feed is not None:
+            if live.feed is not None and not live.feed.sealed:
                 self.record(TaskRecord(live.task.id, live.task))
 
     async def settle(self, seconds: float = SETTLE_SECONDS) -> bool:

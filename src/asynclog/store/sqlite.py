@@ -35,6 +35,7 @@ BUSY_MS: Final = 1000
 OPEN_ATTEMPTS: Final = 15
 """How often a database that another process has locked is tried at the start, each time for BUSY_MS."""
 
+_MAGIC: Final = b"SQLite format 3\0"
 _DAMAGED: Final = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _PASSING: Final = (*_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_INTERRUPT)
@@ -131,6 +132,9 @@ class Database:
     async def _write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if self._writer is None or not self._is_there():
+                if self._writer is not None and self.path.exists() and not _is_database(self.path):
+                    # Before the connection closes: that would mix what it remembers into the new content.
+                    self._put_aside("its first bytes are no longer those of a database")
                 await self._close()
                 self._writer = await self._open()
             result = await self._writer.run(function)
@@ -147,7 +151,7 @@ class Database:
 
     def _is_there(self) -> bool:
         try:
-            return self.path.stat().st_ino == self._inode
+            return self.path.stat().st_ino == self._inode and _is_database(self.path)
         except OSError:
             return False
 
@@ -158,7 +162,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             if not _is_one_of(_DAMAGED, error):
                 raise
-            self._put_aside(error)
+            self._put_aside(str(error))
             connection = await self._connect_writer()
         self._inode = self.path.stat().st_ino
         self._generation += 1
@@ -173,7 +177,7 @@ class Database:
             raise
         return connection
 
-    def _put_aside(self, error: Exception) -> None:
+    def _put_aside(self, reason: str) -> None:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         self.set_aside = free_name(self.path.with_name(f"{self.path.name}.damaged-{stamp}"))
         self.path.replace(self.set_aside)
@@ -181,7 +185,7 @@ class Database:
             side = self.path.with_name(self.path.name + ending)
             if side.exists():
                 side.replace(self.set_aside.with_name(self.set_aside.name + ending))
-        _log.error("the database is damaged (%s) and was set aside as %s; a new one is begun", error, self.set_aside)
+        _log.error("the database is damaged (%s) and was set aside as %s; a new one is begun", reason, self.set_aside)
 
     async def _close(self) -> None:
         idle, self._idle = self._idle, []
@@ -279,6 +283,11 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -8000")
     return connection
+
+
+def _is_database(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def _is_one_of(codes: tuple[int, ...], error: Exception) -> bool:
