@@ -56,6 +56,7 @@ class Scheduler:
         self._retry_at = 0.0
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
+        self._closing = False
         self.fired = 0
         """Tasks started by schedules since the start."""
 
@@ -197,6 +198,7 @@ class Scheduler:
             try:
                 changes |= {"last_task_id": (await self._begin(schedule, data)).id, "last_error": None}
             except ConflictError:  # the service is going down: it is due still when it is up again
+                self._closing = True
                 return
             except AsynclogError as error:
                 _log.error("the schedule %s (%s) cannot start its plugin: %s", schedule.id, schedule.name, error)
@@ -220,9 +222,12 @@ class Scheduler:
     async def _wait(self) -> None:
         now = self._engine.clock.now()
         dues = [schedule.next_at - now for schedule in self._schedules.values() if schedule.next_at is not None]
-        seconds = min(max(min(dues, default=0) / 1_000_000, 0.001), LOOK_SECONDS) if dues else LOOK_SECONDS
+        seconds = min([due / 1_000_000 for due in dues] + [LOOK_SECONDS])
+        if seconds <= 0 and not self._closing:  # it has become due while others were looked at
+            await asyncio.sleep(0)
+            return
         changed = asyncio.ensure_future(self._changed.wait())
-        tick = asyncio.ensure_future(self._engine.clock.sleep(seconds))
+        tick = asyncio.ensure_future(self._engine.clock.sleep(LOOK_SECONDS if seconds <= 0 else seconds))
         try:
             await asyncio.wait((changed, tick), return_when=asyncio.FIRST_COMPLETED)
         finally:
