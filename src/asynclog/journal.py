@@ -141,7 +141,7 @@ class Journal:
     @property
     def trouble(self) -> str | None:
         """Why the guarantee of DESIGN 6 does not hold now, as a sentence; None when it does."""
-        return self._trouble.sentence(self.stored_id)
+        return self._trouble.sentence(self.stored_id, full=self._shelf.size + GAP_MEMORY > self._quota)
 
     def append(
         self, feed: Feed | None, payload: bytes, level: int = 0, span: int = 1, levels: list[int] | None = None

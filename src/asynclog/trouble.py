@@ -61,10 +61,17 @@ class Trouble:
         """Whether there is none, with everything up to an id in the store."""
         return self.error is None and stored_id >= self._volatile_id and stored_id >= self._unconfirmed_id
 
-    def sentence(self, stored_id: int) -> str | None:
-        """What does not hold now, with everything up to an id in the store; None when all does."""
+    def sentence(self, stored_id: int, *, full: bool) -> str | None:
+        """What does not hold now, with everything up to an id in the store; None when all does.
+
+        Args:
+            stored_id: the last record that is in the store.
+            full: whether the quota has no room for another record.
+        """
         if self.error is not None:
             return f"the journal cannot be written: {self.error}; new entries are only in memory until it can"
+        if full:
+            return "the journal's quota is used up; new entries are only in memory until the database takes older ones"
         if stored_id < self._volatile_id:
             return f"some entries are only in memory until they are stored: {self._volatile_reason}"
         if stored_id < self._unconfirmed_id:

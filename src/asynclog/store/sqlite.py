@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -82,6 +83,8 @@ class Database:
         """Where a damaged database was put when this one was begun."""
         self._writer: _Connection | None = None
         self._inode = 0
+        self._probes: list[int] = []
+        """To look at the first bytes. Closing one would give up SQLite's locks on the file: they stay to the end."""
         self.begun = 0
         """How many times a database was begun because there was none."""
         self._idle: list[_Connection] = []
@@ -106,6 +109,8 @@ class Database:
     ) -> None:
         async with self._writing:
             await self._close()
+            while self._probes:
+                os.close(self._probes.pop())
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function that makes its own transaction on the writing connection; one at a time.
@@ -132,7 +137,7 @@ class Database:
     async def _write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if self._writer is None or not self._is_there():
-                if self._writer is not None and self.path.exists() and not _is_database(self.path):
+                if self._writer is not None and self._is_its_file() and not self._is_database():
                     # Before the connection closes: that would mix what it remembers into the new content.
                     self._put_aside("its first bytes are no longer those of a database")
                 await self._close()
@@ -151,9 +156,15 @@ class Database:
 
     def _is_there(self) -> bool:
         try:
-            return self.path.stat().st_ino == self._inode and _is_database(self.path)
+            return self._is_its_file() and self._is_database()
         except OSError:
             return False
+
+    def _is_its_file(self) -> bool:
+        return self.path.exists() and self.path.stat().st_ino == self._inode
+
+    def _is_database(self) -> bool:
+        return os.pread(self._probes[-1], len(_MAGIC), 0) == _MAGIC
 
     async def _open(self) -> _Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -165,6 +176,7 @@ class Database:
             self._put_aside(str(error))
             connection = await self._connect_writer()
         self._inode = self.path.stat().st_ino
+        self._probes.append(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
         self._generation += 1
         return connection
 
@@ -283,11 +295,6 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -8000")
     return connection
-
-
-def _is_database(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def _is_one_of(codes: tuple[int, ...], error: Exception) -> bool:
