@@ -6,10 +6,10 @@ import asynclog
 from tests.rules.sources import files, name, tree
 
 PUBLIC = """
-    AccessScope AsynclogError ConflictError Entry EntryQuery ForbiddenError Gap InvalidError JournalError Level LockedError
-    LogCapturingEmitter LogFilter LogPage Node NotFoundError PlainEmitter Progress ProgressEmitter RequestError
-    Schedule Settings Stage Step StoreError Task TaskContext TaskLogger TaskManager TaskQuery TooLargeError UnavailableError
-    Workflow belief_scope current_context open step
+    AccessScope AsynclogError ConflictError Entry EntryQuery ForbiddenError Gap InvalidError JournalError
+    Level LockedError LogCapturingEmitter LogFilter LogPage Node NotFoundError PlainEmitter Progress
+    ProgressEmitter RequestError Schedule Settings Stage Step StoreError Task TaskContext TaskLogger
+    TaskManager TaskQuery TooLargeError UnavailableError Workflow belief_scope current_context open step
 """.split()
 
 
