@@ -1,0 +1,205 @@
+"""Schedules and webhooks over HTTP, run files in readiness and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from asynclog import InvalidError, TaskContext
+from asynclog.server import scheduleshapes, shapes
+from asynclog.testing import FaultyDisk
+from tests.server.running import DEADLINE, Running, running
+
+SECRET = "correct horse"
+HOOKS = {
+    "push": {"plugin": "echo", "secret": SECRET, "params": {"why": "pushed", "token": "hidden"}, "account": "acme"},
+    "hashed": {"plugin": "echo", "secret": "sha256:" + hashlib.sha256(SECRET.encode()).hexdigest()},
+}
+HEADER = {"X-Asynclog-Hook-Secret": SECRET}
+
+
+async def echo(params: dict[str, Any], context: TaskContext) -> Any:
+    """Gives back what it was started with."""
+    return {"params": params, "trigger": context.trigger_data}
+
+
+async def wait(_params: object, _context: TaskContext) -> None:
+    """Runs until it is cancelled."""
+    await asyncio.Event().wait()
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Running]:
+    """A service with hooks."""
+    async with running(tmp_path / "data", plugins={"echo": echo, "wait": wait}, hooks=HOOKS) as found:
+        yield found
+
+
+async def ended(service: Running, task_id: str) -> Any:
+    """The task once it has ended."""
+    await service.tasks.wait(task_id)
+    return (await service.client.get(f"/api/tasks/{task_id}")).json()
+
+
+async def test_a_schedule_from_making_to_removing(service: Running) -> None:
+    """A schedule is made, listed, shown, run, paused, resumed and removed over HTTP, in its documented shape."""
+    client = service.client
+    body = {"plugin": "echo", "cron": "0 3 * * *", "time_zone": "Europe/Berlin", "params": {"password": "x", "n": 1}}
+    made = await service.post("/api/schedules", body, 201)
+    path = f"/api/schedules/{made['id']}"
+    shown = await service.get(path, scheduleshapes.Schedule)
+    assert (shown.cron, shown.interval, shown.time_zone, shown.paused) == ("0 3 * * *", None, "Europe/Berlin", False)
+    assert shown.params == {"password": "[redacted]", "n": 1}
+    assert shown.next_at is not None
+    assert [one.id for one in (await service.get("/api/schedules", scheduleshapes.Schedules)).schedules] == [made["id"]]
+
+    task = await service.post(f"{path}/run", None, 201)
+    found = await ended(service, task["id"])
+    assert (found["trigger_type"], found["schedule_id"], found["status"]) == ("schedule", made["id"], "success")
+    assert found["result"]["params"]["n"] == 1
+    listed = (await client.get("/api/tasks", params={"schedule": made["id"]})).json()["tasks"]
+    assert [one["id"] for one in listed] == [task["id"]]
+
+    paused = (await client.patch(path, json={"paused": True})).json()
+    assert (paused["paused"], paused["next_at"]) == (True, None)
+    resumed = (await client.patch(path, json={"paused": False, "interval": 90})).json()
+    assert (resumed["cron"], resumed["interval"], resumed["paused"]) == (None, 90, False)
+    assert (await client.delete(path)).status_code == 204
+    for method in ("GET", "DELETE"):
+        assert (await client.request(method, path)).status_code == 404
+    assert (await client.patch(path, json={})).status_code == 404
+    assert (await client.post(f"{path}/run")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "parameter"),
+    [
+        ({"plugin": "nobody", "interval": 60}, "plugin"),
+        ({"plugin": "echo"}, "cron"),
+        ({"plugin": "echo", "cron": "nonsense"}, "cron"),
+        ({"plugin": "echo", "interval": 0.1}, "interval"),
+        ({"plugin": "echo", "interval": 60, "time_zone": "Mars"}, "time_zone"),
+        ({"plugin": "echo", "interval": 60, "missed": "twice"}, "missed"),
+        ({"plugin": "echo", "interval": 60, "colour": "red"}, "colour"),
+        ({"interval": 60}, "plugin"),
+    ],
+)
+async def test_a_bad_schedule_is_refused(service: Running, body: dict[str, Any], parameter: str) -> None:
+    """What cannot be scheduled is 422 and names the field."""
+    response = await service.client.post("/api/schedules", json=body)
+    assert response.status_code == 422
+    assert response.json()["parameter"] == parameter
+
+
+async def test_a_run_beside_another_is_refused(service: Running) -> None:
+    """While a schedule's task runs, another by hand is 409; the schedule shows which one runs."""
+    made = await service.post("/api/schedules", {"plugin": "wait", "interval": 3600}, 201)
+    path = f"/api/schedules/{made['id']}"
+    task = await service.post(f"{path}/run", None, 201)
+    assert (await service.client.get(path)).json()["running_task_id"] == task["id"]
+    assert (await service.client.post(f"{path}/run")).status_code == 409
+    await service.client.post(f"/api/tasks/{task['id']}/cancel")
+    await service.tasks.wait(task["id"])
+    assert (await service.client.get(path)).json()["running_task_id"] is None
+
+
+async def test_a_webhook_starts_a_plugin(service: Running) -> None:
+    """With its secret a hook starts its plugin; body, query and safe headers are the trigger data, secrets are not."""
+    headers = HEADER | {
+        "Authorization": "Bearer abcdefghijklmnop",
+        "Cookie": "session=1",
+        "X-GitHub-Event": "push",
+        "X-GitHub-Delivery": "72d3162e",
+        "X-Forwarded-For": "10.0.0.1",
+        "User-Agent": "sender",
+    }
+    response = await service.client.post("/api/hooks/push?branch=main&tag=1&tag=2", json={"n": [1, 2]}, headers=headers)
+    assert response.status_code == 201
+    task = response.json()
+    assert task == shapes_checked(response.content)
+    assert (task["trigger_type"], task["account"]) == ("webhook", "acme")
+    found = await ended(service, task["id"])
+    data = found["trigger_data"]
+    assert data["hook"] == "push"
+    assert data["query"] == {"branch": "main", "tag": ["1", "2"]}
+    assert data["body"] == {"n": [1, 2]}
+    assert set(data["headers"]) == {"content-type", "user-agent", "x-github-event", "x-github-delivery"}
+    assert found["result"]["trigger"] == data
+    assert found["result"]["params"]["why"] == "pushed"
+    for said in (SECRET, "abcdefghijklmnop", "session=1", "10.0.0.1", "hidden"):
+        assert said not in json.dumps(found)
+
+
+def shapes_checked(content: bytes) -> Any:
+    """The object, which has exactly a task's fields."""
+    msgspec.json.decode(content, type=shapes.Task)
+    return json.loads(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "media", "wanted"),
+    [
+        (b"", "application/json", None),
+        (b"a=1&b=2&b=3", "application/x-www-form-urlencoded", {"a": "1", "b": ["2", "3"]}),
+        (b"plain \xff", "text/plain", "plain \ufffd"),
+        (b'{"a": 1}', "application/cloudevents+json; charset=utf-8", {"a": 1}),
+    ],
+)
+async def test_bodies_of_every_kind(service: Running, content: bytes, media: str, wanted: Any) -> None:
+    """JSON and forms are decoded, everything else is text."""
+    headers = HEADER | {"Content-Type": media}
+    response = await service.client.post("/api/hooks/hashed", content=content, headers=headers)
+    assert response.json()["trigger_data"]["body"] == wanted
+
+
+async def test_a_webhook_without_its_secret_starts_nothing(service: Running) -> None:
+    """No secret, a wrong one or one in the query is 403; an unknown hook 404; bad JSON 400; nothing is started."""
+    client = service.client
+    for headers in ({}, {"X-Asynclog-Hook-Secret": "wrong"}, {"X-Asynclog-Hook-Secret": SECRET + "x"}):
+        assert (await client.post("/api/hooks/push?secret=correct+horse", headers=headers)).status_code == 403
+    assert (await client.post("/api/hooks/nobody", headers=HEADER)).status_code == 404
+    assert (await client.get("/api/hooks/push", headers=HEADER)).status_code == 405
+    bad = HEADER | {"Content-Type": "application/json"}
+    assert (await client.post("/api/hooks/push", content=b"{", headers=bad)).status_code == 400
+    assert (await client.get("/api/tasks")).json()["tasks"] == []
+
+
+@pytest.mark.parametrize(
+    ("hook", "parameter"),
+    [
+        ({"plugin": "nobody", "secret": SECRET}, "hooks.x.plugin"),
+        ({"plugin": "echo", "secret": "sha256:abc"}, "hooks.x.secret"),
+        ({"plugin": "echo", "secret": "short"}, "hooks"),
+        ({"plugin": "echo"}, "hooks"),
+    ],
+)
+async def test_a_bad_hook_stops_the_start(tmp_path: Path, hook: dict[str, Any], parameter: str) -> None:
+    """A hook that could never work is refused when the data directory is opened, naming it."""
+    with pytest.raises(InvalidError) as refused:
+        async with running(tmp_path / "data", plugins={"echo": echo}, hooks={"x": hook}):
+            pass
+    assert refused.value.parameter == parameter
+
+
+async def test_run_files_that_cannot_be_written_are_shown(tmp_path: Path) -> None:
+    """A full disk for run files is among the reasons of /readyz, which stays ready, and counted in /metrics."""
+    disk = FaultyDisk()
+    disk.room = 0
+    async with running(tmp_path / "data", plugins={"echo": echo}, run_disk=disk) as service:
+        await service.run("echo")
+        async with asyncio.timeout(DEADLINE):
+            while not (ready := await service.get("/readyz", shapes.Readiness)).reasons:
+                await asyncio.sleep(0.01)
+        assert ready.status == "ready"
+        assert "run files" in ready.reasons[0]
+        metrics = (await service.client.get("/metrics")).text
+        counted = [line for line in metrics.splitlines() if line.startswith("asynclog_run_file_failures_total")]
+        assert float(counted[0].split()[1]) >= 1
+        assert "asynclog_run_files_behind 1.0" in metrics
