@@ -14,7 +14,7 @@ from rich.table import Table
 
 from bench.harness import Row
 
-SCENARIOS = ("log_call", "overhead", "sustained", "pages")
+SCENARIOS = ("log_call", "overhead", "sustained", "pages", "scroll")
 
 
 def _show(rows: list[Row]) -> None:

@@ -2,7 +2,6 @@ import { toQuery, type LogFilter } from '../log/filter'
 import { call } from './client'
 import type {
   Bucket,
-  Entry,
   Histogram,
   LoggingChange,
   LoggingSettings,
@@ -76,9 +75,9 @@ export const getSteps = (id: string, signal?: AbortSignal) =>
 export const getStep = (id: string, step: string, signal?: AbortSignal) =>
   call<Step>('GET', `${task(id)}/steps/${encodeURIComponent(step)}`, { signal })
 
-/** Entries across tasks, newest first. */
-export const getCrossLogs = (query: URLSearchParams, signal?: AbortSignal): Promise<Entry[]> =>
-  call<SearchPage>('GET', 'api/logs', { query, signal }).then((answer) => answer.entries)
+/** Entries across tasks, newest first unless the query says otherwise. */
+export const getCrossLogs = (query: URLSearchParams, signal?: AbortSignal) =>
+  call<SearchPage>('GET', 'api/logs', { query, signal })
 
 export const getSettings = (signal?: AbortSignal) => call<LoggingSettings>('GET', 'api/settings/logging', { signal })
 

@@ -93,7 +93,8 @@ export class Overview {
   /** Counts anew a little later, the rarer the more it costs: for tasks that run. */
   later(count: () => Promise<void>): void {
     const wait = Math.max(1_500, this.lastCost * 8)
-    this.timer ??= setTimeout(() => void count(), wait)
+    // Counts that cannot be had now are asked for with the next rows.
+    this.timer ??= setTimeout(() => void count().catch(() => (this.timer = undefined)), wait)
   }
 
   close(): void {
@@ -118,7 +119,8 @@ export class Overview {
     this.#stats = own
     this.#levels = levels.by_level
     this.#sources = sources.by_source
-    this.#stages = stages.by_stage
+    // "" counts entries without a stage: nothing one could choose.
+    this.#stages = Object.fromEntries(Object.entries(stages.by_stage).filter(([name]) => name))
   }
 
   private async loadVolume(filter: LogFilter, lastSeq: number, signal: AbortSignal): Promise<void> {

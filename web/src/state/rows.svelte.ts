@@ -186,6 +186,33 @@ export class Rows<T> {
     else this.flushTimer ??= setTimeout(() => this.flush(), wait)
   }
 
+  /**
+   * Looks for rows that came before the first one, where the newest stand first. With `show` they are brought into
+   * view; otherwise what is on screen stays where it is, and they are counted. Rejects when the source does.
+   */
+  async lookBefore(show: boolean): Promise<void> {
+    const { source, control } = this
+    const first = this.#window.rows[0]
+    if (!source || this.opening || this.growing || !this.#window.atStart) return
+    if (!first) return this.open(source, 'start')
+    this.growing = 'start'
+    try {
+      const page = await source.page({ before: source.key(first) }, control.signal)
+      if (control.signal.aborted || !page.rows.length) return
+      if (show && page.more) return void this.open(source, 'start')
+      await this.growStart(page, source)
+      if (show) this.#scroll = { index: 0, align: 'start' }
+      else this.#fresh += page.rows.length
+    } finally {
+      if (this.control === control) this.growing = null
+    }
+  }
+
+  /** The first rows are on screen: there is nothing new above them. */
+  seenStart(): void {
+    if (this.#window.atStart) this.#fresh = 0
+  }
+
   close(): void {
     this.control.abort()
     clearTimeout(this.flushTimer)

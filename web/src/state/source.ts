@@ -49,9 +49,16 @@ export function crossSource(filter: LogFilter, more: URLSearchParams): RowSource
       for (const [name, value] of more) query.append(name, value)
       query.set('limit', String(PAGE_ROWS))
       if (typeof from === 'object' && 'after' in from) query.set('before_id', String(-from.after))
-      if (typeof from === 'object' && 'before' in from) query.set('after_id', String(-from.before))
-      const rows = await getCrossLogs(query, signal)
-      return { rows, more: rows.length >= PAGE_ROWS }
+      const newer = typeof from === 'object' && 'before' in from
+      if (newer) {
+        // The ones next to the row, not the newest of all: there must be no hole between.
+        query.set('after_id', String(-from.before))
+        query.set('order', 'asc')
+      }
+      const { entries, next_after, next_before } = await getCrossLogs(query, signal)
+      return newer
+        ? { rows: entries.reverse(), more: next_after !== null }
+        : { rows: entries, more: next_before !== null }
     },
   }
 }

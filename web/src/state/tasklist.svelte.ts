@@ -4,6 +4,8 @@ import { LiveSocket, type SocketState } from '../api/socket'
 import type { Task, TaskListFrame } from '../api/types'
 
 const PAGE = 60
+/** The socket tells when a task's state changes; the counts of those that run are read so often. */
+const COUNT_MS = 3_000
 
 /** The list of tasks under one query, kept true by its socket. Running ones first, then newest first. */
 export class TaskList {
@@ -16,6 +18,7 @@ export class TaskList {
   private control = new AbortController()
   private socket: LiveSocket<TaskListFrame> | null = null
   private query = new URLSearchParams()
+  private timer: ReturnType<typeof setInterval> | undefined
 
   get tasks(): readonly Task[] {
     return this.#tasks
@@ -43,6 +46,7 @@ export class TaskList {
     const { signal } = (this.control = new AbortController())
     this.#loading = true
     this.connect()
+    this.timer = setInterval(() => this.count(), COUNT_MS)
     try {
       const page = await getTasks(withLimit(query), signal)
       this.#tasks = inOrder(page.tasks)
@@ -80,8 +84,13 @@ export class TaskList {
 
   stop(): void {
     this.control.abort()
+    clearInterval(this.timer)
     this.socket?.close()
     this.socket = null
+  }
+
+  private count(): void {
+    if (document.visibilityState === 'visible' && this.#tasks.some(isActive)) void this.reload(true)
   }
 
   private connect(): void {
@@ -103,11 +112,15 @@ export class TaskList {
     socket.connect()
   }
 
-  private async reload(): Promise<void> {
+  /** The first page anew, in place of all that is shown or, with `merge`, into it. */
+  private async reload(merge = false): Promise<void> {
     try {
       const page = await getTasks(withLimit(this.query), this.control.signal)
-      this.#tasks = inOrder(page.tasks)
-      this.#next = page.next
+      if (merge) this.put(page.tasks)
+      else {
+        this.#tasks = inOrder(page.tasks)
+        this.#next = page.next
+      }
       this.#problem = null
     } catch (error) {
       if (!isAbort(error)) this.#problem = asApiError(error)
@@ -122,6 +135,11 @@ function withLimit(query: URLSearchParams): URLSearchParams {
 }
 
 function inOrder(tasks: readonly Task[]): Task[] {
-  const active = (task: Task) => (task.status === 'running' || task.status === 'pending' ? 0 : 1)
-  return [...tasks].sort((a, b) => active(a) - active(b) || b.created_at.localeCompare(a.created_at))
+  return [...tasks].sort(
+    (a, b) => Number(isActive(b)) - Number(isActive(a)) || b.created_at.localeCompare(a.created_at),
+  )
+}
+
+function isActive(task: Task): boolean {
+  return task.status === 'running' || task.status === 'pending'
 }

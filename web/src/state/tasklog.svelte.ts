@@ -275,8 +275,14 @@ export class TaskLog {
   private countSoon(): void {
     this.overview.later(async () => {
       const stages = this.structure.stages.length ? this.structure.loadStages() : null
-      await Promise.all([this.overview.load(this.filter, this.needle, this.lastSeq), stages])
+      await Promise.all([this.overview.load(this.filter, this.needle, this.lastSeq), stages, this.count()])
     })
+  }
+
+  /** The socket tells of the task when its state changes; its counts go on growing meanwhile. */
+  private async count(): Promise<void> {
+    const { counts, last_seq } = await getTask(this.id, this.control.signal)
+    if (this.#task && this.running) this.#task = { ...this.#task, counts, last_seq }
   }
 
   private async ask(filter: LogFilter, direction: 1 | -1, from: number): Promise<number | null> {

@@ -1,0 +1,264 @@
+"""The page over a real service in a real Chromium: a task of a million entries, filters in one of a hundred thousand,
+and a minute of ten thousand entries a second. Needs the built page and a Chromium.
+
+The trace is every single frame's time while the wheel turns, in the results' JSON; idle frames of the same browser
+are what they are compared with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+from playwright.async_api import Page, async_playwright
+
+from asynclog import TaskContext
+from bench.harness import Row, Sample
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+MILLION: Final = 1_000_000
+HUNDRED_THOUSAND: Final = 100_000
+SOURCES: Final = ("superset_api", "git", "storage", "plugin", "db")
+ROUNDS: Final = 15
+WHEEL_SECONDS: Final = 20
+WHEEL_PIXELS: Final = 480
+"""Of one turn, some sixty a second: faster than anybody reads."""
+RATE: Final = 10_000
+LIVE_SECONDS: Final = 60
+_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_ADDRESS: Final = re.compile(rb" at (http://\S+:\d+)")
+
+_IDLE: Final = """(seconds) => new Promise((done) => {
+  const frames = []
+  let last = performance.now()
+  const end = last + seconds * 1000
+  const next = (now) => {
+    frames.push(now - last)
+    last = now
+    if (now < end) requestAnimationFrame(next)
+    else done(frames.slice(1))
+  }
+  requestAnimationFrame(next)
+})"""
+"""Milliseconds between one frame and the next, for so many seconds."""
+
+_SHOWN: Final = """([address, source]) => new Promise((done) => {
+  const began = performance.now()
+  location.hash = address
+  const look = () => {
+    const rows = [...document.querySelectorAll('[data-seq]')]
+    const right = rows.every((row) => row.querySelector('.source').textContent === source)
+    const quiet = document.querySelector('.viewport')?.getAttribute('aria-busy') === 'false'
+    if (rows.length && right && quiet) done(performance.now() - began)
+    else requestAnimationFrame(look)
+  }
+  requestAnimationFrame(look)
+})"""
+"""Milliseconds from a changed filter to the frame that shows nothing but its rows."""
+
+
+async def _fill(params: Mapping[str, Any], context: TaskContext) -> None:
+    loggers = [context.logger.with_source(source) for source in SOURCES]
+    for number in range(params["count"]):
+        log = loggers[number % len(loggers)]
+        if number % 5000 == 17:
+            log.error("entry %d could not be written: no space left on device", number, path=f"/data/{number}")
+        else:
+            log.info("entry %d of a task, item %x, with a message of ordinary length", number, number * 2654435761)
+        if number % 500 == 0:
+            await asyncio.sleep(0)
+
+
+async def _stream(params: Mapping[str, Any], context: TaskContext) -> None:
+    loop = asyncio.get_running_loop()
+    start, number = loop.time(), 0
+    while (passed := loop.time() - start) < params["seconds"]:
+        while number < passed * RATE:
+            context.logger.info("entry %d of a stream", number, n=number)
+            number += 1
+        await asyncio.sleep(0.01)
+
+
+PLUGINS: Mapping[str, object] = {"fill": _fill, "stream": _stream}
+"""What the service under measurement runs: `asynclog serve --plugins bench.scroll`."""
+
+
+def _chromium() -> str | None:
+    for name in (os.environ.get("ASYNCLOG_CHROMIUM", ""), *_BROWSERS):
+        if name and (found := shutil.which(name)):
+            return found
+    return None
+
+
+@asynccontextmanager
+async def _service(data: str) -> AsyncIterator[httpx2.AsyncClient]:
+    command = (sys.executable, "-m", "asynclog", "serve", "--port", "0", "--data", data, "--plugins", "bench.scroll")
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr is not None
+    draining: asyncio.Task[bytes] | None = None
+    try:
+        async with asyncio.timeout(30):
+            while not (found := _ADDRESS.search(await process.stderr.readline())):
+                pass
+        draining = asyncio.create_task(process.stderr.read())
+        async with httpx2.AsyncClient(base_url=found[1].decode(), timeout=60) as client:
+            yield client
+    finally:
+        process.terminate()
+        await process.wait()
+        if draining is not None:
+            await draining
+
+
+async def _start(client: httpx2.AsyncClient, plugin: str, **params: object) -> str:
+    answer = await client.post("/api/tasks", json={"plugin": plugin, "params": params})
+    answer.raise_for_status()
+    return str(answer.json()["id"])
+
+
+async def _ended(client: httpx2.AsyncClient, task: str) -> str:
+    while (await client.get(f"/api/tasks/{task}")).json()["finished_at"] is None:
+        await asyncio.sleep(0.5)
+    return task
+
+
+async def _open(page: Page, address: str) -> float:
+    """Milliseconds from an empty tab to the first row."""
+    await page.goto("about:blank")
+    began = asyncio.get_running_loop().time()
+    await page.goto(address)
+    await page.locator("[data-seq]").first.wait_for()
+    return (asyncio.get_running_loop().time() - began) * 1000
+
+
+async def _jump(page: Page, key: str, seq: int) -> float:
+    """Milliseconds from a key to the row it goes to."""
+    began = asyncio.get_running_loop().time()
+    await page.keyboard.press(key)
+    await page.locator(f'[data-seq="{seq}"]').wait_for()
+    return (asyncio.get_running_loop().time() - began) * 1000
+
+
+async def _heap(page: Page) -> float:
+    """Megabytes of the page's heap after a collection."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("HeapProfiler.collectGarbage")
+    used = await session.send("Runtime.getHeapUsage")
+    await session.detach()
+    return float(used["usedSize"]) / 1e6
+
+
+async def _wheel(page: Page) -> list[float]:
+    """The frames while the wheel turns up through the rows, from the end."""
+    await page.locator(".viewport").hover()
+    measuring = asyncio.create_task(page.evaluate(_IDLE, WHEEL_SECONDS))
+    while not measuring.done():
+        await page.mouse.wheel(0, -WHEEL_PIXELS)
+        await asyncio.sleep(1 / 60)
+    return [float(frame) for frame in await measuring]
+
+
+def _frames(scenario: str, frames: list[float], idle: list[float], note: str, **extra: float) -> Row:
+    ordered = sorted(frames)
+    p99 = ordered[len(ordered) * 99 // 100]
+    count = min(len(frames), len(idle))
+    return Row(
+        scenario,
+        Sample("page", "ms a frame", frames[:count]),
+        Sample("idle", "ms a frame", idle[:count]),
+        "p99 < 50 ms",
+        f"p99 {p99:.0f} ms, longest {ordered[-1]:.0f} ms{note}",
+        {"p99_ms": p99, "longest_ms": ordered[-1], "over_50_ms": sum(frame > 50 for frame in frames), **extra},
+    )
+
+
+async def _million(page: Page, url: str, task: str) -> list[Row]:
+    address = f"{url}/#/tasks/{task}"
+    opens = [await _open(page, address) for _ in range(ROUNDS // 3)]
+    # The million and what the service says of their beginning and end.
+    last = MILLION + 2
+    jumps = [await _jump(page, key, seq) for key, seq in (("g", 1), ("G", last)) * (ROUNDS // 3)]
+    idle = [float(frame) for frame in await page.evaluate(_IDLE, WHEEL_SECONDS)]
+    before = await _heap(page)
+    frames = await _wheel(page)
+    after = await _heap(page)
+    return [
+        Row("open a task of 1,000,000", Sample("page", "ms", opens), None, "< 500 ms"),
+        Row("to its start and its end by key", Sample("page", "ms", jumps), None, "< 500 ms"),
+        _frames(
+            f"scroll through it, {WHEEL_SECONDS} s",
+            frames,
+            idle,
+            f"; heap {before:.0f} -> {after:.0f} MB",
+            heap_before_mb=before,
+            heap_after_mb=after,
+        ),
+        await _by_source(page, task, MILLION, "< 500 ms"),
+    ]
+
+
+async def _by_source(page: Page, task: str, entries: int, target: str) -> Row:
+    times = []
+    for turn in range(ROUNDS):
+        source = SOURCES[turn % len(SOURCES)]
+        times.append(float(await page.evaluate(_SHOWN, [f"/tasks/{task}?source={source}", source])))
+    return Row(f"another source in a task of {entries:,}", Sample("page", "ms", times), None, target)
+
+
+async def _live(page: Page, client: httpx2.AsyncClient, idle: list[float]) -> list[Row]:
+    task = await _start(client, "stream", seconds=LIVE_SECONDS)
+    await _open(page, f"{client.base_url}/#/tasks/{task}".replace("//#", "/#"))
+    measuring = asyncio.create_task(page.evaluate(_IDLE, LIVE_SECONDS - 5))
+    heap = []
+    while not measuring.done():
+        heap.append(await _heap(page))
+        await asyncio.sleep(5)
+    rows = await page.locator("[data-seq]").count()
+    ended = (await client.get(f"/api/tasks/{await _ended(client, task)}")).json()
+    await page.locator(f'[data-seq="{ended["last_seq"]}"]').wait_for()
+    note = f"{ended['last_seq']:,} entries, {ended['dropped']} dropped, {rows} rows in the document"
+    return [
+        Row(f"heap while {RATE:,}/s stream in, {LIVE_SECONDS} s", Sample("page", "MB", heap), None, "flat", note),
+        _frames("frames meanwhile", [float(frame) for frame in await measuring], idle, ""),
+    ]
+
+
+async def _run(chromium: str) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with _service(folder) as client, async_playwright() as playwright:
+            large = await _ended(client, await _start(client, "fill", count=MILLION))
+            small = await _ended(client, await _start(client, "fill", count=HUNDRED_THOUSAND))
+            browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+            page = await browser.new_page(viewport={"width": 1440, "height": 900})
+            page.set_default_timeout(60_000)
+            url = str(client.base_url).rstrip("/")
+            rows = await _million(page, url, large)
+            await _open(page, f"{url}/#/tasks/{small}")
+            rows.append(await _by_source(page, small, HUNDRED_THOUSAND, "< 100 ms"))
+            idle = rows[2].theirs
+            assert idle is not None
+            rows += await _live(page, client, list(idle.values))
+            await browser.close()
+            return rows
+
+
+def run() -> list[Row]:
+    """Opening, jumping, scrolling, filtering and following; nothing, said loudly, without a Chromium."""
+    chromium = _chromium()
+    if chromium is None:
+        print("NO CHROMIUM: scroll is not measured; install one, or name it in ASYNCLOG_CHROMIUM", file=sys.stderr)
+        if os.environ.get("ASYNCLOG_REQUIRE_BROWSER") == "1":
+            raise SystemExit(1)
+        return []
+    if not (ROOT / "src/asynclog/server/static/index.html").is_file():
+        raise SystemExit("the page is not built: `make web`")
+    return asyncio.run(_run(chromium))
