@@ -33,11 +33,11 @@ async def filled(service: Service) -> str:
     return str((await service.run("staged"))["id"])
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (400, "dark")])
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (1024, "dark"), (400, "light")])
 async def test_axe_finds_nothing_serious(
     browser: Browser, service: Service, width: int, theme: Literal["light", "dark"]
 ) -> None:
-    """No page has a serious fault of access, wide and light or narrow and dark, and none scrolls sideways."""
+    """No page has a serious fault of access, at any width, light and dark, and none scrolls sideways."""
     task = await filled(service)
     context = await browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
     page = await context.new_page()
@@ -74,6 +74,27 @@ async def test_nothing_is_said_plainly(page: Page, tmp_path: Path) -> None:
         await expect(page.get_by_text("No tasks yet")).to_be_visible()
         await page.get_by_role("link", name="Logs").click()
         await expect(page.get_by_text("Nothing logged")).to_be_visible()
+
+
+async def test_the_logs_of_all_tasks_bring_what_is_new(page: Page, service: Service) -> None:
+    """New entries of any task appear at the top by themselves; whoever has scrolled down stays there, with a pill."""
+    task = await service.external("news", [{"message": f"news {n}"} for n in range(200)])
+    panel = Panel(page, service.url)
+    await page.goto(f"{service.url}/#/logs?task={task}")
+    await expect(panel.says("news 199")).to_be_in_viewport()
+    await service.log(task, [{"message": "hot off the press"}, {"message": "not for us", "level": "DEBUG"}])
+    await expect(panel.rows().first).to_contain_text("hot off the press")
+    await panel.rows().first.hover()
+    await panel.wheel(2_000)
+    await expect(panel.says("hot off the press")).not_to_be_in_viewport()
+    still = await panel.seqs()
+    await service.log(task, [{"message": "while reading"}])
+    pill = page.get_by_role("button", name="1 new")
+    await expect(pill).to_be_visible()
+    assert await panel.seqs() == still
+    await pill.click()
+    await expect(panel.says("while reading")).to_be_in_viewport()
+    await expect(pill).to_have_count(0)
 
 
 async def test_a_task_that_is_not_there_and_a_page_that_is_not(page: Page, service: Service) -> None:

@@ -24,6 +24,19 @@ async def test_a_failed_task_opens_at_its_first_error(page: Page, service: Servi
     await expect(panel.current().locator(".trace")).to_contain_text("ValueError: x")
 
 
+async def test_parent_and_child_tasks_lead_to_each_other(page: Page, service: Service) -> None:
+    """A task names its children with their status; each is one click away, and so is the way back."""
+    task = await service.run("staged")
+    panel = Panel(page, service.url)
+    await panel.open(task["id"])
+    await page.get_by_text("1 child task").click()
+    await page.get_by_role("link", name="greet").click()
+    await expect(panel.says("hello, child")).to_be_visible()
+    await page.get_by_role("link", name="parent task").click()
+    await expect(page.get_by_role("heading", name="staged")).to_be_visible()
+    assert page.url.endswith(f"/tasks/{task['id']}")
+
+
 async def test_the_header_tells_how_it_ended(page: Page, service: Service) -> None:
     """Status, completeness, counts, parameters, error and traceback, and the child task stand in the header."""
     task = await service.run("staged")

@@ -1,6 +1,7 @@
 """A large task: opened at any place without holding it."""
 
 import asyncio
+import re
 
 import pytest_asyncio
 from playwright.async_api import Page, expect
@@ -84,3 +85,25 @@ async def test_a_flood_leaves_the_document_small_and_the_end_in_view(page: Page,
     await expect(panel.row(first)).not_to_be_in_viewport()
     seqs = await panel.seqs()
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+
+
+async def test_a_large_running_task_counts_its_sources_live(page: Page, service: Service) -> None:
+    """While a large task runs its sources' counts go on growing, choosing one shows only its rows, and new ones of it
+    appear at once.
+    """
+    task = await service.external(
+        "large-live", ({"message": f"entry {n}", "source": "abc"[n % 3]} for n in range(60_000))
+    )
+    panel = Panel(page, service.url)
+    await panel.open(task)
+    await page.get_by_role("button", name="source").first.click()
+    option = page.locator(".facet-list li").filter(has=page.get_by_role("checkbox", name=re.compile("^b")))
+    await expect(option).to_contain_text("20,000")
+    await service.log(task, [{"message": "more", "source": "b"}] * 500)
+    await expect(option).to_contain_text("20,500")
+    await option.get_by_role("button", name="only").click()
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".source").filter(has_text=re.compile("^[ac]$"))).to_have_count(0)
+    await service.log(task, [{"message": "not chosen", "source": "a"}, {"message": "the newest", "source": "b"}])
+    await expect(panel.says("the newest")).to_be_in_viewport()
+    await expect(panel.says("not chosen")).to_have_count(0)
