@@ -18,7 +18,7 @@ CSV_COLUMNS: Final = (
 )  # fmt: skip
 
 # Control characters, line separators, and what turns the reading direction round: none of it may reach a terminal.
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _INDENT: Final = "    "
 # What makes a spreadsheet take a cell for a formula, full-width forms included.
