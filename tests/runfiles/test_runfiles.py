@@ -345,6 +345,46 @@ async def test_a_deleted_task_is_known_until_its_mirror_is_gone(tmp_path: Path) 
             await asyncio.sleep(0.01)
 
 
+async def test_a_deleted_task_waits_for_a_mirror_that_is_away(tmp_path: Path) -> None:
+    """When the share is not mounted, what is deleted meanwhile is removed from it once it is back."""
+    folder, mount, away = tmp_path / "data", tmp_path / "mount", tmp_path / "away"
+    mount.mkdir()
+    async with asynclog.open(folder, shared_log_dir=mount / "share") as tasks:
+        [task] = await ran(tasks, 1)
+        await settled(tasks)
+        mount.rename(away)
+        await tasks.delete(task.id)
+        end = time.monotonic() + DEADLINE
+        while not tasks.sweeper._kept:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.01)
+        assert list(runs(tasks).iterdir()) == []
+        assert len(list(away.glob("share/*/*/*"))) == 1
+    away.rename(mount)
+    async with asynclog.open(folder, shared_log_dir=mount / "share") as tasks:
+        end = time.monotonic() + DEADLINE
+        while await tasks.engine.store.deleted():
+            assert time.monotonic() < end
+            await asyncio.sleep(0.01)
+        assert list((mount / "share").iterdir()) == []
+
+
+async def test_the_last_lines_are_written_before_the_end(tmp_path: Path) -> None:
+    """A task that the closing service interrupts has its whole files when it has closed."""
+    folder = tmp_path / "data"
+
+    async def endless(_params: object, context: asynclog.TaskContext) -> None:
+        context.logger.info("begun")
+        await asyncio.Event().wait()
+
+    async with asynclog.open(folder) as tasks:
+        task = await tasks.start(endless)
+        await asyncio.sleep(0)
+    assert compare(folder, folder / "runs") > 8
+    log = folder / "runs" / "_" / "_" / str(task.run_id) / "automation_run.log"
+    assert "task interrupted" in log.read_text()
+
+
 async def test_without_a_directory_there_are_no_run_files(tmp_path: Path) -> None:
     """An empty run_log_dir turns them off: no run id, no directory, no mirror."""
     async with asynclog.open(tmp_path / "data", run_log_dir="", shared_log_dir=tmp_path / "mirror") as tasks:

@@ -147,6 +147,11 @@ class Follower:
                     _log.debug("run files wait: %s", error)
                 await self._wait()
 
+    async def settle(self) -> None:
+        """Write what was logged before the call, as `catch_up` does what is stored."""
+        await self._engine.settle()
+        await self.catch_up()
+
     async def catch_up(self) -> None:
         """Write what is stored and not written yet, but for tasks that have to wait after a failure.
 

@@ -134,7 +134,13 @@ def _write_piece(fd: int, name: str, piece: Piece, disk: Disk) -> None:
 
 
 def remove(place: RunPlace) -> None:
-    """Remove the directory, and those of its site and account when they are empty; nothing of another task."""
+    """Remove the directory, and those of its site and account when they are empty; nothing of another task.
+
+    Raises:
+        OSError: it cannot be, or the disk is away: the root is missing, and its parent too.
+    """
+    with contextlib.suppress(FileExistsError):
+        place.root.mkdir(0o700)
     try:
         with _entered(place, 2, create=False) as site:
             _remove_run(place, site)

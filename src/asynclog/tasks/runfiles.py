@@ -67,7 +67,7 @@ class RunFiles:
         with contextlib.suppress(TimeoutError, StoreError):
             async with asyncio.timeout(LAST_SECONDS):
                 for follower in self.followers:
-                    await follower.catch_up()
+                    await follower.settle()
 
 
 async def open_run_files(
