@@ -1,0 +1,70 @@
+"""Both ways to today's schema, and databases that are none of ours."""
+
+import sqlite3
+
+import pytest
+
+from asynclog.errors import StoreError
+from asynclog.store.schema import VERSION, migration_text, prepare, schema_text
+
+
+def shape(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """Every table and index, as it was written."""
+    found = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
+    return [tuple(str(value) for value in row) for row in found]
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """The number of the last migration."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+@pytest.fixture
+def connection() -> sqlite3.Connection:
+    """An empty database, as the store opens one."""
+    return sqlite3.connect(":memory:", isolation_level=None)
+
+
+@pytest.mark.parametrize("begun", range(1, VERSION + 1))
+def test_migrations_lead_to_the_schema(connection: sqlite3.Connection, begun: int) -> None:
+    """A database of any version ends with the tables and indexes that a new one has, to the letter."""
+    for number in range(1, begun + 1):
+        connection.executescript(migration_text(number))
+    connection.execute(f"PRAGMA user_version = {begun}")
+    prepare(connection)
+    new = sqlite3.connect(":memory:", isolation_level=None)
+    prepare(new)
+    assert shape(connection) == shape(new)
+    assert version(connection) == version(new) == VERSION
+    reference = sqlite3.connect(":memory:")
+    reference.executescript(schema_text())
+    assert shape(new) == shape(reference)
+
+
+def test_a_migration_keeps_what_is_there(connection: sqlite3.Connection) -> None:
+    """Tasks and entries of the first version are there in today's."""
+    connection.executescript(migration_text(1))
+    connection.execute("PRAGMA user_version = 1")
+    connection.execute("INSERT INTO tasks (id, name, plugin, status, created_at) VALUES ('t', 't', 'p', 'success', 1)")
+    connection.execute(
+        "INSERT INTO task_logs (task_id, seq, timestamp, level, message) VALUES ('t', 1, 1, 'INFO', 'm')"
+    )
+    prepare(connection)
+    assert connection.execute("SELECT message FROM task_logs").fetchall() == [("m",)]
+    assert connection.execute("SELECT count(*) FROM schedules").fetchone() == (0,)
+
+
+def test_a_newer_database_is_refused(connection: sqlite3.Connection) -> None:
+    """A database of a version to come is left as it is."""
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    with pytest.raises(StoreError, match="upgrade asynclog"):
+        prepare(connection)
+    assert shape(connection) == []
+
+
+def test_another_programs_database_is_refused(connection: sqlite3.Connection) -> None:
+    """A database with tables of somebody else is left as it is."""
+    connection.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(StoreError, match="another program"):
+        prepare(connection)
+    assert [row[1] for row in shape(connection)] == ["theirs"]
