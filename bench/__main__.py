@@ -1,4 +1,4 @@
-"""`python -m bench` runs every scenario, `python -m bench NAME …` some; prints a table and writes bench-results.json."""
+"""`python -m bench` runs every scenario, `python -m bench NAME …` some; a table, and bench-results.json."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _show(rows: list[Row]) -> None:
         theirs = row.theirs
         table.add_row(
             row.scenario,
-            f"{row.ours.median:,.3g} {row.ours.unit}" if row.ours.median < 1000 else f"{row.ours.median:,.0f} {row.ours.unit}",
-            "" if theirs is None else f"{theirs.median:,.4g} {theirs.unit}",
+            f"{row.ours.median:,.{0 if row.ours.median >= 100 else 2}f} {row.ours.unit}",
+            "" if theirs is None else f"{theirs.median:,.{0 if theirs.median >= 100 else 2}f} {theirs.unit}",
             "" if row.ratio is None else f"{row.ratio:.2f}",
             f"±{row.ours.spread:.0%}",
             row.target,

@@ -51,9 +51,7 @@ class Row:
         """Ours divided by theirs."""
         if self.theirs is None:
             return None
-        return statistics.median(
-            mine / other for mine, other in zip(self.ours.values, self.theirs.values, strict=True)
-        )
+        return statistics.median(mine / other for mine, other in zip(self.ours.values, self.theirs.values, strict=True))
 
     def as_dict(self) -> dict[str, object]:
         """For the JSON file."""

@@ -14,7 +14,6 @@ from asynclog.feed import Feed
 from asynclog.journal import Journal
 from asynclog.logger import TaskLogger
 from asynclog.settings import Dials
-
 from bench.harness import Row, Sample, rounds_of_calls
 
 ROUNDS = 9

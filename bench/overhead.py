@@ -9,7 +9,6 @@ from typing import Any
 
 import asynclog
 from asynclog import TaskContext
-
 from bench.harness import Row, Sample
 
 ROUNDS = 7

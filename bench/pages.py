@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import asynclog
 import httpx2
 import orjson
 import uvicorn
+
+import asynclog
 from asynclog import TaskContext
 from asynclog.server import create_app
-
 from bench.harness import Row, Sample
 
 ROUNDS = 15
@@ -35,8 +35,8 @@ def _raw(path: Path, task_id: str, after: int) -> float:
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     start = time.perf_counter()
     rows = connection.execute(
-        "SELECT id, task_id, seq, timestamp, level, source, stage, unit, step_id, message, metadata_json FROM task_logs "
-        "WHERE task_id = ? AND seq > ? ORDER BY seq LIMIT 1000",
+        "SELECT id, task_id, seq, timestamp, level, source, stage, unit, step_id, message, metadata_json "
+        "FROM task_logs WHERE task_id = ? AND seq > ? ORDER BY seq LIMIT 1000",
         (task_id, after),
     ).fetchall()
     orjson.dumps([{"row": row[:10], "metadata": orjson.loads(row[10])} for row in rows])

@@ -13,7 +13,6 @@ from typing import Any
 import asynclog
 from asynclog import TaskContext
 from asynclog.store.schema import prepare
-
 from bench.harness import Row, Sample
 
 ROUNDS = 3
@@ -28,11 +27,13 @@ def _plain(path: Path, count: int) -> float:
     for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
     prepare(connection)
-    connection.execute("INSERT INTO tasks (id, name, plugin, status, created_at) VALUES ('bench', 'b', 'b', 'success', 0)")
+    task = "INSERT INTO tasks (id, name, plugin, status, created_at) VALUES ('bench', '', '', 'success', 0)"
+    connection.execute(task)
     one = "(?, 'bench', ?, 1770465600000000, 'INFO', 'plugin', NULL, NULL, NULL, ?, ?)"
     statement = (
-        "INSERT INTO task_logs (id, task_id, seq, timestamp, level, source, stage, unit, step_id, message, metadata_json)"
-        f" VALUES {', '.join([one] * ROWS)}"
+        "INSERT INTO task_logs "
+        "(id, task_id, seq, timestamp, level, source, stage, unit, step_id, message, metadata_json) "
+        f"VALUES {', '.join([one] * ROWS)}"
     )
     message = "fetched %d charts from the dashboard and stored them where they belong, as they were found today"
     start = time.perf_counter()

@@ -23,8 +23,10 @@ from asynclog.records import Frame
 from asynclog.store.batch import Batch, Row
 
 ROWS: Final = 2000
-"""Entries a statement inserts at most: 22,000 variables, below the limit of any SQLite since 3.32. Each statement waits for
-the GIL once, so beside a busy loop four times the rows are nearly four times the speed."""
+"""Entries a statement inserts at most: 22,000 variables, below the limit of any SQLite since 3.32.
+
+Each statement waits for the GIL once, so beside a busy loop four times the rows are nearly four times the speed.
+"""
 
 _log = logging.getLogger("asynclog.store")
 
