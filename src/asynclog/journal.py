@@ -86,6 +86,7 @@ class Journal:
         self._lock = threading.RLock()
         self._holding = False
         self._deferred: deque[tuple[Feed | None, bytes, int, int, int]] = deque()
+        self._interrupted: list[Feed | None] = []
         self._frames: list[Frame] = []
         self._feeds: list[Feed | None] = []
         self._pending = 0
@@ -95,7 +96,7 @@ class Journal:
         self.dropped = 0
         """Entries there was no room for."""
         self.lost = 0
-        """Records that are no entries and that there was no room for."""
+        """Other records there was no room for."""
         self.spilled = 0
         """Records that were not put into the inbox, because memory was full."""
         self._syncer = Syncer(disk := disk or Disk(), folder, self._sync_failed)
@@ -106,6 +107,7 @@ class Journal:
             self._shelf.begin(self._next_id)
         except OSError as error:
             raise JournalError(f"the journal in {folder} cannot be opened: {error}") from error
+        self._syncer.start()
         self.stored_id = (first or self._next_id) - 1
         """The watermark: records up to here are in the store, or were removed because they once were."""
         self.jump = (last, self._next_id - 1) if first else (0, 0)
@@ -178,7 +180,7 @@ class Journal:
                     feed, payload, level, span, crc = self._deferred.popleft()
                     self._put(feed, payload, level, span, crc)
             except BaseException:
-                self._reconcile(feed)
+                self._interrupted.append(feed)
                 self._wake()
                 raise
             finally:
@@ -190,9 +192,11 @@ class Journal:
             self._trouble.tell()
         return number
 
-    def _put(
+    def _put(  # noqa: C901  # the hot path: flat, each branch a reason
         self, feed: Feed | None, payload: bytes, level: int, span: int, crc: int, reserve: int = RESERVE_BYTES
     ) -> int:
+        if self._interrupted:
+            self._reconcile()
         seq = 0
         cost = len(payload) + FRAME_MEMORY
         if feed is not None:
@@ -275,19 +279,20 @@ class Journal:
         feed.dropping = 0
         return True
 
-    def _reconcile(self, feed: Feed | None) -> None:
-        """A signal handler raised somewhere above: let the numbers agree with what the segment holds."""
-        if len(self._feeds) < len(self._frames):
-            self._feeds.append(feed)
+    def _reconcile(self) -> None:
+        """A signal handler raised in an earlier call, or here: let the numbers agree with what the segment holds."""
+        while len(self._feeds) < len(self._frames):
+            self._feeds.append(self._interrupted[0])
         self._syncer.watch(self._shelf.descriptor, -1)
-        with contextlib.suppress(OSError):
-            last = self._shelf.newest()
-            if last is None or last[0] + last[2] <= self._next_id - 1:
-                return
-            self._next_id = last[0] + last[2]
-            self.spilled += 1
-            if feed is not None and last[1] >= feed.next_seq and records.decode(last[3]).task_id == feed.task_id:
-                feed.next_seq = last[1] + last[2]
+        with contextlib.suppress(OSError):  # the file is gone
+            record_id, seq, span, payload = self._shelf.newest() or (0, 0, 0, b"")
+            if record_id >= self._next_id:
+                for feed in self._interrupted:
+                    if feed is not None and seq >= feed.next_seq and records.decode(payload).task_id == feed.task_id:
+                        feed.next_seq = seq + span
+                self._next_id = record_id + span
+        self.spilled += 1
+        self._interrupted.clear()
 
     def _refuse(self) -> int:
         if self._forked and not self._warned:
@@ -297,12 +302,7 @@ class Journal:
         return 0
 
     def seal(self, feed: Feed, make: Callable[[Sealed], bytes]) -> Sealed:
-        """Take no more entries of a task, and append the record that says so, as one act.
-
-        Args:
-            feed: the task's.
-            make: gives the payload of the closing record.
-        """
+        """Take no more entries of a task, and append the record that says so (its payload is made here), as one act."""
         with self._lock:
             self._holding = True
             try:
@@ -356,10 +356,8 @@ class Journal:
         return confirmed and self._trouble.certain(self.stored_id)
 
     def _sync_failed(self, error: OSError) -> None:
-        """After a failed fdatasync the file cannot be trusted: what is not stored yet goes to a new segment.
-
-        Runs in the syncer's thread. New records go to a segment of their own at once; the older ones are read back
-        from the page cache and written to a file that takes the place of the old segments.
+        """After a failed fdatasync the file cannot be trusted: new records go to a new segment at once, and those not
+        stored yet are copied from the page cache to another. Runs in the syncer's thread.
         """
         _log.error("the disk did not confirm the journal: %s", error)
         with self._lock:
@@ -368,6 +366,8 @@ class Journal:
             if now < self._rescue_at:
                 return
             self._rescue_at = now + RESCUE_SECONDS
+            if self._interrupted:
+                self._reconcile()
             boundary, retired = self._next_id, self._shelf.descriptor
             try:
                 self._shelf.begin(boundary)

@@ -10,7 +10,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Final, NamedTuple
@@ -38,6 +38,8 @@ ERROR: Final = 40
 _NOTHING: Final = object()
 """Stands for a message that was not given by position."""
 _CLAIM: Final = "claimed_source"
+_OF_THE_PROCESS: Final = (KeyboardInterrupt, SystemExit)
+"""Raised by a signal handler, so not to be swallowed; anything else that comes up is a value's own failure."""
 
 _service = logging.getLogger("asynclog.task")
 _ExcInfo = bool | BaseException | tuple[type[BaseException], BaseException, TracebackType | None] | None
@@ -176,7 +178,9 @@ class TaskLogger:
         """Log at a level given as name or number; what is no level counts as INFO and is kept in the metadata."""
         try:
             severity = int(Level.parse(level))
-        except Exception:  # noqa: BLE001  # a hostile value may raise anything when it is shown
+        except _OF_THE_PROCESS:
+            raise
+        except BaseException:  # noqa: BLE001  # a hostile value may raise anything when it is shown
             severity, fields = INFO, {**fields, "claimed_level": values.text(level)}
         if self._dials.threshold <= severity:
             self._emit(severity, message, args, fields)
@@ -192,7 +196,9 @@ class TaskLogger:
             shown = {"current": progress.current, "total": progress.total, "message": progress.message}
             of = "" if progress.total is None else f" of {progress.total:,g}"
             text = f"{progress.current:,g}{of}"
-        except Exception:  # noqa: BLE001  # whatever a plugin passes, its log call returns
+        except _OF_THE_PROCESS:
+            raise
+        except BaseException:  # noqa: BLE001  # whatever a plugin passes, its log call returns
             text = f"progress {values.text(current)} of {values.text(total)}"
             shown = {"current": values.text(current), "total": values.text(total), "message": message}
         if self._dials.threshold <= INFO:
@@ -206,10 +212,13 @@ class TaskLogger:
         try:
             text = values.format_message(message, args) if args else values.text(message)
             payload = self._payload(level, text, fields)
-        except Exception as error:  # noqa: BLE001  # an entry is never refused, a log call never raises
+        except _OF_THE_PROCESS:
+            raise
+        except BaseException as error:  # noqa: BLE001  # an entry is never refused, a log call never raises
             payload = self._unloggable(level, text, f"{type(error).__name__} while it was logged")
         if not self._journal.append(feed, payload, level) and feed.sealed:
-            _service.warning("entry %d after the end of task %s: %s", feed.late, feed.task_id, values.text(message))
+            with suppress(Exception):  # a handler of the service's log that fails is not the plugin's affair
+                _service.warning("entry %d after the end of task %s: %s", feed.late, feed.task_id, values.text(message))
 
     def _payload(self, level: int, text: str, fields: dict[str, Any]) -> bytes:
         feed = self._feed
@@ -251,7 +260,9 @@ class TaskLogger:
             more = fields.pop(name, None)
             try:
                 fields = fields if more is None else {**more, **fields}
-            except Exception:  # noqa: BLE001  # no mapping, or one that fails: kept as it is
+            except _OF_THE_PROCESS:
+                raise
+            except BaseException:  # noqa: BLE001  # no mapping, or one that fails: kept as it is
                 fields[name] = more
         found = None if failure is None or failure is False else _traceback(failure)
         if found is not None:
@@ -307,7 +318,9 @@ def traceback_text(error: BaseException) -> str:
     """The traceback of an exception, whatever its own ``__str__`` does."""
     try:
         return values.text("".join(traceback.format_exception(error)).rstrip("\n"))
-    except Exception:  # noqa: BLE001  # a hostile exception must not break the task it is logged from
+    except _OF_THE_PROCESS:
+        raise
+    except BaseException:  # noqa: BLE001  # a hostile exception must not break the task it is logged from
         return f"{type(error).__name__} (its traceback cannot be shown)"
 
 

@@ -150,7 +150,7 @@ class Shelf:
             self.begin(record_id)
         try:
             written = self._disk.write(self._fd, data)
-        except BaseException:  # an error of the disk, or a signal handler that raised
+        except OSError:
             self._cut()
             raise
         if written != len(data):
@@ -175,8 +175,9 @@ class Shelf:
         last = None
         for frame in segment.frames():
             last = frame
-        self._active_bytes = max(segment.offset, HEAD_BYTES)
-        self._cut()
+        if segment.offset:
+            self._active_bytes = segment.offset
+            self._disk.truncate(self._fd, self._active_bytes)
         return last
 
     def read(self, after: int, through: int) -> Iterator[Frame]:

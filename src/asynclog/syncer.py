@@ -55,6 +55,11 @@ class Syncer:
         self.dirty = False
         """Whether a write has been noticed that is not synced yet."""
 
+    def start(self) -> None:
+        """Start the thread; once."""
+        self._thread = threading.Thread(target=self._run, name="asynclog-sync", daemon=True)
+        self._thread.start()
+
     def watch(self, fd: int, retired: int) -> None:
         """Sync this segment from now on; sync and close the retired one (-1 for none)."""
         with self._lock:
@@ -66,15 +71,11 @@ class Syncer:
     def notice(self) -> None:
         """Something was written: sync within SYNC_SECONDS."""
         self.dirty = True
-        if self._thread is None:
-            self._start()
         self._calls.put(False)
 
     def hurry(self) -> None:
         """Something was written that should be synced at once."""
         self.dirty = True
-        if self._thread is None:
-            self._start()
         if not self._hurried:
             self._hurried = True
             self._calls.put(True)
@@ -89,12 +90,6 @@ class Syncer:
             self._waiters.append((loop, future))
         self.hurry()
         return await future
-
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None and not self._closing:
-                self._thread = threading.Thread(target=self._run, name="asynclog-sync", daemon=True)
-                self._thread.start()
 
     def _run(self) -> None:
         while True:
