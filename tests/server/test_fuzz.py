@@ -38,7 +38,10 @@ def _body(dice: random.Random, operation: dict[str, Any], schemas: dict[str, Any
     if "application/x-ndjson" in content:
         lines = [json.dumps({"message": dice.choice(BODIES), "level": dice.choice(BODIES)}) for _ in range(3)]
         return "\n".join([*lines, dice.choice(["", "{", "\x00"])]).encode()
-    reference = content["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+    schema = content["application/json"]["schema"]
+    if "$ref" not in schema:  # a webhook takes anything
+        return json.dumps(dice.choice(BODIES)).encode()
+    reference = schema["$ref"].rsplit("/", 1)[1]
     names = list(schemas[reference]["properties"])
     given = {name: dice.choice(BODIES) for name in dice.sample(names, dice.randint(0, len(names)))}
     if reference == "StartTask" and dice.random() < 0.7:
