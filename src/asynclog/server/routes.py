@@ -236,7 +236,12 @@ OPERATIONS: Final = (
         open_query=True,
         answer=shapes.Task,
         status=201,
-        errors={403: "The secret is another.", 409: "The service is going down.", **TOO_LARGE},
+        errors={
+            400: "The body says it is JSON, and is not.",
+            403: "The secret is another.",
+            409: "The service is going down.",
+            **TOO_LARGE,
+        },
     ),
     # --- plugins, settings, retention ---
     Operation("GET", "/api/plugins", tasks.plugins, "The plugins there are.", answer=shapes.Plugins),
