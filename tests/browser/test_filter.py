@@ -137,3 +137,21 @@ async def test_a_filter_is_saved_and_used_on_another_task(page: Page, service: S
     await page.get_by_role("menuitem", name="kept ones", exact=True).click()
     await expect(panel.rows()).to_have_count(1)
     await expect(page).to_have_url(re.compile(f"{second}.*source=keep"))
+
+
+async def test_a_time_range_is_typed_or_cleared(page: Page, service: Service) -> None:
+    """From and until, typed with the keyboard alone, become the filter and part of the address; one button ends it."""
+    times = [{"message": f"at {n}", "timestamp": f"2026-02-07T12:00:{n:02}Z"} for n in range(10)]
+    task = await service.external("ranged", times)
+    panel = Panel(page, service.url)
+    await panel.open(task)
+    await page.get_by_role("button", name="time", exact=True).click()
+    await page.get_by_label("from").fill("2026-02-07T12:00:03.000")
+    await page.get_by_label("until").fill("2026-02-07T12:00:06.000")
+    await page.keyboard.press("Enter")
+    await expect(panel.rows()).to_have_text([re.compile(rf"at {n}\s*$") for n in (3, 4, 5)])
+    await expect(page).to_have_url(re.compile("since=2026-02-07T12%3A00%3A03"))
+    await page.get_by_role("button", name="time: 12:00:03").click()
+    await page.get_by_role("button", name="Any time").click()
+    await expect(panel.says("at 9")).to_be_visible()
+    await expect(page).not_to_have_url(re.compile("since"))

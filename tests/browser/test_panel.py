@@ -24,6 +24,19 @@ async def test_a_failed_task_opens_at_its_first_error(page: Page, service: Servi
     await expect(panel.current().locator(".trace")).to_contain_text("ValueError: x")
 
 
+async def test_the_end_stays_in_view_while_the_page_fills(page: Page, service: Service) -> None:
+    """A finished task opens at its last row, though stages and choices come later and take room from the rows."""
+    entries = ({"message": f"entry {n}", "stage": "extract", "unit": f"dash-{n % 3}"} for n in range(300))
+    task = await service.external("filling", entries)
+    await service.finish(task)
+    await page.set_viewport_size({"width": 1024, "height": 640})
+    panel = Panel(page, service.url)
+    await panel.open(task)
+    await expect(page.get_by_role("button", name="unit", exact=True)).to_be_visible()
+    await expect(page.get_by_role("navigation", name="Stages and steps")).to_be_visible()
+    await expect(panel.row(302)).to_be_in_viewport(ratio=0.95)
+
+
 async def test_parent_and_child_tasks_lead_to_each_other(page: Page, service: Service) -> None:
     """A task names its children with their status; each is one click away, and so is the way back."""
     task = await service.run("staged")

@@ -12,6 +12,7 @@ import {
   secondsBetween,
   short,
   size,
+  shortSource,
 } from './format'
 
 test('numbers are grouped, short ones keep three digits at most', () => {
@@ -69,4 +70,11 @@ test('a full time names its zone and a list shows the date only of other days', 
   expect(listTime('2026-02-07T12:00:00.123456Z', 'utc', now)).toBe('12:00:00')
   expect(listTime('2026-02-06T12:00:00.123456Z', 'utc', now)).toBe('02-06 12:00:00')
   expect(ago(3 * 3600)).toBe('3 h ago')
+})
+
+test('a long dotted source is known by its last part; a short one, or one without dots, stays whole', () => {
+  expect(shortSource('org.apache.hadoop.hdfs.LeaseRenewer')).toBe('…LeaseRenewer')
+  expect(shortSource('asyncio.events')).toBe('asyncio.events')
+  expect(shortSource('a_source_of_more_than_fourteen')).toBe('a_source_of_more_than_fourteen')
+  expect(shortSource('ends.with.a.dot.')).toBe('ends.with.a.dot.')
 })

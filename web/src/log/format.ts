@@ -86,6 +86,12 @@ function localTime(timestamp: string, withDate: boolean): string {
   return withDate ? `${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${time}` : time
 }
 
+/** A source for a narrow column: of a long dotted name (a logger's) its last part tells most. */
+export function shortSource(source: string): string {
+  const last = source.slice(source.lastIndexOf('.') + 1)
+  return source.length > 14 && last && last !== source ? `…${last}` : source
+}
+
 /** A moment in full, for headers and tooltips. */
 export function fullTime(timestamp: string, mode: TimeMode): string {
   if (mode !== 'local') return `${timestamp.slice(0, 10)} ${timestamp.slice(11).replace('Z', '')} UTC`

@@ -31,6 +31,8 @@ export class Overview {
   #matches = $state.raw<Matches | null>(null)
 
   private all: readonly Bucket[] = []
+  /** The last seq when the whole task was counted: another filter does not change that. */
+  private allUpTo = -1
   private control = new AbortController()
   private timer: ReturnType<typeof setTimeout> | undefined
   private lastCost = 0
@@ -124,16 +126,15 @@ export class Overview {
   }
 
   private async loadVolume(filter: LogFilter, lastSeq: number, signal: AbortSignal): Promise<void> {
-    const [volume, all] = await Promise.all([
-      getHistogram(this.id, filter, BUCKETS, signal),
-      getHistogram(this.id, EVERYTHING, 2 * BUCKETS, signal),
-    ])
-    this.#volume = volume
+    this.#volume = await getHistogram(this.id, filter, BUCKETS, signal)
+    if (lastSeq === this.allUpTo) return
+    const all = await getHistogram(this.id, EVERYTHING, 2 * BUCKETS, signal)
     this.all = all
     const errors = all.reduce((sum, bucket) => sum + (bucket.counts.ERROR ?? 0), 0)
     if (errors > EXACT) this.#errors = levelMarks(all, 'ERROR')
     else if (!errors) this.#errors = []
     else this.#errors = exactMarks(await this.seqs({ ...EVERYTHING, levels: ['ERROR'] }, signal), lastSeq)
+    this.allUpTo = lastSeq
   }
 
   private async loadMatches(filter: LogFilter, needle: string, lastSeq: number, signal: AbortSignal): Promise<void> {

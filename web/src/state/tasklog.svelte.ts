@@ -101,8 +101,10 @@ export class TaskLog {
     this.#wish = wish
     if (!this.opened) return this.begin()
     const sameFilter = filterKey(before.filter) === filterKey(wish.filter)
-    if (!sameFilter) this.changeFilter(wish)
+    // The rows first: counting a large task takes the service longer than finding a page.
+    if (!sameFilter) await this.changeFilter(wish)
     else if (wish.seq !== null && wish.seq !== this.#selected) void this.goTo(wish.seq)
+    if (this.#wish !== wish) return
     if (!sameFilter || before.find !== wish.find) {
       await this.overview.load(wish.filter, this.needle, this.lastSeq)
     }
@@ -197,7 +199,7 @@ export class TaskLog {
     return taskSource(this.id, this.filter, this.cache, (page) => (this.#gaps = mergeGaps(this.#gaps, page.gaps ?? [])))
   }
 
-  private changeFilter(wish: Wish): void {
+  private async changeFilter(wish: Wish): Promise<void> {
     const atEnd = this.rows.following || (wish.seq === null && this.#selected === null)
     this.#selected = wish.seq
     if (this.socket && this.running) {
@@ -209,7 +211,7 @@ export class TaskLog {
       }
     }
     const place = atEnd || wish.seq === null ? 'end' : { key: wish.seq }
-    void this.rows.open(this.source(), place, place === 'end' && this.running)
+    await this.rows.open(this.source(), place, place === 'end' && this.running)
   }
 
   private connect(): void {
