@@ -57,8 +57,8 @@ def _files(connection: sqlite3.Connection, task: sqlite3.Row) -> dict[str, str]:
             for row in connection.execute("SELECT * FROM trace_items WHERE task_id = ? ORDER BY id", (task["id"],))
         ),
     }
-    for name, number in stages.items():
-        files[f"stage_{number}.log"] = "".join(_text(row) for row in rows if row["stage"] == name)
+    for number in set(stages.values()):
+        files[f"stage_{number}.log"] = "".join(_text(row) for row in rows if stages.get(row["stage"]) == number)
     return files
 
 

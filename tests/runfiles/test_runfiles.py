@@ -109,11 +109,37 @@ async def test_labels_that_become_stages_later(tmp_path: Path) -> None:
         stage = await tasks.external.put_stage(task.id, {"name": "late", "number": 3})
         await tasks.external.ingest(task.id, line % 50)
         await tasks.external.put_stage(task.id, {"id": stage.id, "status": "success", "processed": 51})
+        await tasks.engine.settle()
+        await tasks.run_files.followers[0].catch_up()
+        await tasks.external.put_stage(task.id, {"name": "never", "number": 4})
+        await tasks.external.put_stage(task.id, {"name": "early", "number": 3})
+        await tasks.external.ingest(task.id, b'{"message": "e", "stage": "early"}')
         await tasks.external.finish(task.id, "success")
         await settled(tasks)
         compare(folder, runs(tasks))
         [log] = runs(tasks).rglob("stage_3.log")
+        assert len(log.read_text().splitlines()) == 52
+        [log] = runs(tasks).rglob("stage_4.log")
         assert len(log.read_text().splitlines()) == 51
+
+
+async def test_stages_that_share_a_number(tmp_path: Path) -> None:
+    """Two stages of one number share a log, in order, also when one is declared after its entries were written."""
+    folder = tmp_path / "data"
+    async with asynclog.open(folder) as tasks:
+        task = tasks.external.start("elsewhere")
+        await tasks.external.put_stage(task.id, {"name": "a", "number": 1})
+        for number in range(20):
+            await tasks.external.ingest(task.id, b'{"message": "%d", "stage": "%c"}' % (number, b"ab"[number % 2]))
+        await tasks.engine.settle()
+        await tasks.run_files.followers[0].catch_up()
+        await tasks.external.put_stage(task.id, {"name": "b", "number": 1})
+        await tasks.external.ingest(task.id, b'{"message": "last", "stage": "a"}')
+        await tasks.external.finish(task.id, "success")
+        await settled(tasks)
+        compare(folder, runs(tasks))
+        [log] = runs(tasks).rglob("stage_1.log")
+        assert len(log.read_text().splitlines()) == 21
 
 
 async def test_kill_minus_nine(tmp_path: Path) -> None:
@@ -343,6 +369,21 @@ async def test_a_deleted_task_is_known_until_its_mirror_is_gone(tmp_path: Path) 
         while await tasks.engine.store.deleted():
             assert time.monotonic() < end
             await asyncio.sleep(0.01)
+
+
+async def test_retention_removes_run_files(tmp_path: Path) -> None:
+    """What the retention removes goes with its directory and its mirror."""
+    folder, mirror = tmp_path / "data", tmp_path / "mirror"
+    kept = Settings(file={"retention_max_tasks": 1})
+    async with asynclog.open(folder, settings=kept, shared_log_dir=mirror) as tasks:
+        await ran(tasks, 4)
+        await settled(tasks)
+        report = await tasks.sweeper.retain()
+        assert report.tasks == 3
+        await tasks.sweeper.drained()
+        assert len(list(mirror.glob("*/*/*"))) == 1
+        compare(folder, runs(tasks))
+        compare(folder, mirror)
 
 
 async def test_a_deleted_task_waits_for_a_mirror_that_is_away(tmp_path: Path) -> None:

@@ -255,29 +255,30 @@ class Follower:
         return page.moved.seq < state.last_seq or page.moved.trace < state.last_trace
 
     async def _take_stages(self, page: Page, stages: Iterable[Stage]) -> None:
-        """Know the stages; one whose label was passed before gets those entries first."""
+        """Know the stages; the log of one whose label was passed before is made anew up to here."""
         for stage in sorted(stages, key=lambda stage: (stage.started_at, stage.number)):
-            if stage.name in page.moved.stages or stage.number in page.moved.stages.values():
+            if stage.name in page.moved.stages:
                 continue
             page.moved.stages[stage.name] = stage.number
-            page.moved.sizes.setdefault(stage_log(stage.number), 0)
-            page.began.add(stage_log(stage.number))
+            page.begin(stage.number)
             if stage.name in page.moved.strays:
                 page.moved.strays.remove(stage.name)
-                await self._backfill(page, stage)
+                await self._backfill(page, stage.number)
 
-    async def _backfill(self, page: Page, stage: Stage) -> None:
-        only = LogFilter.parse_mapping({"stage": [stage.name]})
-        name, after = stage_log(stage.number), 0
+    async def _backfill(self, page: Page, number: int) -> None:
+        labels = [label for label, known in page.moved.stages.items() if known == number]
+        only = LogFilter.parse_mapping({"stage": labels})
+        name, size, after = stage_log(number), 0, 0
         while after < page.cursor.seq:
             query = _entries(page.task.id, after, page.cursor.seq, only)
             found = await self._engine.store.entries(query)
             data = (await _in_thread(text_lines, found.lines)).encode()
-            piece = Piece(page.moved.sizes[name], data)
             fresh = LOG not in page.cursor.sizes
-            await _in_thread(rundir.write, self._place(page.task), {name: piece}, self._disk, fresh=fresh)
-            page.moved.sizes[name] += len(data)
+            pieces = {name: Piece(size, data)}
+            await _in_thread(rundir.write, self._place(page.task), pieces, self._disk, fresh=fresh)
+            size += len(data)
             after = found.cursors[-1] if found.more else page.cursor.seq
+        page.moved.sizes[name] = size
 
     def _place(self, task: Task) -> RunPlace:
         mark = run_mark(task.run_id, task.id)

@@ -47,6 +47,11 @@ class Page:
         """Whether a stage may be new."""
         return any(item.event == "stage_start" for _, item in self.traces)
 
+    def begin(self, number: int) -> None:
+        """The stage's log exists from now on."""
+        self.moved.sizes.setdefault(stage_log(number), 0)
+        self.began.add(stage_log(number))
+
     def pieces(self) -> dict[str, Piece]:
         """What each file goes on with. Takes a while: for a thread."""
         found: dict[str, list[str]] = {name: [] for name in self.began}
