@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -123,3 +125,33 @@ def test_no_such_program(on_loop: Any) -> None:
     with pytest.raises(FileNotFoundError):
         on_loop(run_child(["no-such-program-anywhere"], lambda *_: None))
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_files_of_others_stay_open_while_children_end(on_loop: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    """A child's end closes its own descriptors, once: never the file that a thread has just opened."""
+    broken: list[OSError] = []
+    enough = threading.Event()
+
+    def read_files() -> None:
+        while not broken and not enough.is_set():
+            try:
+                descriptor = os.open(__file__, os.O_RDONLY)
+                os.read(descriptor, 1000)
+                os.close(descriptor)
+            except OSError as error:
+                broken.append(error)
+
+    async def run_many() -> None:
+        for _ in range(40):
+            await run_child(["true"], lambda _stream, _line: None)
+
+    threads = [threading.Thread(target=read_files) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        on_loop(run_many())
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
+    assert broken == []

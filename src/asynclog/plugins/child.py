@@ -113,25 +113,40 @@ async def _start(
 
 
 class _Pipe:
-    """A pipe with an asyncio reader at one end, for a child to write into at the other."""
+    """A pipe to be read here, for a child to write into at the other end.
+
+    No transport of the loop's: uvloop closes a transport's descriptor twice, and the second time it may be the one of a
+    file that another thread has just opened.
+    """
 
     def __init__(self) -> None:
-        self.reader = asyncio.StreamReader(limit=CHUNK)
-        self.write_end = -1
+        self.read_end = self.write_end = -1
         self.heard = time.monotonic()
-        self._transport: asyncio.ReadTransport | None = None
 
     async def __aenter__(self) -> Self:
-        read_end, self.write_end = os.pipe()
-        try:
-            self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-                lambda: asyncio.StreamReaderProtocol(self.reader),
-                os.fdopen(read_end, "rb", buffering=0),  # the transport closes it
-            )
-        except BaseException:
-            self.close_write_end()
-            raise
+        self.read_end, self.write_end = os.pipe()
+        os.set_blocking(self.read_end, False)
         return self
+
+    async def read(self) -> bytes:
+        """What has come, at most a chunk; nothing at the end."""
+        while True:
+            try:
+                data = os.read(self.read_end, CHUNK)
+            except BlockingIOError:
+                await self._readable()
+            else:
+                self.heard = time.monotonic()
+                return data
+
+    async def _readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        loop.add_reader(self.read_end, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(self.read_end)
 
     def close_write_end(self) -> None:
         if self.write_end >= 0:
@@ -140,15 +155,13 @@ class _Pipe:
 
     async def __aexit__(self, *_: object) -> None:
         self.close_write_end()
-        if self._transport is not None:
-            self._transport.close()
+        os.close(self.read_end)
 
 
 async def _read(pipe: _Pipe, take: Callable[[Line], None]) -> None:
     lines = LineSplitter()
     try:
-        while data := await pipe.reader.read(CHUNK):
-            pipe.heard = time.monotonic()
+        while data := await pipe.read():
             for line in lines.feed(data):
                 take(line)
             await asyncio.sleep(0)  # a read that finds its data waiting does not give the others a turn
