@@ -137,9 +137,15 @@ class _Visitor:
     def __init__(self, page: Page) -> None:
         self.page = page
         self._pending: set[Request] = set()
-        page.on("request", lambda request: self._pending.add(request))
-        page.on("requestfinished", lambda request: self._pending.discard(request))
-        page.on("requestfailed", lambda request: self._pending.discard(request))
+        page.on("request", self._asked)
+        page.on("requestfinished", self._answered)
+        page.on("requestfailed", self._answered)
+
+    def _asked(self, request: Request) -> None:
+        self._pending.add(request)
+
+    def _answered(self, request: Request) -> None:
+        self._pending.discard(request)
 
     async def quiet(self) -> None:
         """Until nothing has been asked for a quarter of a second."""
