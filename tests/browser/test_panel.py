@@ -37,6 +37,21 @@ async def test_the_end_stays_in_view_while_the_page_fills(page: Page, service: S
     await expect(panel.row(302)).to_be_in_viewport(ratio=0.95)
 
 
+async def test_a_running_task_s_stages_count_live(page: Page, service: Service) -> None:
+    """While a stage runs its count grows, and stays when the stage ends."""
+    task = await service.external("stages")
+    stages = f"/api/tasks/{task}/stages"
+    stage = await service.call("POST", stages, {"name": "extract", "number": 1})
+    panel = Panel(page, service.url)
+    await panel.open(task)
+    item = page.get_by_role("navigation", name="Stages and steps").get_by_role("button", name="extract")
+    await expect(item).to_have_attribute("title", re.compile("^0 entries|^1 entries"))
+    await service.log(task, [{"message": f"m{n}", "stage": "extract"} for n in range(40)])
+    await expect(item).to_have_attribute("title", re.compile("^4[0-2] entries"))
+    await service.call("POST", stages, {"id": stage["id"], "status": "success", "processed": 40})
+    await expect(item).to_have_attribute("title", re.compile("^4[0-2] entries · 40 processed"))
+
+
 async def test_parent_and_child_tasks_lead_to_each_other(page: Page, service: Service) -> None:
     """A task names its children with their status; each is one click away, and so is the way back."""
     task = await service.run("staged")

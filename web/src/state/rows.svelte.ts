@@ -192,14 +192,14 @@ export class Rows<T> {
    */
   async lookBefore(show: boolean): Promise<void> {
     const { source, control } = this
-    const first = this.#window.rows[0]
-    if (!source || this.opening || this.growing || !this.#window.atStart) return
-    if (!first) return this.open(source, 'start')
+    // After a failure the rows still shown are of another source.
+    const first = this.#error ? undefined : this.#window.rows[0]
+    if (!source || this.opening || this.growing || (first && !this.#window.atStart)) return
     this.growing = 'start'
     try {
-      const page = await source.page({ before: source.key(first) }, control.signal)
-      if (control.signal.aborted || !page.rows.length) return
-      if (show && page.more) return void this.open(source, 'start')
+      const page = await source.page(first ? { before: source.key(first) } : 'start', control.signal)
+      if (control.signal.aborted || (!page.rows.length && !this.#error)) return
+      if (!first || (show && page.more)) return void this.open(source, 'start')
       await this.growStart(page, source)
       if (show) this.#scroll = { index: 0, align: 'start' }
       else this.#fresh += page.rows.length
