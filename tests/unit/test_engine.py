@@ -1,0 +1,128 @@
+"""The engine: what it opens, closes and says, and that it begins where the one before ended."""
+
+import asyncio
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from asynclog.engine import Engine, Limits, open_engine
+from asynclog.errors import ConflictError, InvalidError, LockedError, StoreError
+from asynclog.feed import Feed
+from asynclog.model import Task
+from asynclog.records import TaskRecord
+from asynclog.settings import Settings
+from asynclog.testing import ManualClock
+
+DEADLINE_SECONDS = 40.0
+
+
+def begin(engine: Engine, name: str = "t") -> Feed:
+    """A running task."""
+    feed = Feed(name)
+    task = Task(id=name, name=name, plugin="p", status="running", created_at=1)
+    engine.hub.add(task, feed)
+    engine.record(TaskRecord(name, task))
+    return feed
+
+
+async def test_everything_is_stored_on_the_way_out(tmp_path: Path) -> None:
+    """Leaving the engine stores what was logged, and gives back the lock, the files and the threads."""
+    async with open_engine(tmp_path, clock=ManualClock()) as engine:
+        feed = begin(engine)
+        for number in range(100):
+            engine.logger(feed).info("%d", number)
+    with contextlib.closing(sqlite3.connect(tmp_path / "asynclog.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM task_logs").fetchone() == (100,)
+    assert not (tmp_path / "asynclog.db-wal").exists()
+    assert (tmp_path / "lock").read_bytes() == b""
+    assert [path.stat().st_size < 100 for path in (tmp_path / "journal").iterdir()] == [True]
+    async with open_engine(tmp_path) as engine:
+        assert engine.journal.last_id == 101
+
+
+async def test_leaving_with_the_database_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be stored on the way out is in the journal, and stored at the next start."""
+    monkeypatch.setattr("asynclog.engine.CLOSE_SECONDS", 0.2)
+    other = None
+    async with open_engine(tmp_path) as engine:
+        feed = begin(engine)
+        assert await engine.settle(DEADLINE_SECONDS)
+        await engine._database.write(lambda connection: connection.execute("PRAGMA busy_timeout = 5"))
+        other = sqlite3.connect(tmp_path / "asynclog.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        engine.logger(feed).info("late")
+    other.close()
+    async with open_engine(tmp_path) as engine:
+        assert await engine.settle(DEADLINE_SECONDS)
+        assert engine.troubles() == []
+    with contextlib.closing(sqlite3.connect(tmp_path / "asynclog.db")) as connection:
+        assert connection.execute("SELECT seq, message FROM task_logs").fetchall() == [(1, "late")]
+
+
+async def test_a_failed_start_lets_go(tmp_path: Path) -> None:
+    """An engine that cannot be opened leaves no lock behind, also when it is the journal that fails."""
+    (tmp_path / "journal").write_bytes(b"no folder")
+    for _ in range(2):
+        with pytest.raises(Exception, match="journal"):
+            async with open_engine(tmp_path):
+                pass
+    (tmp_path / "journal").unlink()
+    async with open_engine(tmp_path):
+        with pytest.raises(LockedError):
+            async with open_engine(tmp_path):
+                pass
+
+
+async def test_settings_are_kept(tmp_path: Path) -> None:
+    """A changed setting counts from the next call on and after a restart; what is wrong or pinned changes nothing."""
+    async with open_engine(tmp_path, settings=Settings(pinned={"log_level": "ERROR"})) as engine:
+        feed = begin(engine)
+        log = engine.logger(feed)
+        log.debug("not kept")
+        await engine.change_settings({"task_log_level": "debug", "flush_interval": 0.5})
+        log.debug("kept")
+        for error, values in ((ConflictError, {"log_level": "DEBUG"}), (InvalidError, {"flush_interval": 0})):
+            with pytest.raises(error):
+                await engine.change_settings({"task_log_level": "ERROR", **values})
+        assert feed.last_seq == 1
+    async with open_engine(tmp_path) as engine:
+        assert (engine.settings["task_log_level"], engine.settings["flush_interval"]) == ("DEBUG", 0.5)
+
+
+async def test_settings_that_cannot_be_kept(tmp_path: Path) -> None:
+    """When the store cannot keep a setting, it is not changed either."""
+    async with open_engine(tmp_path) as engine:
+        await engine._database.write(lambda connection: connection.execute("PRAGMA busy_timeout = 5"))
+        other = sqlite3.connect(tmp_path / "asynclog.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError):
+            await engine.change_settings({"task_log_level": "ERROR"})
+        assert engine.settings["task_log_level"] == "INFO"
+        other.close()
+
+
+async def test_a_reader_that_fails_harms_nobody(tmp_path: Path) -> None:
+    """Records that the live side cannot read are stored none the less, and readers are told to look there."""
+    async with open_engine(tmp_path) as engine:
+        feed = begin(engine)
+        engine.journal.append(None, b"\xc1 no record")
+        engine.logger(feed).info("after it")
+        assert await engine.settle(DEADLINE_SECONDS)
+        rows = await engine._database.read(lambda c: c.execute("SELECT seq, message FROM task_logs").fetchall())
+        assert rows == [(1, "after it")]
+
+
+async def test_two_engines_in_one_process(tmp_path: Path) -> None:
+    """Engines on different directories do not know of each other."""
+    async with open_engine(tmp_path / "a") as one, open_engine(tmp_path / "b", limits=Limits(segment=500)) as two:
+        feeds = begin(one), begin(two)
+        for number in range(50):
+            one.logger(feeds[0]).info("a %d", number)
+            two.logger(feeds[1]).info("b %d", number)
+        assert all(await asyncio.gather(one.settle(DEADLINE_SECONDS), two.settle(DEADLINE_SECONDS)))
+    for name in "ab":
+        with contextlib.closing(sqlite3.connect(tmp_path / name / "asynclog.db")) as connection:
+            rows = connection.execute("SELECT message FROM task_logs ORDER BY seq").fetchall()
+        assert [row[0] for row in rows] == [f"{name} {number}" for number in range(50)]

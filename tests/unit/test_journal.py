@@ -1,0 +1,372 @@
+"""The journal: numbering, spilling, dropping, rolling, sealing. More of its faults in tests/adversity and property."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from asynclog import failpoints, records, segments
+from asynclog.disk import Disk
+from asynclog.errors import JournalError
+from asynclog.feed import Feed
+from asynclog.journal import FRAME_MEMORY, Journal
+from asynclog.model import Sealed
+from asynclog.records import EntryRecord, GapRecord, encode
+from asynclog.testing import FaultyDisk
+
+Opener = Callable[..., Journal]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Opener]:
+    """Opens journals in one folder, and closes them after the test."""
+    journals: list[Journal] = []
+
+    def begin(**options: object) -> Journal:
+        if journals:
+            journals[-1].close()
+        journals.append(Journal(tmp_path / "journal", **options))  # type: ignore[arg-type]  # as given
+        return journals[-1]
+
+    yield begin
+    for journal in journals:
+        journal.close()
+
+
+def entry(number: int = 0, size: int = 0) -> bytes:
+    return encode(EntryRecord("t", number, 20, "plugin", None, None, None, f"{number}" + "x" * size, None))
+
+
+def test_numbers_are_dense(opened: Opener) -> None:
+    """Each entry takes the next seq of its task and the next id of all; a batch as many of both as it has entries."""
+    journal, one, two = opened(), Feed("one"), Feed("two")
+    assert [journal.append(one, entry(), 20), journal.append(two, entry(), 20)] == [1, 1]
+    assert journal.append(None, b"a state") == 3
+    assert journal.append(one, b"a batch", span=10, levels=[0, 0, 9, 1, 0]) == 2
+    assert journal.append(one, entry(), 40) == 12
+    assert journal.last_id == 14
+    frames, feeds, last = journal.take()
+    assert [(frame[0], frame[1], frame[2]) for frame in frames] == [
+        (1, 1, 1),
+        (2, 1, 1),
+        (3, 0, 1),
+        (4, 2, 10),
+        (14, 12, 1),
+    ]
+    assert feeds == [one, two, None, one, one]
+    assert last == 14
+    assert one.by_level() == {"DEBUG": 0, "INFO": 10, "WARNING": 1, "ERROR": 1}
+    assert list(journal.read(0, last)) == frames
+
+
+def test_a_reopened_journal_goes_on(opened: Opener) -> None:
+    """The identity stays, numbers go on, unstored records are still there, stored ones are not looked for."""
+    journal = opened(segment_bytes=200)
+    identity = journal.journal_id
+    for number in range(20):
+        journal.append(None, entry(number))
+    again = opened(segment_bytes=200)
+    assert (again.journal_id, again.last_id, again.stored_id) == (identity, 20, 0)
+    again.mark_stored(15)
+    again.remove_stored()
+    last = opened(segment_bytes=200)
+    assert last.last_id == 20
+    assert 10 <= last.stored_id <= 15, "what is below the first segment was stored, or it would be there"
+    last.mark_stored(20)
+    empty = opened()
+    assert (empty.last_id, empty.stored_id, empty.size) == (20, 20, segments.HEAD_BYTES)
+
+
+def test_numbering_begins_above_the_store(opened: Opener) -> None:
+    """Numbers that the store knows are never given again, and the jump is no loss."""
+    journal = opened(floor=100)
+    assert journal.append(None, entry()) == 101
+    assert journal.stored_id == 100
+    again = opened(floor=500)
+    assert again.append(None, entry()) == 501
+    assert again.jump == (101, 500)
+
+
+@pytest.mark.parametrize("torn", [b"", b"ASYNCLOG and not more"])
+def test_a_crash_while_a_segment_is_begun(opened: Opener, tmp_path: Path, torn: bytes) -> None:
+    """A newest segment without a whole head does not make numbering go back: what the one before holds counts."""
+    journal = opened()
+    for number in range(10):
+        journal.append(None, entry(number))
+    journal.close()
+    segments.path_of(tmp_path / "journal", 11).write_bytes(torn)
+    again = opened()
+    assert again.append(None, entry(10)) == 11
+    assert [frame[0] for frame in again.read(0, 100)] == list(range(1, 12))
+    assert again.damaged_files == bool(torn)
+
+
+def test_a_segment_that_cannot_be_begun(opened: Opener, tmp_path: Path) -> None:
+    """A roll that fails leaves neither a half segment nor a lost record, and is made up for later."""
+    disk = FaultyDisk()
+    journal = opened(disk=disk, segment_bytes=300)
+    journal.append(None, entry(0))
+    before = sorted((tmp_path / "journal").iterdir())
+    disk.room = 20
+    for number in range(1, 10):
+        assert journal.append(None, entry(number)) == number + 1
+    assert sorted((tmp_path / "journal").iterdir()) == before
+    assert journal.trouble is not None
+    frames, _, last = journal.take()
+    assert [frame[0] for frame in frames] == list(range(1, last + 1))
+
+
+def test_memory_is_bounded_by_spilling(opened: Opener) -> None:
+    """Beyond the budget records are in the journal only; the inbox shows that by a hole, and nothing is dropped."""
+    journal, feed = opened(budget=10 * (FRAME_MEMORY + 20)), Feed("t")
+    for number in range(100):
+        assert journal.append(feed, entry(number), 20) == number + 1
+    frames, _, last = journal.take()
+    assert 0 < len(frames) < 20
+    assert last == 100
+    assert journal.spilled == 100 - len(frames)
+    assert journal.pending_bytes <= 10 * (FRAME_MEMORY + 20)
+    assert len(list(journal.read(0, last))) == 100
+    journal.release(frames)
+    assert journal.pending_bytes == 0
+    assert feed.dropped == 0
+
+
+def test_dropping_is_one_range(opened: Opener) -> None:
+    """With memory and quota used up a task's entries are dropped as one range, named as soon as there is room."""
+    journal, feed, other = opened(budget=20_000, quota=20_000), Feed("t"), Feed("other")
+    seqs = [journal.append(feed, entry(number, 200), 20) for number in range(400)]
+    kept = seqs.index(0)
+    assert seqs == [*range(1, kept + 1), *[0] * (400 - kept)]
+    assert (feed.dropped, feed.last_seq, feed.head) == (400 - kept, 400, kept)
+    assert (feed.gap().from_seq, feed.gap().to_seq) == (kept + 1, 400)
+    frames, _, last = journal.take()
+    journal.release(frames)
+    journal.mark_stored(last)
+    assert journal.append(other, entry(), 20) == 1
+    assert journal.append(feed, entry(), 20) == 401
+    records_ = [records.decode(frame[3]) for frame in journal.take()[0]]
+    gaps = [record.gap for record in records_ if isinstance(record, GapRecord)]
+    assert [(gap.from_seq, gap.to_seq) for gap in gaps] == [(kept + 1, 400)]
+    assert feed.head == 401
+
+
+def test_state_has_a_reserve(opened: Opener) -> None:
+    """Where entries have no room any more, what happens to tasks still has."""
+    journal, feed = opened(budget=5_000, quota=5_000), Feed("t")
+    while not feed.dropped:
+        journal.append(feed, entry(0, 100), 20)
+    for _ in range(100):
+        assert journal.append(None, b"x" * 1_000)
+    assert journal.lost == 0
+
+
+def test_sealing_while_dropping(opened: Opener) -> None:
+    """A task that ends while entries are dropped has its gap named first, and its closing record last."""
+    journal, feed = opened(budget=5_000, quota=5_000), Feed("t")
+    for _ in range(100):
+        journal.append(feed, entry(0, 100), 20)
+    sealed: list[Sealed] = []
+
+    def close(what: Sealed) -> bytes:
+        sealed.append(what)
+        return b"closed"
+
+    result = journal.seal(feed, close)
+    assert sealed == [result]
+    assert (result.count, result.last_seq) == (100 - feed.dropped, 100)
+    frames, _, last = journal.take()
+    found = list(journal.read(0, last))
+    payloads = [frame[3] for frame in (found if found[-1][0] > frames[-1][0] else frames)]
+    gap = records.decode(payloads[-2])
+    assert isinstance(gap, GapRecord)
+    assert gap.gap.to_seq == 100
+    assert payloads[-1] == b"closed"
+    assert journal.append(feed, entry(), 20) == 0
+    assert feed.late == 1
+    assert feed.last_seq == 100
+
+
+async def test_power_safety_is_not_claimed_for_memory(opened: Opener) -> None:
+    """While records are in memory only, a sync that succeeds is no promise; once they are stored, it is."""
+    disk = FaultyDisk()
+    journal = opened(disk=disk)
+    journal.append(None, entry(1))
+    assert await journal.sync()
+    disk.write_error = errno.ENOSPC
+    journal.append(None, entry(2))
+    disk.write_error = None
+    assert not await journal.sync()
+    journal.mark_stored(journal.last_id)
+    assert not await journal.sync(), "the next write could still fail"
+    while journal.trouble is not None and "new entries" in journal.trouble:
+        journal.append(None, entry(3))
+        await asyncio.sleep(0.01)
+    journal.mark_stored(journal.last_id)
+    assert await journal.sync()
+
+
+async def test_a_failed_sync_with_everything_stored(opened: Opener, tmp_path: Path) -> None:
+    """When there is nothing to rescue, a failed sync takes no file from under the journal."""
+    disk = FaultyDisk()
+    journal = opened(disk=disk)
+    journal.append(None, entry(1))
+    journal.mark_stored(1)
+    disk.sync_error = errno.EIO
+    assert not await journal.sync()
+    disk.sync_error = None
+    assert journal.append(None, entry(2)) == 2
+    assert [frame[0] for frame in journal.read(1, 100)] == [2]
+    journal.mark_stored(2)
+    assert await journal.sync()
+    assert not list((tmp_path / "journal").glob("*.rescue"))
+
+
+async def test_a_failed_sync_copies_what_is_not_stored(opened: Opener, tmp_path: Path) -> None:
+    """After a failed sync, what is not stored lies in one new synced segment, and the reader notices nothing."""
+    disk = FaultyDisk()
+    journal = opened(disk=disk, segment_bytes=300)
+    for number in range(50):
+        journal.append(None, entry(number))
+    reading = journal.read(5, 50)
+    assert next(reading)[0] == 6
+    journal.mark_stored(20)
+    disk.sync_error = errno.EIO
+
+    def heal() -> None:
+        disk.sync_error = None
+
+    failpoints.arm("journal.rolled", heal)
+    try:
+        assert not await journal.sync()
+    finally:
+        failpoints.arm("journal.rolled", None)
+    names = sorted(path.name for path in (tmp_path / "journal").iterdir())
+    assert names == [segments.path_of(Path(), first).name for first in (21, 51)]
+    assert [frame[0] for frame in reading][-30:] == list(range(21, 51))
+    assert [frame[0] for frame in journal.read(20, 100)] == list(range(21, 51))
+    assert journal.size == sum(path.stat().st_size for path in (tmp_path / "journal").iterdir())
+    journal.append(None, entry(50))
+    again = opened()
+    assert [frame[0] for frame in again.read(20, 100)] == list(range(21, 52))
+
+
+def test_the_size_is_that_of_the_files(opened: Opener, tmp_path: Path) -> None:
+    """However segments come and go, the size that the quota is held against is that of the files."""
+
+    def on_disk() -> int:
+        return sum(path.stat().st_size for path in (tmp_path / "journal").glob("*.journal"))
+
+    journal = opened(segment_bytes=400)
+    for number in range(60):
+        journal.append(None, entry(number))
+        if number % 20 == 19:
+            journal.mark_stored(number - 5)
+            journal.remove_stored()
+        assert journal.size == on_disk()
+    victim = min((tmp_path / "journal").iterdir())
+    journal.close()
+    with victim.open("ab") as file:
+        file.write(b"torn")
+    again = opened(segment_bytes=400)
+    assert len(list(again.read(again.stored_id, 1 << 60))) == 60 - again.stored_id
+    assert again.damaged_files == 1
+    assert again.size == on_disk()
+
+
+def test_leftovers_of_a_rescue_are_removed(opened: Opener, tmp_path: Path) -> None:
+    """A rescue that was killed leaves a draft, which the next start removes: its records are where they came from."""
+    opened().append(None, entry(1))
+    (tmp_path / "journal" / "00000000000000000001.rescue").write_bytes(b"half")
+    again = opened()
+    assert [frame[0] for frame in again.read(0, 9)] == [1]
+    assert not list((tmp_path / "journal").glob("*.rescue"))
+
+
+def test_a_segment_of_another_journal(opened: Opener, tmp_path: Path) -> None:
+    """A segment of another data directory is set aside and counted, and takes nothing from our own records."""
+    journal = opened(segment_bytes=300)
+    for number in range(20):
+        journal.append(None, entry(number))
+    journal.close()
+    other = Journal(tmp_path / "other", floor=7)
+    other.append(None, entry(99))
+    other.close()
+    stranger = segments.path_of(tmp_path / "other", 8)
+    stranger.replace(tmp_path / "journal" / stranger.name)
+    again = opened()
+    assert [frame[3] for frame in again.read(0, 100)] == [entry(number) for number in range(20)]
+    assert again.damaged_files == 1
+    assert len(list((tmp_path / "journal").glob("*.foreign"))) == 1
+
+
+def test_permissions(opened: Opener, tmp_path: Path) -> None:
+    """The folder is private to its owner, and so is every segment."""
+    opened()
+    folder = tmp_path / "journal"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in folder.iterdir())
+
+
+def test_a_journal_that_cannot_be_opened(tmp_path: Path) -> None:
+    """The error names the folder and the reason."""
+    (tmp_path / "journal").write_bytes(b"")
+    with pytest.raises(JournalError, match="journal cannot be opened"):
+        Journal(tmp_path / "journal")
+
+
+def test_calls_after_the_end(opened: Opener) -> None:
+    """A closed journal takes nothing and raises nothing; closing twice does nothing."""
+    journal = opened()
+    journal.close()
+    journal.close()
+    assert journal.append(Feed("t"), entry(), 20) == 0
+    assert journal.append(None, entry()) == 0
+
+
+def test_wakes_are_coalesced(opened: Opener) -> None:
+    """Whoever waits is woken once for however many records come before it looks."""
+    woken: list[int] = []
+    journal = opened(wake=lambda: woken.append(1))
+    for number in range(10):
+        journal.append(None, entry(number))
+    assert len(woken) == 1
+    journal.take()
+    journal.append(None, entry(10))
+    assert len(woken) == 2
+
+
+def test_descriptors_are_given_back(tmp_path: Path) -> None:
+    """Rolling, failing and closing leave no file open."""
+
+    def open_files() -> set[str]:
+        return {target for path in Path("/proc/self/fd").iterdir() if (target := _target(path))}
+
+    disk = FaultyDisk()
+    journal = Journal(tmp_path / "journal", segment_bytes=200, disk=disk)
+    for turn in range(60):
+        disk.create_error = errno.ENOSPC if turn % 7 == 3 else None
+        disk.room = 10 if turn % 11 == 5 else None
+        journal.append(None, entry(turn))
+    journal.close()
+    assert not [path for path in open_files() if str(tmp_path) in path]
+
+
+def _target(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:  # that of the listing itself
+        return ""
+
+
+def test_the_default_disk_is_the_systems(tmp_path: Path) -> None:
+    """A file made for a segment is not inherited by children, and no link is followed."""
+    fd = Disk().create(tmp_path / "file")
+    assert not os.get_inheritable(fd)
+    os.close(fd)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="link"):
+        Disk().create(tmp_path / "link")

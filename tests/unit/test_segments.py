@@ -1,0 +1,80 @@
+"""How segments lie on disk: names, heads, asides. How they are read whatever happened is in tests/property."""
+
+from pathlib import Path
+
+from asynclog.disk import free_name
+from asynclog.segments import (
+    FRAME_BYTES,
+    HEAD_BYTES,
+    Segment,
+    decode_head,
+    encode_frame,
+    encode_head,
+    listed,
+    path_of,
+    set_aside,
+)
+
+JOURNAL_ID = bytes(range(16))
+
+
+def test_the_head_of_a_segment() -> None:
+    """A head gives back whose it is and where it begins; one byte changed or missing, and it is none of ours."""
+    head = encode_head(JOURNAL_ID, 77)
+    assert len(head) == HEAD_BYTES
+    assert decode_head(head + b"frames") == (JOURNAL_ID, 77)
+    for index in range(HEAD_BYTES):
+        assert decode_head(head[:index] + bytes([head[index] ^ 1]) + head[index + 1 :]) is None
+        assert decode_head(head[:index]) is None
+
+
+def test_a_frame_on_disk() -> None:
+    """A frame takes its payload and a fixed number of bytes."""
+    assert len(encode_frame((1, 2, 3, b"four"))) == FRAME_BYTES + 4
+
+
+def test_only_segments_are_listed(tmp_path: Path) -> None:
+    """Files with other names, folders and links are no segments; those that are come in the order of their ids."""
+    for first in (300, 2, 10**19):
+        path_of(tmp_path, first).write_bytes(b"")
+    path_of(tmp_path, 5).mkdir()
+    path_of(tmp_path, 6).symlink_to(path_of(tmp_path, 2))
+    for name in ("1.journal", "²".zfill(20) + ".journal", "00000000000000000001.journal.damaged", "x.journal"):
+        (tmp_path / name).write_bytes(b"")
+    assert [first for first, _ in listed(tmp_path)] == [2, 300, 10**19]
+
+
+def test_a_damaged_remainder_is_kept_beside(tmp_path: Path) -> None:
+    """Setting aside cuts a segment to its valid part and keeps the rest under a name that is free; once."""
+    path = path_of(tmp_path, 1)
+    whole = encode_head(JOURNAL_ID, 1) + encode_frame((1, 1, 1, b"kept"))
+    for number in (1, 2):
+        path.write_bytes(whole + b"torn%d" % number)
+        segment = Segment(path)
+        assert len(list(segment.frames())) == 1
+        aside = set_aside(segment)
+        assert aside is not None
+        assert aside.read_bytes() == b"torn%d" % number
+        assert path.read_bytes() == whole
+        assert set_aside(segment) is None
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_segment_without_a_head_goes_as_a_whole(tmp_path: Path) -> None:
+    """What has no valid head is moved away whole."""
+    path = path_of(tmp_path, 1)
+    path.write_bytes(b"nobody's")
+    segment = Segment(path)
+    assert list(segment.frames()) == []
+    aside = set_aside(segment)
+    assert aside is not None
+    assert aside.read_bytes() == b"nobody's"
+    assert not path.exists()
+
+
+def test_names_that_are_free(tmp_path: Path) -> None:
+    """A name that is taken gets a number."""
+    assert free_name(tmp_path / "a") == tmp_path / "a"
+    (tmp_path / "a").write_bytes(b"")
+    (tmp_path / "a-2").write_bytes(b"")
+    assert free_name(tmp_path / "a") == tmp_path / "a-3"

@@ -1,0 +1,118 @@
+"""The thread that makes the journal power-safe."""
+
+import asyncio
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from asynclog.syncer import SYNC_SECONDS, Syncer
+from asynclog.testing import FaultyDisk
+
+DEADLINE_SECONDS = 20.0
+
+
+class Counting(FaultyDisk):
+    """Says when a sync happened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.synced = threading.Event()
+
+    def sync(self, fd: int) -> None:
+        super().sync(fd)
+        self.synced.set()
+
+
+@pytest.fixture
+def disk() -> Counting:
+    return Counting()
+
+
+def segment(folder: Path, name: str) -> int:
+    return os.open(folder / name, os.O_RDWR | os.O_CREAT)
+
+
+async def test_waiting_for_a_sync(tmp_path: Path, disk: Counting) -> None:
+    """Who waits is told once what was written before is synced, together with everybody else who waits."""
+    syncer = Syncer(disk, tmp_path, lambda _error: None)
+    fd = segment(tmp_path, "a")
+    syncer.watch(fd, -1)
+    syncer.start()
+    assert all(await asyncio.gather(*(syncer.sync() for _ in range(50))))
+    assert disk.syncs < 50
+    syncer.close()
+    assert not await syncer.sync(), "nobody is there any more"
+    os.close(fd)
+
+
+def test_a_write_is_synced_by_itself(tmp_path: Path, disk: Counting) -> None:
+    """What was noticed is synced soon, without anybody asking, and then is not dirty any more."""
+    assert SYNC_SECONDS <= 0.25
+    syncer = Syncer(disk, tmp_path, lambda _error: None)
+    fd = segment(tmp_path, "a")
+    syncer.watch(fd, -1)
+    syncer.start()
+    for hasten in (syncer.notice, syncer.hurry):
+        disk.synced.clear()
+        hasten()
+        assert disk.synced.wait(DEADLINE_SECONDS)
+    syncer.close()
+    assert not syncer.dirty
+    os.close(fd)
+
+
+async def test_retired_segments(tmp_path: Path, disk: Counting) -> None:
+    """A segment that was rolled away is synced and closed, unless somebody has removed it: then only closed."""
+    syncer = Syncer(disk, tmp_path, lambda _error: None)
+    descriptors = [segment(tmp_path, name) for name in "abc"]
+    syncer.watch(descriptors[0], -1)
+    syncer.watch(descriptors[1], descriptors[0])
+    syncer.watch(descriptors[2], descriptors[1])
+    (tmp_path / "b").unlink()
+    syncer.start()
+    assert await syncer.sync()
+    assert disk.syncs == 2
+    for fd in descriptors[:2]:
+        with pytest.raises(OSError, match="descriptor"):
+            os.fstat(fd)
+    syncer.close()
+    os.close(descriptors[2])
+
+
+@pytest.mark.parametrize("removed", [True, False])
+async def test_a_sync_that_fails(tmp_path: Path, disk: Counting, *, removed: bool) -> None:
+    """When the disk refuses, or the file has lost its name, the journal is told and who waits hears False."""
+    failures: list[OSError] = []
+
+    def failed(error: OSError) -> None:
+        failures.append(error)
+        raise RuntimeError("and that fails, too")
+
+    syncer = Syncer(disk, tmp_path, failed)
+    fd = segment(tmp_path, "a")
+    syncer.watch(fd, -1)
+    syncer.start()
+    if removed:
+        (tmp_path / "a").unlink()
+    else:
+        disk.sync_error = errno.EIO
+    assert not await syncer.sync()
+    assert [error.errno for error in failures] == [errno.ENOENT if removed else errno.EIO]
+    assert not await syncer.sync(), "the thread lives on"
+    syncer.close()
+    os.close(fd)
+
+
+def test_closing_syncs_once_more(tmp_path: Path, disk: Counting) -> None:
+    """What was written last is synced when the journal closes, and the thread ends."""
+    syncer = Syncer(disk, tmp_path, lambda _error: None)
+    fd = segment(tmp_path, "a")
+    syncer.watch(fd, -1)
+    syncer.start()
+    syncer.close()
+    assert disk.syncs == 1
+    assert not [thread for thread in threading.enumerate() if thread.name == "asynclog-sync"]
+    os.close(fd)

@@ -1,0 +1,256 @@
+"""The writer: when it writes, what it does with holes, and that it can be cancelled or fail anywhere."""
+
+import asyncio
+import contextlib
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from asynclog import failpoints
+from asynclog.errors import StoreError
+from asynclog.feed import Feed
+from asynclog.journal import Journal
+from asynclog.model import Task
+from asynclog.records import EntryRecord, TaskRecord, encode
+from asynclog.store.adapter import SqliteStore
+from asynclog.store.sqlite import Database
+from asynclog.testing import ManualClock
+from asynclog.writer import BATCH_RECORDS, Writer, supervise
+
+DEADLINE_SECONDS = 40.0
+
+
+class Desk:
+    """A journal, a store and a writer on a clock that stands still."""
+
+    def __init__(self, folder: Path, database: Database, **limits: int) -> None:
+        self.folder = folder
+        self.database = database
+        self.store = SqliteStore(database)
+        self.clock = ManualClock()
+        self.journal = Journal(folder / "journal", **limits)  # type: ignore[arg-type]  # numbers all
+        self.writer = Writer(self.journal, self.store, self.clock, self.collect, lambda: 2.0)
+        self.feed = Feed("t")
+        self.work: asyncio.Task[None] | None = None
+        self.journal.append(None, encode(TaskRecord("t", Task(id="t", name="t", plugin="p", created_at=1))))
+
+    def collect(self) -> int:
+        frames, _, last = self.journal.take()
+        if frames:
+            self.writer.put(frames)
+        return last
+
+    def log(self, count: int, size: int = 0) -> None:
+        for _ in range(count):
+            message = f"{self.feed.next_seq}" + "x" * size
+            record = EntryRecord("t", 1, 20, "plugin", None, None, None, message, None)
+            assert self.journal.append(self.feed, encode(record), 20)
+
+    def start(self) -> None:
+        self.work = asyncio.create_task(supervise(self.writer.run, "writer"))
+
+    async def stop(self) -> None:
+        if self.work is not None:
+            self.work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.work
+
+    async def seqs(self) -> list[int]:
+        def read(connection: sqlite3.Connection) -> list[int]:
+            rows = connection.execute("SELECT seq FROM task_logs WHERE task_id = 't' ORDER BY seq").fetchall()
+            return [row[0] for row in rows]
+
+        return await self.database.read(read)
+
+    async def until(self, condition: Callable[[], bool], step: float = 0.0) -> None:
+        end = asyncio.get_running_loop().time() + DEADLINE_SECONDS
+        while not condition():
+            assert asyncio.get_running_loop().time() < end
+            await self.clock.advance(step)
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def desk(folder: Path, **limits: int) -> AsyncIterator[Desk]:
+    async with Database(folder / "asynclog.db") as database:
+        one = Desk(folder, database, **limits)
+        try:
+            yield one
+        finally:
+            await one.stop()
+            await asyncio.to_thread(one.journal.close)
+
+
+async def test_when_it_writes(tmp_path: Path) -> None:
+    """After the interval, on a full batch, when told to, and for a barrier; not before."""
+    async with desk(tmp_path) as one:
+        one.start()
+        await one.until(lambda: one.writer.commits == 1)
+        one.log(10)
+        await one.clock.advance(1.9)
+        assert await one.seqs() == []
+        await one.until(lambda: one.writer.commits == 2, step=0.1)
+        assert await one.seqs() == list(range(1, 11))
+        one.log(BATCH_RECORDS)
+        one.collect()
+        await one.until(lambda: len(one.writer._batch) == 0 and one.writer.commits == 3)
+        one.log(1)
+        one.writer.flush()
+        await one.until(lambda: one.writer.commits == 4)
+        one.log(1)
+        assert await one.writer.barrier(DEADLINE_SECONDS)
+        assert len(await one.seqs()) == BATCH_RECORDS + 12
+
+
+async def test_one_commit_serves_all_who_wait(tmp_path: Path) -> None:
+    """However many wait for a barrier, one commit answers them; one that waits for nothing is answered at once."""
+    async with desk(tmp_path) as one:
+        one.log(100)
+        waiting = [asyncio.create_task(one.writer.barrier(DEADLINE_SECONDS)) for _ in range(50)]
+        await asyncio.sleep(0)
+        one.start()
+        assert all(await asyncio.gather(*waiting))
+        assert one.writer.commits == 1
+        assert await one.writer.barrier(0)
+        assert one.writer._barriers == []
+
+
+async def test_a_barrier_that_cannot_be_met(tmp_path: Path) -> None:
+    """A barrier gives up after its time, and leaves nothing behind."""
+    async with desk(tmp_path) as one:
+        one.log(1)
+        for _ in range(3):
+            assert not await one.writer.barrier(0.001)
+        assert one.writer._barriers == []
+
+
+@pytest.mark.parametrize("size", [BATCH_RECORDS - 1, BATCH_RECORDS, BATCH_RECORDS + 1, 2 * BATCH_RECORDS])
+async def test_holes_of_every_size(tmp_path: Path, size: int) -> None:
+    """Holes are filled from the journal, whatever their size is beside that of a batch, one after another too."""
+    async with desk(tmp_path, budget=40_000) as one:
+        one.log(size)
+        assert one.journal.spilled
+        one.collect()
+        one.journal.release(list(one.writer._queue._queue[0]))  # type: ignore[attr-defined]  # as if it were stored
+        one.log(size)
+        one.collect()
+        one.start()
+        assert await one.writer.barrier(DEADLINE_SECONDS)
+        one.log(size)
+        assert await one.writer.barrier(DEADLINE_SECONDS)
+        assert await one.seqs() == list(range(1, 3 * size + 1))
+        assert one.writer.missing == 0
+
+
+async def test_what_is_missing_is_counted(tmp_path: Path) -> None:
+    """Records that are neither in memory nor in the journal are counted, and the rest is stored."""
+    async with desk(tmp_path, segment_bytes=2_000, budget=1) as one:
+        one.log(100)
+        segments = sorted((tmp_path / "journal").iterdir())
+        segments[1].unlink()
+        gone = int(segments[2].stem) - int(segments[1].stem)
+        one.start()
+        assert await one.writer.barrier(DEADLINE_SECONDS)
+        assert one.writer.missing == gone
+        assert len(await one.seqs()) == 100 - gone
+
+
+async def test_cancelled_anywhere(tmp_path: Path) -> None:
+    """Cancelled some hundred times, at whatever it was awaiting, the writer loses nothing and stores nothing twice."""
+    dice = random.Random(1)
+    async with desk(tmp_path, segment_bytes=5_000, budget=30_000) as one:
+        for _ in range(250):
+            one.log(dice.randrange(60), dice.choice([0, 200]))
+            run = asyncio.create_task(one.writer.run())
+            one.writer.flush()
+            for _ in range(dice.randrange(30)):
+                await asyncio.sleep(0 if dice.random() < 0.9 else 0.001)
+            for _ in range(dice.choice([1, 1, 2])):  # some callers are impatient
+                run.cancel()
+                await asyncio.sleep(0)
+            with contextlib.suppress(asyncio.CancelledError):
+                await run
+        one.start()
+        assert await one.writer.barrier(DEADLINE_SECONDS)
+        assert await one.seqs() == list(range(1, one.feed.last_seq + 1))
+        assert one.writer.missing == 0
+        assert one.journal.pending_bytes == 0
+
+
+@pytest.mark.parametrize("point", ["writer.batched", "store.applied", "store.committed", "writer.committed"])
+@pytest.mark.parametrize("error", [StoreError("no"), RuntimeError("no"), sqlite3.OperationalError("no"), MemoryError()])
+async def test_failing_anywhere(tmp_path: Path, point: str, error: Exception) -> None:
+    """Whatever is raised wherever, the batch is tried again; nothing is lost, twice, or left waiting."""
+    async with desk(tmp_path) as one:
+        left = [3]
+
+        def fail() -> None:
+            left[0] -= 1
+            if left[0] >= 0:
+                raise error
+
+        failpoints.arm(point, fail)
+        try:
+            one.log(500)
+            one.start()
+            barrier = asyncio.create_task(one.writer.barrier(DEADLINE_SECONDS))
+            await one.until(barrier.done, step=1.0)
+            assert barrier.result()
+            one.log(500)
+            barrier = asyncio.create_task(one.writer.barrier(DEADLINE_SECONDS))
+            await one.until(barrier.done, step=1.0)
+        finally:
+            failpoints.arm(point, None)
+        assert await one.seqs() == list(range(1, 1001))
+        assert one.writer.error is None
+
+
+async def test_backing_off(tmp_path: Path) -> None:
+    """A store that cannot be written is tried again, ever more slowly, and the reason is there to be read."""
+    async with desk(tmp_path) as one:
+
+        def fail() -> None:
+            raise StoreError("the database is away")
+
+        failpoints.arm("store.applied", fail)
+        try:
+            one.log(1)
+            one.start()
+            await one.until(lambda: one.writer.failures == 1)
+            assert one.writer.error == "the database is away"
+            for seconds in (0.1, 0.2, 0.5, 1.0, 1.0):
+                tries = one.writer.failures
+                await one.clock.advance(seconds * 0.9)
+                await asyncio.sleep(0.01)
+                assert one.writer.failures == tries
+                await one.until(lambda tries=tries: one.writer.failures == tries + 1, step=seconds * 0.2)  # type: ignore[misc]  # a default argument
+        finally:
+            failpoints.arm("store.applied", None)
+        await one.until(lambda: one.writer.error is None, step=1.0)
+        assert await one.seqs() == [1]
+
+
+async def test_supervision() -> None:
+    """What is supervised is started again when it fails or is cancelled, until the supervisor is cancelled."""
+    starts: list[asyncio.Task[None]] = []
+
+    async def run() -> None:
+        starts.append(asyncio.current_task())  # type: ignore[arg-type]  # there is one
+        if len(starts) == 1:
+            raise ValueError("dies")
+        await asyncio.Event().wait()
+
+    supervisor = asyncio.create_task(supervise(run, "worker"))
+    while len(starts) < 2:
+        await asyncio.sleep(0.001)
+    starts[1].cancel()
+    while len(starts) < 3:
+        await asyncio.sleep(0.001)
+    supervisor.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await supervisor
+    assert starts[2].cancelled()
