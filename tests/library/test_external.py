@@ -236,3 +236,39 @@ async def test_stages_and_steps_come_by_id(tasks: TaskManager) -> None:
         "[1]",
     )
     assert (nested.id, nested.parent_id, nested.status, nested.step_index) == (inner.id, step.id, "interrupted", 1)
+
+
+async def test_stages_and_steps_sent_at_once_keep_every_change(tasks: TaskManager) -> None:
+    """Each new one gets a number of its own, and of several changes none undoes another."""
+    task = tasks.external.start("scrape")
+    put_stage, put_step = tasks.external.put_stage, tasks.external.put_step
+    stages = await asyncio.gather(*(put_stage(task.id, {"name": f"stage {n}"}) for n in range(5)))
+    begun = await asyncio.gather(*(put_step(task.id, {"node_id": f"step {n}"}) for n in range(5)))
+    assert [stage.number for stage in stages] == [1, 2, 3, 4, 5]
+    assert [step.step_index for step in begun] == [0, 1, 2, 3, 4]
+    await asyncio.gather(
+        put_stage(task.id, {"id": stages[0].id, "processed": 4}),
+        put_stage(task.id, {"id": stages[0].id, "status": "success"}),
+        put_step(task.id, {"id": begun[0].id, "output_data": {"rows": 1}}),
+        put_step(task.id, {"id": begun[0].id, "status": "success"}),
+        tasks.external.finish(task.id, "success"),
+    )
+    stage = next(view.stage for view in await tasks.reader.stages(task.id) if view.stage and view.stage.number == 1)
+    assert (stage.status, stage.processed) == ("success", 4)
+    found = await steps(tasks, task.id)
+    assert (found[0].status, found[0].output_json) == ("success", '{"rows":1}')
+    assert {step.status for step in found[1:]} == {"interrupted"}
+
+
+async def test_a_stage_or_step_may_run_again(tasks: TaskManager) -> None:
+    """What runs again has no end, until it ends again."""
+    task = tasks.external.start("scrape")
+    stage = await tasks.external.put_stage(task.id, {"name": "extract", "status": "success"})
+    step = await tasks.external.put_step(task.id, {"node_id": "fetch", "status": "error"})
+    assert stage.finished_at
+    assert step.finished_at
+    await tasks.external.put_stage(task.id, {"id": stage.id, "status": "running"})
+    await tasks.external.put_step(task.id, {"id": step.id, "status": "running"})
+    view, (again,) = (await tasks.reader.stages(task.id))[0].stage, await steps(tasks, task.id)
+    assert view is not None
+    assert (view.status, view.finished_at, again.status, again.finished_at) == ("running", None, "running", None)

@@ -1,6 +1,7 @@
 """External tasks: their code runs elsewhere and logs over HTTP. They live as long as their lease is renewed.
 
-State owned here: the answers to batches that may not be stored yet, by task. What the tasks are is the engine's.
+State owned here, by task: the answers to batches that may not be stored yet, and a lock for its stages and steps. What
+the tasks are is the engine's.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -68,6 +69,7 @@ class External:
         self._engine = engine
         self._run_files = run_files
         self._answers: dict[str, _Answers] = {}
+        self._parts: dict[str, asyncio.Lock] = {}
 
     def resume(self, tasks: Sequence[Task]) -> None:
         """Let the external tasks of a former process go on."""
@@ -214,7 +216,11 @@ class External:
         if status not in ("success", "failed", "cancelled"):
             raise InvalidError("status", "status is success, failed or cancelled")
         live = await self._live(task_id, access)
-        engine, feed = self._engine, live.feed
+        async with self._parts.setdefault(task_id, asyncio.Lock()):
+            return await self._end(live, status, result, error_message)
+
+    async def _end(self, live: Live, status: str, result: Any, error_message: str | None) -> Task:
+        engine, feed, task_id = self._engine, live.feed, live.task.id
         with contextlib.suppress(StoreError):  # the end of the task does not wait for the database
             await end_parts(engine, task_id, engine.clock.now())
         if feed is None or feed.sealed:
@@ -238,8 +244,12 @@ class External:
             lease_until=None,
         )
         closed = await finish(engine, feed, ended)
-        self._answers.pop(task_id, None)
+        self._forget(task_id)
         return closed
+
+    def _forget(self, task_id: str) -> None:
+        self._answers.pop(task_id, None)
+        self._parts.pop(task_id, None)
 
     async def put_stage(self, task_id: str, given: Mapping[str, Any], access: AccessScope = EVERYTHING) -> Stage:
         """Begin a stage, or with ``id`` change or end one.
@@ -250,10 +260,12 @@ class External:
                 ``result``, ``error_message``, all checked by the caller for their types.
             access: what the caller may see.
         """
-        live = await self._live(task_id, access)
-        engine = self._engine
-        await self._settled()
-        known = await engine.store.stages(task_id)
+        async with self._changing(task_id, access):
+            known = await self._engine.store.stages(task_id)
+            return self._put_stage(await self._live(task_id, access), known, given)
+
+    def _put_stage(self, live: Live, known: Sequence[Stage], given: Mapping[str, Any]) -> Stage:
+        engine, task_id = self._engine, live.task.id
         now = engine.clock.now()
         stage = next((stage for stage in known if stage.id == given.get("id")), None)
         if given.get("id") is not None and stage is None:
@@ -268,8 +280,8 @@ class External:
         plain = ("status", "pending", "processed", "credits_used")
         changes = {name: given[name] for name in plain if given.get(name) is not None}
         stage = msgspec.structs.replace(stage, **changes, **self._outcome(given, "result", "result_json"))
-        if stage.status != "running":
-            stage = msgspec.structs.replace(stage, finished_at=stage.finished_at or now)
+        finished_at = None if stage.status == "running" else stage.finished_at or now
+        stage = msgspec.structs.replace(stage, finished_at=finished_at)
         engine.record(StageRecord(task_id, stage))
         if begun:
             engine.record(trace.stage_start(stage, now))
@@ -280,16 +292,18 @@ class External:
 
     async def put_step(self, task_id: str, given: Mapping[str, Any], access: AccessScope = EVERYTHING) -> Step:
         """Begin a step, or with ``id`` change or end one; arguments as for `put_stage`."""
-        live = await self._live(task_id, access)
-        engine = self._engine
-        await self._settled()
+        async with self._changing(task_id, access):
+            store, known_id = self._engine.store, given.get("id")
+            known = None if known_id is None else await store.step(task_id, str(known_id))
+            if known_id is not None and known is None:
+                raise NotFoundError("step", str(known_id))
+            index = len(await store.steps(task_id)) if known is None else known.step_index
+            return self._put_step(await self._live(task_id, access), known, index, given)
+
+    def _put_step(self, live: Live, step: Step | None, index: int, given: Mapping[str, Any]) -> Step:
+        engine, task_id = self._engine, live.task.id
         now = engine.clock.now()
-        if given.get("id") is not None:
-            found = await engine.store.step(task_id, str(given["id"]))
-            if found is None:
-                raise NotFoundError("step", str(given["id"]))
-            step = found
-        else:
+        if step is None:
             name = label(given.get("node_name")) or label(given.get("node_id"))
             if name is None:
                 raise InvalidError("node_id", "a new step needs a node_id; an id changes one that was begun")
@@ -297,7 +311,7 @@ class External:
                 id=new_id(),
                 task_id=task_id,
                 parent_id=given.get("parent_id"),
-                step_index=len(await engine.store.steps(task_id)),
+                step_index=index,
                 stage=label(given.get("stage")),
                 unit=label(given.get("unit")),
                 node_id=label(given.get("node_id")) or name,
@@ -310,8 +324,7 @@ class External:
         if given.get("status") is not None:
             changes["status"] = given["status"]
         step = msgspec.structs.replace(step, **changes)
-        if step.status != "running":
-            step = msgspec.structs.replace(step, finished_at=step.finished_at or now)
+        step = msgspec.structs.replace(step, finished_at=None if step.status == "running" else step.finished_at or now)
         engine.record(StepRecord(task_id, step))
         for event in trace.step_error(step, now):
             engine.record(event)
@@ -325,6 +338,14 @@ class External:
         if given.get("error_message") is not None:
             found["error_message"] = values.redact(values.text(given["error_message"]))[:10_000]
         return found
+
+    @contextlib.asynccontextmanager
+    async def _changing(self, task_id: str, access: AccessScope) -> AsyncIterator[None]:
+        """What the store knows of the task's stages and steps is all there is, and nobody else changes it meanwhile."""
+        await self._live(task_id, access)
+        async with self._parts.setdefault(task_id, asyncio.Lock()):
+            await self._settled()
+            yield
 
     async def _settled(self) -> None:
         if not await self._engine.settle():
@@ -366,4 +387,4 @@ class External:
                 if task.external and feed is not None and not feed.sealed and (task.lease_until or 0) < now:
                     await self._settled()
                     await interrupt(self._engine, task, "it was silent for longer than its lease", feed)
-                    self._answers.pop(task.id, None)
+                    self._forget(task.id)
