@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -453,6 +454,30 @@ def test_a_named_pipe_does_not_stop_the_writer(tmp_path: Path) -> None:
     os.mkfifo(folder / "stage_1.log")
     with pytest.raises(OSError, match=r".+"):
         rundir.write(place, {"stage_1.log": rundir.Piece(0, b"x")}, FaultyDisk(), fresh=False)
+
+
+async def test_a_disk_that_hangs(tmp_path: Path) -> None:
+    """A mirror that hangs keeps nobody waiting: tasks run, run files are written, the service closes."""
+    folder, mirror, free = tmp_path / "data", tmp_path / "mirror", threading.Event()
+
+    class Hanging(FaultyDisk):
+        def write(self, fd: int, data: bytes) -> int:  # type: ignore[override]  # as its parent
+            free.wait(DEADLINE)
+            return super().write(fd, data)
+
+    async with asynclog.open(folder, shared_log_dir=mirror) as tasks:
+        hanging = tasks.run_files.followers[1]
+        hanging._disk = Hanging()
+        ended = await ran(tasks, 5)
+        assert all(task.ended for task in ended)
+        await tasks.run_files.followers[0].settle()
+        compare(folder, runs(tasks))
+    assert not any(actual(mirror).values())
+    free.set()
+    await asyncio.to_thread(hanging._disk_lock.acquire)  # what was left behind is over, as with its process
+    async with asynclog.open(folder, shared_log_dir=mirror) as tasks:
+        await settled(tasks)
+        compare(folder, mirror)
 
 
 async def test_cancelling_in_the_middle_writes_nothing_behind(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -35,6 +36,8 @@ PAGE: Final = 2000
 PAGE_BYTES: Final = 1 << 20
 DISCOVERED: Final = 1000
 """Tasks looked at in one query."""
+HANGING_SECONDS: Final = 2.0
+"""How long a cancelled call waits for the disk."""
 MAX_TASKS: Final = 10_000
 """Tasks with a cursor; further ones are taken up when some of these are finished."""
 P = ParamSpec("P")
@@ -83,6 +86,8 @@ class Follower:
         self._loaded = False
         self._round = asyncio.Lock()
         self._lock = asyncio.Lock()
+        self._disk_lock = threading.Lock()
+        """Held by the thread that writes: one that a cancelled call left behind ends before the next one begins."""
         self._due = asyncio.Event()
 
     # --- what others ask ---------------------------------------------------------------------------------------------
@@ -122,7 +127,7 @@ class Follower:
             mark = run_mark(doomed.run_id, doomed.task_id)
             place = RunPlace(self.root, doomed.account, doomed.site, doomed.run_id, mark.encode())
             try:
-                await _in_thread(rundir.remove, place)
+                await _in_thread(self._remove, place)
             except OSError as error:
                 self.failures += 1
                 _log.warning("the run directory of the deleted task %s cannot be removed: %s", doomed.task_id, error)
@@ -249,7 +254,7 @@ class Follower:
         pieces = await _in_thread(page.pieces)
         if pieces:
             fresh = LOG not in cursor.sizes
-            await _in_thread(rundir.write, self._place(task), pieces, self._disk, fresh=fresh)
+            await _in_thread(self._write, self._place(task), pieces, fresh=fresh)
             page.written(pieces)
         self._state.tasks[task.id] = page.moved
         return page.moved.seq < state.last_seq or page.moved.trace < state.last_trace
@@ -275,10 +280,18 @@ class Follower:
             data = (await _in_thread(text_lines, found.lines)).encode()
             fresh = LOG not in page.cursor.sizes
             pieces = {name: Piece(size, data)}
-            await _in_thread(rundir.write, self._place(page.task), pieces, self._disk, fresh=fresh)
+            await _in_thread(self._write, self._place(page.task), pieces, fresh=fresh)
             size += len(data)
             after = found.cursors[-1] if found.more else page.cursor.seq
         page.moved.sizes[name] = size
+
+    def _write(self, place: RunPlace, pieces: Mapping[str, Piece], *, fresh: bool) -> None:
+        with self._disk_lock:
+            rundir.write(place, pieces, self._disk, fresh=fresh)
+
+    def _remove(self, place: RunPlace) -> None:
+        with self._disk_lock:
+            rundir.remove(place)
 
     def _place(self, task: Task) -> RunPlace:
         mark = run_mark(task.run_id, task.id)
@@ -345,10 +358,10 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What a function gives that runs in a thread. A cancelled call waits for it: its writing must not go on behind."""
+    """What a function gives that runs in a thread. A cancelled call waits for it, but not for a disk that hangs."""
     work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        await asyncio.wait([work])
+        await asyncio.wait([work], timeout=HANGING_SECONDS)
         raise

@@ -20,6 +20,8 @@ RUN_LOG_DIR: Final = "runs"
 """Where run directories are unless told otherwise: in the data directory."""
 KNOWN: Final = 5000
 """Run ids looked at when names begin to be given: more than a second ever has."""
+REMOVE_SECONDS: Final = 10.0
+"""How long a removal waits for a disk that hangs."""
 LAST_SECONDS: Final = 1.0
 """How long closing waits for the last lines; what is not written then is written after the next start."""
 
@@ -56,7 +58,11 @@ class RunFiles:
 
     async def remove(self, doomed: Doomed) -> bool:
         """Remove a deleted task's directory and its mirror; False when that cannot be done now."""
-        return all([await follower.remove(doomed) for follower in self.followers])
+        try:
+            async with asyncio.timeout(REMOVE_SECONDS):
+                return all([await follower.remove(doomed) for follower in self.followers])
+        except TimeoutError:
+            return False
 
     async def tail(self, task: Task, lines: int) -> bytes | None:
         """The last lines of a task's activity log, None when there is no file that is up to date."""
