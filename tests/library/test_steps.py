@@ -99,7 +99,7 @@ async def test_a_failing_step_says_how(tasks: TaskManager) -> None:
     task = await tasks.run(plugin)
     assert task.status == "success", task.error_stack
     for found in await steps(tasks, task.id):
-        assert (found.status, found.error_message) == ("error", "'boom'")
+        assert (found.status, found.error_message) == ("error", "KeyError: 'boom'")
         assert "KeyError: 'boom'" in (found.error_stack or "")
     assert (await steps(tasks, task.id))[1].output_json == '"half"'
 

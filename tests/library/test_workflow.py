@@ -117,12 +117,12 @@ async def test_a_failure_skips_what_needs_it(tasks: TaskManager) -> None:
         Node("free", lambda: 1, after=("slow",)),
     )
     task = await tasks.run(flow)
-    assert (task.status, task.error_message) == ("failed", "'first'")
+    assert (task.status, task.error_message) == ("failed", "KeyError: 'first'")
     assert "first_to_fail" in (task.error_stack or "")
     found = await by_node(tasks, task.id)
     assert {node: (step.status, step.error_message) for node, step in found.items()} == {
         "slow": ("success", None),
-        "first": ("error", "'first'"),
+        "first": ("error", "KeyError: 'first'"),
         "second": ("error", "second"),
         "needs": ("skipped", "first failed"),
         "deeper": ("skipped", "needs was skipped"),

@@ -179,8 +179,8 @@ def outcome(error: BaseException | None) -> dict[str, Any]:
 def error_text(error: BaseException) -> str:
     """What an exception says, redacted; with its type where that alone would not tell what happened."""
     said, kind = values.text(error), type(error).__name__
-    if not isinstance(error, Exception):
-        said = f"{kind}: {said}" if said else kind
+    if (isinstance(error, KeyError) or not isinstance(error, Exception)) and said not in ("", kind):
+        said = f"{kind}: {said}"
     return values.redact(said or kind)[:1000]
 
 
