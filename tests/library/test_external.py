@@ -119,6 +119,9 @@ async def test_what_is_refused(tasks: TaskManager) -> None:
     for batch in ("", "b" * 201):
         with pytest.raises(InvalidError, match="batch_id"):
             await tasks.external.ingest(task.id, b"", batch)
+    await ingest(tasks, task.id, {"message": "one"}, batch="b1")
+    with pytest.raises(NotFoundError):
+        await tasks.external.ingest(task.id, b"", "b1", AccessScope(account="other"))
     for task_id, access in ((task.id, AccessScope(account="other")), ("nobody", AccessScope())):
         with pytest.raises(NotFoundError):
             await tasks.external.ingest(task_id, b"{}", None, access)

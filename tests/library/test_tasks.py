@@ -75,6 +75,8 @@ class HostileError(Exception):
     [
         (SystemExit(3), "SystemExit: 3"),
         (SystemExit(), "SystemExit"),
+        (KeyError("rows"), "KeyError: 'rows'"),
+        (KeyError(), "KeyError"),
         (KeyboardInterrupt(), "KeyboardInterrupt"),
         (GeneratorExit(), "GeneratorExit"),
         (BaseExceptionGroup("several", [SystemExit(1), ValueError("x")]), "several (2 sub-exceptions)"),
@@ -425,6 +427,8 @@ async def test_closing_interrupts_what_runs(folder: Path) -> None:
         assert await plugin_messages(tasks, three.id) == []
         last = (await messages(tasks, one.id))[-1]
         assert last.startswith("task interrupted after")
+        assert last.endswith("the service was stopped while it ran")
+        assert (await tasks.task(one.id)).error_message == "the service was stopped while it ran"
 
 
 async def test_closing_does_not_wait_for_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

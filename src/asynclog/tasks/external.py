@@ -153,6 +153,9 @@ class External:
         answers = self._answers.setdefault(task_id, _Answers(whole=False))
         try:
             async with answers.lock:  # two copies of a batch at once: the second waits for the answer of the first
+                running = self._engine.hub.get(task_id)
+                if running is not None and not visible(running.task, access):
+                    raise NotFoundError("task", task_id)
                 if batch_id is not None:
                     known = answers.get(batch_id) or await self._stored_answer(task_id, batch_id, answers, access)
                     if known is not None:

@@ -269,6 +269,9 @@ class TaskManager:
             recorder.system.error("task failed after %.2f s: %s", seconds, message, exc_info=failure)
         elif status == "success":
             recorder.system.info("task finished in %.2f s", seconds)
+        elif status == "interrupted":
+            message = "the service was stopped while it ran"
+            recorder.system.warning("task interrupted after %.2f s: %s", seconds, message)
         else:
             recorder.system.warning("task %s after %.2f s", status, seconds)
         ended = msgspec.structs.replace(
