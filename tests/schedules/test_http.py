@@ -30,8 +30,9 @@ async def echo(params: dict[str, Any], context: TaskContext) -> Any:
     return {"params": params, "trigger": context.trigger_data}
 
 
-async def wait(_params: object, _context: TaskContext) -> None:
+async def wait(_params: object, context: TaskContext) -> None:
     """Runs until it is cancelled."""
+    context.logger.info("waiting")
     await asyncio.Event().wait()
 
 
