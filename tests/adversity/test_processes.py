@@ -21,10 +21,11 @@ from tests.adversity.witness import SETTINGS, finished, numbering, numbers
 HERE = Path(__file__).parent
 
 
+@pytest.mark.timeout(400)  # a million entries, on whatever else the machine has to do
 def test_a_million_entries_without_yielding(tmp_path: Path) -> None:
     """A plugin that logs a million entries without yielding stays within 100 MiB of memory, and all are stored."""
     done = subprocess.run(
-        [sys.executable, HERE / "burst.py", tmp_path], capture_output=True, text=True, timeout=110, check=False
+        [sys.executable, HERE / "burst.py", tmp_path], capture_output=True, text=True, timeout=380, check=False
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

@@ -52,7 +52,7 @@ async def live(folder: str, seed: int, say: Callable[[str], None]) -> None:  # n
         external = tasks.external.start("elsewhere")
 
         async def ingesting() -> None:
-            for start in range(1, 1200, 20):
+            for start in range(1, 700, 20):
                 lines = b"\n".join(b'{"message": "%d"}' % number for number in range(start, start + 20))
                 await tasks.external.ingest(external.id, lines, batch_id=str(start))
                 for number in range(start, start + 20):
@@ -60,13 +60,13 @@ async def live(folder: str, seed: int, say: Callable[[str], None]) -> None:  # n
                 await asyncio.sleep(0)
 
         async def finishing() -> None:
-            for _ in range(15):
+            for _ in range(8):
                 ended = await tasks.run(looping, {"entries": 9})
                 say(f"{ended.id} -{ended.last_seq}")
 
         await asyncio.gather(
-            tasks.run(looping, {"entries": 1200}),
-            tasks.run(threaded, {"entries": 1200}),
+            tasks.run(looping, {"entries": 700}),
+            tasks.run(threaded, {"entries": 700}),
             ingesting(),
             finishing(),
         )
