@@ -186,6 +186,8 @@ class Engine:
         found = [self.journal.trouble, self.writer.error]
         if self._database.set_aside is not None:
             found.append(f"a damaged database was set aside as {self._database.set_aside}; a new one was begun")
+        if self._database.exchanged:
+            found.append("the database was removed or replaced while it was used; what was only in it is missing")
         if self.journal.damaged_files:
             found.append(f"{self.journal.damaged_files} damaged parts of the journal were set aside")
         if self.writer.missing:

@@ -80,6 +80,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.set_aside: Path | None = None
+        self.exchanged = 0
+        """How often the file was removed, or another put in its place, while it was in use."""
         """Where a damaged database was put when this one was begun."""
         self._writer: _Connection | None = None
         self._inode = 0
@@ -175,7 +177,10 @@ class Database:
                 raise
             self._put_aside(str(error))
             connection = await self._connect_writer()
-        self._inode = self.path.stat().st_ino
+        former, self._inode = self._inode, self.path.stat().st_ino
+        if former not in (0, self._inode):  # the probes keep the former file, so that its number is not given again
+            self.exchanged += 1
+            _log.error("the database %s was removed or replaced; what was only in it is not there any more", self.path)
         self._probes.append(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
         self._generation += 1
         return connection
@@ -193,6 +198,7 @@ class Database:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         self.set_aside = free_name(self.path.with_name(f"{self.path.name}.damaged-{stamp}"))
         self.path.replace(self.set_aside)
+        self._inode = 0
         for ending in ("-wal", "-shm"):
             side = self.path.with_name(self.path.name + ending)
             if side.exists():
