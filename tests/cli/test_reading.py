@@ -117,3 +117,14 @@ def test_two_commands_at_once_wait_for_each_other(cli: Cli, tmp_path: Path) -> N
         out, _ = process.communicate(timeout=30)
         assert process.returncode == 0
         assert len(out.splitlines()) == 1
+
+
+def test_lines_are_those_of_the_activity_log(either: Cli) -> None:
+    """tail --lines gives the last lines of the run's activity log, head included, as the route does."""
+    assert either("run", "--name", "writer", "--", "sh", "-c", SCRIPT).returncode == 0
+    entries = either.ok("tail", "last").splitlines()
+    assert either.ok("tail", "last", "--lines", "2").splitlines() == entries[-2:]
+    whole = either.ok("tail", "last", "-n", "100000").splitlines()
+    assert whole[-len(entries) :] == entries
+    assert any("writer" in line for line in whole[: -len(entries)])
+    assert either("tail", "nosuchtask", "-n", "2").returncode == 1

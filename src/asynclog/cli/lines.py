@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from typing import Final
@@ -13,6 +14,8 @@ from asynclog.cli.service import Object
 from asynclog.rendering import text_line, visible_text
 from asynclog.wire import parse_entry
 
+_LEVEL: Final = re.compile(r"\S+ \S+ (WARNING|ERROR) ")
+"""What stands at the beginning of a line about trouble."""
 _TIME_END: Final = len("2026-02-07 12:00:00.123")
 """Where the time of a `text_line` ends; its level and its source in brackets follow."""
 
@@ -32,6 +35,14 @@ class LinePrinter:
         for entry in entries:
             line = msgspec.json.encode(entry)
             terminal.write(line.decode() if self._json else _text(entry, line))
+        sys.stdout.flush()
+
+    def lines(self, lines: Iterable[bytes]) -> None:
+        """Write lines of an activity log."""
+        for line in lines:
+            text = line.decode(errors="replace")
+            level = _LEVEL.match(text)
+            terminal.write(terminal.paint(terminal.safe(text), level[1] if level else ""))
         sys.stdout.flush()
 
     def gap(self, gap: Object) -> None:

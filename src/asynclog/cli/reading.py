@@ -19,6 +19,10 @@ from asynclog.cli.service import Object, Service
 from asynclog.model import ENDED, parse_timestamp
 
 PAGE: Final = 1000
+NEWEST: Final = 100
+"""Entries that are shown when nothing is said of how many."""
+ACTIVITY: Final = 1_000_000
+"""Lines of an activity log at most."""
 NO_LIMIT: Final = 1 << 62
 
 
@@ -95,18 +99,43 @@ def _seconds(task: Object) -> str:
 @click.command(short_help="Show the newest entries of a task, and those to come.")
 @click.argument("task")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is logged from now on, up to the task's end.")
-@click.option("-n", "--lines", type=click.IntRange(0), default=100, show_default=True, help="The newest so many.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(0),
+    help="So many: the last lines of the activity log, or with a filter, "
+    "-f or ndjson the newest entries.  [default: the newest 100 entries]",
+)
 @click.option("--all", "everything", is_flag=True, help="All entries, not the newest ones only.")
 @click.option("--format", "form", type=click.Choice(["text", "ndjson"]), default="text", show_default=True)
 @options.entry_filter
 @options.place
-def tail(task: str, place: Place, conditions: Pairs, *, follow: bool, lines: int, everything: bool, form: str) -> int:
+def tail(
+    task: str, place: Place, conditions: Pairs, *, follow: bool, lines: int | None, everything: bool, form: str
+) -> int:
     """Show the newest entries of TASK: its id, the beginning of it, its name, or `last`.
 
     With -f the entries that come are shown as well, live; a lost service is waited for, and nothing is missed.
     Ends with 1 when the task that was followed has failed.
     """
-    return asyncio.run(_tail(place, task, conditions, None if everything else lines, form, follow=follow))
+    if lines and form == "text" and not (follow or everything or conditions):
+        return asyncio.run(_activity(place, task, lines))
+    newest = None if everything else NEWEST if lines is None else lines
+    return asyncio.run(_tail(place, task, conditions, newest, form, follow=follow))
+
+
+async def _activity(place: Place, name: str, lines: int) -> int:
+    """Show the last lines of a task's activity log as they stand in its file."""
+    async with place.connect() as service:
+        task = await find_task(service, name)
+        printer, rest = LinePrinter("text"), b""
+        asked = [("lines", str(min(lines, ACTIVITY)))]
+        async with contextlib.aclosing(service.stream(path(task["id"], "tail"), asked)) as pieces:
+            async for piece in pieces:
+                *whole, rest = (rest + piece).split(b"\n")
+                printer.lines(whole)
+        printer.lines([rest] if rest else [])
+    return 0
 
 
 async def _tail(place: Place, name: str, conditions: Pairs, lines: int | None, form: str, *, follow: bool) -> int:

@@ -177,7 +177,7 @@ OPERATIONS: Final = (
         f"{TASK}/tail",
         logs.tail,
         "The last lines of the activity log: its head, then entries as text.",
-        (whole("lines", "How many.", 1, MAX_PAGE, 100),),
+        (whole("lines", "How many; the answer ends at 8 MiB.", 1, 1_000_000, 100),),
         media=("text/plain",),
         errors=UNAVAILABLE,
     ),
