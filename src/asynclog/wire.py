@@ -14,6 +14,7 @@ from asynclog.model import Entry, Gap, Level, Stage, Step, Task, parse_timestamp
 from asynclog.records import EntryRecord, Line
 
 LEVEL_NAMES: Final = {level.value: level.name for level in Level}
+_NULL: Final = msgspec.Raw(b"null")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -28,7 +29,7 @@ class _Entry(msgspec.Struct):
     unit: str | None
     step_id: str | None
     message: str
-    metadata: msgspec.Raw | None
+    metadata: msgspec.Raw
 
 
 def raw(text: str | None) -> msgspec.Raw | None:
@@ -55,26 +56,12 @@ def entry_line(record_id: int, seq: int, record: EntryRecord) -> bytes:
             record.unit,
             record.step_id,
             record.message,
-            raw(record.metadata_json),
+            raw(record.metadata_json) or _NULL,
         )
     )
 
 
-class _ParsedEntry(msgspec.Struct):
-    id: int
-    task_id: str
-    seq: int
-    timestamp: str
-    level: str
-    source: str
-    stage: str | None
-    unit: str | None
-    step_id: str | None
-    message: str
-    metadata: msgspec.Raw
-
-
-_parse = msgspec.json.Decoder(_ParsedEntry).decode
+_parse = msgspec.json.Decoder(_Entry).decode
 
 
 def parse_entry(line: bytes) -> Entry:
