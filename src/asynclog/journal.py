@@ -207,10 +207,10 @@ class Journal:
                 return self._drop(feed, span, 0)
             seq = feed.next_seq
             reserve = 0
-        record_id = self._next_id
+        record_id, shelf = self._next_id, self._shelf
         safe = (
             (self._trouble.error is None or self._may_retry())
-            and self._shelf.size + cost <= self._quota + reserve
+            and shelf.closed_bytes + shelf.active_bytes + cost <= self._quota + reserve
             and self._write(record_id, seq, span, payload, crc)
         )
         fits = self._pending + cost <= self._budget + reserve

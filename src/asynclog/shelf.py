@@ -51,8 +51,9 @@ class Shelf:
         self._sizes: dict[Path, int] = {}
         self._path = folder
         self._fd = -1
-        self._closed_bytes = 0
-        self._active_bytes = 0
+        self.closed_bytes = 0
+        self.active_bytes = 0
+        """Bytes of the closed segments, and of the active one."""
         self.journal_id = ""
         """Names this journal to the store, 32 hexadecimal digits."""
         self.damaged_files = 0
@@ -60,7 +61,7 @@ class Shelf:
     @property
     def size(self) -> int:
         """Bytes of all segments."""
-        return self._closed_bytes + self._active_bytes
+        return self.closed_bytes + self.active_bytes
 
     @property
     def descriptor(self) -> int:
@@ -70,7 +71,7 @@ class Shelf:
     @property
     def has_closed(self) -> bool:
         """Whether there are segments beside the active one."""
-        return self._closed_bytes > 0
+        return self.closed_bytes > 0
 
     def open(self) -> tuple[int, int]:
         """Find out what a former process left, and set aside what is not ours or damaged.
@@ -111,7 +112,7 @@ class Shelf:
             before = self._sizes.pop(path, 0)
             if size:
                 self._sizes[path] = size
-            self._closed_bytes += size - before
+            self.closed_bytes += size - before
 
     def begin(self, first_id: int) -> None:
         """Begin the segment whose first record has this id or a higher one. Raises OSError, and nothing has changed."""
@@ -130,8 +131,8 @@ class Shelf:
                 with contextlib.suppress(OSError):
                     path.unlink()
             raise
-        retired, former, size = self._fd, self._path, self._active_bytes
-        self._path, self._fd, self._active_bytes = path, fd, len(head)
+        retired, former, size = self._fd, self._path, self.active_bytes
+        self._path, self._fd, self.active_bytes = path, fd, len(head)
         if retired >= 0 and former != path:
             self._keep(former, size)
         self._watch(fd, retired)
@@ -146,7 +147,7 @@ class Shelf:
 
     def write(self, data: bytes, record_id: int) -> None:
         """Append a frame to the active segment. Raises OSError, and the segment is as it was."""
-        if self._active_bytes + len(data) > self._segment_bytes and self._active_bytes > HEAD_BYTES:
+        if self.active_bytes + len(data) > self._segment_bytes and self.active_bytes > HEAD_BYTES:
             self.begin(record_id)
         try:
             written = self._disk.write(self._fd, data)
@@ -156,16 +157,16 @@ class Shelf:
         if written != len(data):
             self._cut()
             raise OSError(errno.ENOSPC, "no space left for a whole record")
-        self._active_bytes += written
+        self.active_bytes += written
 
     def _cut(self) -> None:
         with contextlib.suppress(OSError):
-            self._disk.truncate(self._fd, self._active_bytes)
+            self._disk.truncate(self._fd, self.active_bytes)
 
     def renew(self, first_id: int) -> None:
         """After a failed write: go on in a new segment, unless the active one is empty and in order. Raises OSError."""
         with contextlib.suppress(OSError):
-            if os.fstat(self._fd).st_size == self._active_bytes == HEAD_BYTES and not self._disk.is_removed(self._fd):
+            if os.fstat(self._fd).st_size == self.active_bytes == HEAD_BYTES and not self._disk.is_removed(self._fd):
                 return
         self.begin(first_id)
 
@@ -176,8 +177,8 @@ class Shelf:
         for frame in segment.frames():
             last = frame
         if segment.offset:
-            self._active_bytes = segment.offset
-            self._disk.truncate(self._fd, self._active_bytes)
+            self.active_bytes = segment.offset
+            self._disk.truncate(self._fd, self.active_bytes)
         return last
 
     def read(self, after: int, through: int) -> Iterator[Frame]:

@@ -24,19 +24,20 @@ class Trouble:
         self._volatile_id = 0
         self._volatile_reason = ""
         self._unconfirmed_id = 0
-        self._said: deque[tuple[int, str]] = deque()
+        self.untold: deque[tuple[int, str]] = deque()
+        """What happened and is to be logged, by level."""
 
     def failed(self, error: OSError) -> None:
         """A write failed."""
         if self.error is None:
-            self._said.append((logging.ERROR, f"the journal cannot be written: {error}"))
+            self.untold.append((logging.ERROR, f"the journal cannot be written: {error}"))
         self.error = error
         self._retry_at = time.monotonic() + RETRY_SECONDS
 
     def over(self) -> None:
         """A write succeeded after one that failed."""
         self.error = None
-        self._said.append((logging.WARNING, "the journal can be written again"))
+        self.untold.append((logging.WARNING, "the journal can be written again"))
 
     @property
     def may_retry(self) -> bool:
@@ -80,11 +81,6 @@ class Trouble:
 
     def tell(self) -> None:
         """Log what happened since the last call. Not under the journal's lock: a handler may wait for another one."""
-        while self._said:
+        while self.untold:
             with contextlib.suppress(Exception):  # another thread was faster, or a handler fails: a log call does not
-                _log.log(*self._said.popleft())
-
-    @property
-    def untold(self) -> bool:
-        """Whether there is something to tell."""
-        return bool(self._said)
+                _log.log(*self.untold.popleft())
