@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,11 @@ TEST_VARIABLES = {"ASYNCLOG_SAMPLE_DATA", "ASYNCLOG_CHROMIUM", "ASYNCLOG_REQUIRE
 # No deadline: a shared machine pauses when it likes, and no test here asserts a time.
 settings.register_profile("asynclog", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("asynclog")
+
+# A shell that runs the suite in the background lets it ignore SIGINT, and every process a test starts and interrupts
+# would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
