@@ -18,7 +18,7 @@ from asynclog.settings import Settings
 from asynclog.tasks.hooks import Hooks, hook_of
 from asynclog.tasks.manager import TaskManager
 from asynclog.tasks.plugin import discover
-from asynclog.tasks.recovery import recover
+from asynclog.tasks.recovery import recover, replay
 from asynclog.tasks.runfiles import open_run_files
 from asynclog.tasks.thread import ContextExecutor
 from asynclog.writer import supervise
@@ -82,6 +82,7 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
             open_engine(folder, settings=settings, clock=clock, limits=limits, disk=disk)
         )
         asyncio.get_running_loop().set_default_executor(ContextExecutor(thread_name_prefix="asynclog"))
+        await replay(engine)
         run_files = await open_run_files(engine, run_log_dir, shared_log_dir, run_disk)
         manager = TaskManager(engine, found, _over(configuration.plugins, config or {}), run_files, known)
         manager.external.resume(await recover(engine))

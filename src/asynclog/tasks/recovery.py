@@ -18,17 +18,25 @@ REPLAY_SECONDS: Final = 300.0
 _PAGE: Final = 200
 
 
-async def recover(engine: Engine) -> list[Task]:
-    """Store what the journal still holds, and end tasks that ran when the former process did not end them.
-
-    Returns:
-        The external tasks that go on: their code runs elsewhere.
+async def replay(engine: Engine) -> None:
+    """Store what the journal still holds; nobody knows what was before until then.
 
     Raises:
         StoreError: the store cannot take the journal's records.
     """
     if not await engine.writer.barrier(REPLAY_SECONDS):
         raise StoreError(f"the journal could not be stored within {REPLAY_SECONDS:g} s: {engine.writer.error}")
+
+
+async def recover(engine: Engine) -> list[Task]:
+    """End tasks that ran when the former process did not end them. To be called after `replay`.
+
+    Returns:
+        The external tasks that go on: their code runs elsewhere.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
     external = []
     query = TaskQuery(status=("pending", "running"), limit=_PAGE, descending=False)
     while True:
