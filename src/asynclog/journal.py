@@ -99,7 +99,7 @@ class Journal:
         """Other records there was no room for."""
         self.spilled = 0
         """Records that were not put into the inbox, because memory was full."""
-        self._syncer = Syncer(disk := disk or Disk(), folder, self._sync_failed)
+        self._syncer = Syncer(disk := disk or Disk(), folder, self._sync_failed, self._lock)
         self._shelf = Shelf(folder, segment_bytes, disk, self._lock, self._syncer.watch)
         try:
             first, last = self._shelf.open()

@@ -2,7 +2,9 @@
 
 A thread, not a coroutine: it keeps its promise while the event loop is blocked. State owned here: the file
 descriptors to be synced and who waits. Whatever calls may come from a finaliser that the garbage collector runs inside
-of another of these calls: hence a queue that allows that (an Event would wait for itself), and a re-entrant lock.
+of another of these calls: hence a queue that allows that (an Event would wait for itself), and the journal's own
+re-entrant lock: with a second one, a finaliser that logs in this thread and a log call that begins a segment would wait
+for each other.
 """
 
 from __future__ import annotations
@@ -36,13 +38,14 @@ class Syncer:
         disk: the file operations.
         folder: where the segments lie.
         failed: called in the thread when the disk refuses; must begin a new segment.
+        lock: the journal's; never held while the disk works.
     """
 
-    def __init__(self, disk: Disk, folder: Path, failed: Callable[[OSError], None]) -> None:
+    def __init__(self, disk: Disk, folder: Path, failed: Callable[[OSError], None], lock: threading.RLock) -> None:
         self._disk = disk
         self._folder = folder
         self._failed = failed
-        self._lock = threading.RLock()
+        self._lock = lock
         self._active = -1
         self._retired: list[int] = []
         self._renamed = False

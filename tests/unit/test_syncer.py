@@ -37,7 +37,7 @@ def segment(folder: Path, name: str) -> int:
 
 async def test_waiting_for_a_sync(tmp_path: Path, disk: Counting) -> None:
     """Who waits is told once what was written before is synced, together with everybody else who waits."""
-    syncer = Syncer(disk, tmp_path, lambda _error: None)
+    syncer = Syncer(disk, tmp_path, lambda _error: None, threading.RLock())
     fd = segment(tmp_path, "a")
     syncer.watch(fd, -1)
     syncer.start()
@@ -51,7 +51,7 @@ async def test_waiting_for_a_sync(tmp_path: Path, disk: Counting) -> None:
 def test_a_write_is_synced_by_itself(tmp_path: Path, disk: Counting) -> None:
     """What was noticed is synced soon, without anybody asking, and then is not dirty any more."""
     assert SYNC_SECONDS <= 0.25
-    syncer = Syncer(disk, tmp_path, lambda _error: None)
+    syncer = Syncer(disk, tmp_path, lambda _error: None, threading.RLock())
     fd = segment(tmp_path, "a")
     syncer.watch(fd, -1)
     syncer.start()
@@ -66,7 +66,7 @@ def test_a_write_is_synced_by_itself(tmp_path: Path, disk: Counting) -> None:
 
 async def test_retired_segments(tmp_path: Path, disk: Counting) -> None:
     """A segment that was rolled away is synced and closed, unless somebody has removed it: then only closed."""
-    syncer = Syncer(disk, tmp_path, lambda _error: None)
+    syncer = Syncer(disk, tmp_path, lambda _error: None, threading.RLock())
     descriptors = [segment(tmp_path, name) for name in "abc"]
     syncer.watch(descriptors[0], -1)
     syncer.watch(descriptors[1], descriptors[0])
@@ -91,7 +91,7 @@ async def test_a_sync_that_fails(tmp_path: Path, disk: Counting, *, removed: boo
         failures.append(error)
         raise RuntimeError("and that fails, too")
 
-    syncer = Syncer(disk, tmp_path, failed)
+    syncer = Syncer(disk, tmp_path, failed, threading.RLock())
     fd = segment(tmp_path, "a")
     syncer.watch(fd, -1)
     syncer.start()
@@ -109,7 +109,7 @@ async def test_a_sync_that_fails(tmp_path: Path, disk: Counting, *, removed: boo
 def test_closing_syncs_once_more(tmp_path: Path, disk: Counting) -> None:
     """What was written last is synced when the journal closes, and the thread ends."""
     before = set(threading.enumerate())
-    syncer = Syncer(disk, tmp_path, lambda _error: None)
+    syncer = Syncer(disk, tmp_path, lambda _error: None, threading.RLock())
     fd = segment(tmp_path, "a")
     syncer.watch(fd, -1)
     syncer.start()
