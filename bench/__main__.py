@@ -1,57 +1,67 @@
-"""`python -m bench` runs every scenario, `python -m bench NAME …` some; a table, and bench-results.json."""
+"""`python -m bench` measures every scenario, `python -m bench NAME …` some: one table, and bench-results.json."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import datetime as dt
 import json
-import platform
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from bench.harness import Row
-
-SCENARIOS = ("log_call", "overhead", "sustained", "pages", "scroll")
-
-
-def _show(rows: list[Row]) -> None:
-    table = Table(title="asynclog, side by side")
-    for title in ("scenario", "ours", "reference", "ratio", "spread", "to reach", "note"):
-        table.add_column(title, justify="left" if title in ("scenario", "to reach", "note") else "right")
-    for row in rows:
-        theirs = row.theirs
-        table.add_row(
-            row.scenario,
-            f"{row.ours.median:,.{0 if row.ours.median >= 100 else 2}f} {row.ours.unit}",
-            "" if theirs is None else f"{theirs.median:,.{0 if theirs.median >= 100 else 2}f} {theirs.unit}",
-            "" if row.ratio is None else f"{row.ratio:.2f}",
-            f"±{row.ours.spread:.0%}",
-            row.target,
-            row.note,
-        )
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+from bench.catalogue import scenarios
+from bench.harness import loudly
+from bench.machine import machine
+from bench.report import as_json, show
+from bench.single import Outcome, measure_apart
 
 
-def main() -> None:
-    """Run what the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(SCENARIOS)}")
+def _parser(known: dict[str, str]) -> argparse.ArgumentParser:
+    width = max(map(len, known))
+    names = "\n".join(f"  {name:{width}}  {line}" for name, line in known.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog=f"scenarios:\n{names}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="the scenarios to measure; all of them without one")
+    parser.add_argument("--quick", action="store_true", help="a short look: smaller, fewer rounds, not to be relied on")
+    parser.add_argument("--list", action="store_true", help="list the scenarios and leave")
     parser.add_argument("--out", type=Path, default=Path("bench-results.json"), help="where the JSON goes")
+    return parser
+
+
+def main() -> int:
+    """Run what the command line names; 1 when a scenario failed."""
+    known = scenarios()
+    parser = _parser(known)
     asked = parser.parse_args()
-    unknown = set(asked.names) - set(SCENARIOS)
+    unknown = sorted(set(asked.names) - set(known))
     if unknown:
-        parser.error(f"there is no scenario {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
-    rows: list[Row] = []
-    for name in asked.names or SCENARIOS:
-        print(f"running {name} …", file=sys.stderr, flush=True)
-        rows += importlib.import_module(f"bench.{name}").run()
-    _show(rows)
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
-    asked.out.write_text(json.dumps({"machine": machine, "rows": [row.as_dict() for row in rows]}, indent=1))
+        parser.error(f"there is no scenario {', '.join(unknown)}; there are {', '.join(known)}")
+    if asked.list:
+        print("\n".join(f"{name:12} {line}" for name, line in known.items()))
+        return 0
+    return _measure(asked.names or list(known), asked.out, quick=asked.quick)
+
+
+def _measure(names: list[str], out: Path, *, quick: bool) -> int:
+    started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    measured_on = machine()
+    outcomes: list[Outcome] = []
+    for number, name in enumerate(names, 1):
+        print(f"[{number}/{len(names)}] {name}", file=sys.stderr, flush=True)
+        try:
+            outcomes.append(measure_apart(name, quick=quick))
+        except KeyboardInterrupt:
+            loudly("interrupted: what was measured until now is shown")
+            break
+    show(outcomes, quick=quick)
+    results = as_json(outcomes, started=started, quick=quick) | {"machine": measured_on}
+    out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(f"every round of it: {out}", file=sys.stderr)
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,7 +9,7 @@ from typing import Any
 
 import asynclog
 from asynclog import TaskContext
-from bench.harness import Row, Sample
+from bench.harness import Bench, Row, Sample
 
 ROUNDS = 7
 SECONDS = 1.0
@@ -35,14 +35,14 @@ async def _work(context: TaskContext, chunks: int, size: int, *, entries: int) -
     return time.process_time() - start
 
 
-async def _measure(tasks: asynclog.TaskManager, rate: int) -> tuple[list[float], list[float]]:
+async def _measure(tasks: asynclog.TaskManager, rate: int, bench: Bench) -> tuple[list[float], list[float]]:
     chunks = 1000
     size = _calibrate(SECONDS / chunks)
     with_log: list[float] = []
     without: list[float] = []
 
     async def plugin(params: dict[str, Any], context: TaskContext) -> None:
-        for _ in range(ROUNDS):
+        for _ in bench.track(range(bench.rounds(ROUNDS))):
             without.append(await _work(context, chunks, size, entries=0))
             with_log.append(await _work(context, chunks, size, entries=int(rate * SECONDS) // chunks))
 
@@ -57,12 +57,12 @@ def _calibrate(seconds: float) -> int:
     return max(1, int(size * 100 * seconds / (time.perf_counter() - start)))
 
 
-async def _run() -> list[Row]:
+async def _run(bench: Bench) -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         async with asynclog.open(folder) as tasks:
             for rate in RATES:
-                with_log, without = await _measure(tasks, rate)
+                with_log, without = await _measure(tasks, rate, bench)
                 entries = rate * SECONDS
                 cost = [(mine - other) / entries * 1e6 for mine, other in zip(with_log, without, strict=True)]
                 rows.append(
@@ -77,6 +77,6 @@ async def _run() -> list[Row]:
     return rows
 
 
-def run() -> list[Row]:
+def run(bench: Bench) -> list[Row]:
     """At 1,000 and at 10,000 entries a second."""
-    return asyncio.run(_run())
+    return asyncio.run(_run(bench))

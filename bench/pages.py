@@ -16,7 +16,7 @@ import uvicorn
 import asynclog
 from asynclog import TaskContext
 from asynclog.server import create_app
-from bench.harness import Row, Sample
+from bench.harness import Bench, Row, Sample
 
 ROUNDS = 15
 OTHERS = 1_000_000
@@ -52,10 +52,10 @@ async def _get(client: httpx2.AsyncClient, path: str) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-async def _run() -> list[Row]:
+async def _run(bench: Bench) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         async with asynclog.open(folder) as tasks:
-            await tasks.run(_fill, {"count": OTHERS})
+            await tasks.run(_fill, {"count": bench.amount(OTHERS, 50_000)})
             task = await tasks.run(_fill, {"count": ENTRIES})
             server = uvicorn.Server(uvicorn.Config(create_app(tasks), port=0, log_level="critical"))
             serving = asyncio.create_task(server.serve())
@@ -64,13 +64,13 @@ async def _run() -> list[Row]:
             port = server.servers[0].sockets[0].getsockname()[1]
             try:
                 async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-                    return await _measure(client, Path(folder) / "asynclog.db", task.id)
+                    return await _measure(client, Path(folder) / "asynclog.db", task.id, bench)
             finally:
                 server.should_exit = True
                 await serving
 
 
-async def _measure(client: httpx2.AsyncClient, database: Path, task_id: str) -> list[Row]:
+async def _measure(client: httpx2.AsyncClient, database: Path, task_id: str, bench: Bench) -> list[Row]:
     logs = f"/api/tasks/{task_id}/logs?limit=1000"
     pages = {
         "first": f"{logs}&total=false",
@@ -82,7 +82,7 @@ async def _measure(client: httpx2.AsyncClient, database: Path, task_id: str) -> 
     rows = []
     for name, path in pages.items():
         ours, theirs = [], []
-        for _ in range(ROUNDS):
+        for _ in bench.track(range(bench.rounds(ROUNDS)), name):
             ours.append(await _get(client, path))
             theirs.append(await asyncio.to_thread(_raw, database, task_id, ENTRIES // 2))
         rows.append(
@@ -96,6 +96,6 @@ async def _measure(client: httpx2.AsyncClient, database: Path, task_id: str) -> 
     return rows
 
 
-def run() -> list[Row]:
+def run(bench: Bench) -> list[Row]:
     """First, middle and last page, and one filtered by source."""
-    return asyncio.run(_run())
+    return asyncio.run(_run(bench))

@@ -1,5 +1,7 @@
-"""The page over a real service in a real Chromium: a task of a million entries, filters in one of a hundred thousand,
-and a minute of ten thousand entries a second. Needs the built page and a Chromium.
+"""The page over a real service in a real Chromium: opening, scrolling and filtering a million entries, and a stream.
+
+A task of a million entries, filters in one of a hundred thousand, and a minute of ten thousand entries a second. Needs
+the built page and a Chromium.
 
 The trace is every single frame's time while the wheel turns, in the results' JSON; idle frames of the same browser
 are what they are compared with.
@@ -22,7 +24,7 @@ import httpx2
 from playwright.async_api import Page, Request, async_playwright
 
 from asynclog import TaskContext
-from bench.harness import Row, Sample
+from bench.harness import Bench, Row, Sample, SkippedError
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 MILLION: Final = 1_000_000
@@ -280,7 +282,7 @@ async def _live(visitor: _Visitor, client: httpx2.AsyncClient, idle: list[float]
     ]
 
 
-async def _run(chromium: str) -> list[Row]:
+async def _run(bench: Bench, chromium: str) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         async with _service(folder) as client, async_playwright() as playwright:
             large = await _ended(client, await _start(client, "fill", count=MILLION))
@@ -300,14 +302,11 @@ async def _run(chromium: str) -> list[Row]:
             return rows
 
 
-def run() -> list[Row]:
-    """Opening, jumping, scrolling, filtering and following; nothing, said loudly, without a Chromium."""
+def run(bench: Bench) -> list[Row]:
+    """Opening, jumping, scrolling, filtering and following; skipped without a Chromium."""
     chromium = _chromium()
     if chromium is None:
-        print("NO CHROMIUM: scroll is not measured; install one, or name it in ASYNCLOG_CHROMIUM", file=sys.stderr)
-        if os.environ.get("ASYNCLOG_REQUIRE_BROWSER") == "1":
-            raise SystemExit(1)
-        return []
+        raise SkippedError("there is no Chromium; install one, or name it in ASYNCLOG_CHROMIUM")
     if not (ROOT / "src/asynclog/server/static/index.html").is_file():
-        raise SystemExit("the page is not built: `make web`")
-    return asyncio.run(_run(chromium))
+        raise SkippedError("the page is not built: `make web`")
+    return asyncio.run(_run(bench, chromium))

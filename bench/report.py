@@ -1,0 +1,75 @@
+"""The one table of ratios, and the same as JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.harness import Row, Sample
+from bench.machine import commit, machine, versions
+from bench.single import Outcome
+
+
+def show(outcomes: Iterable[Outcome], *, quick: bool) -> None:
+    """Print the table, then what was skipped or failed."""
+    outcomes = list(outcomes)
+    title = "asynclog, side by side" + (" (a short look: too few rounds to rely on)" if quick else "")
+    table = Table(title=title)
+    for heading in ("scenario", "ours", "reference", "ratio", "spread", "to reach", "", "note"):
+        right = heading in ("ours", "reference", "ratio", "spread")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=right)
+    for outcome in outcomes:
+        for row in outcome.rows:
+            table.add_row(*_cells(row))
+        table.add_section()
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    if table.row_count:
+        console.print(table)
+    for outcome in outcomes:
+        if outcome.status != "measured":
+            loud = f"{outcome.name} {outcome.status.upper()}: {outcome.reason}"
+            console.print(loud, style="bold red" if outcome.status == "failed" else "bold yellow", markup=False)
+    judged = [row.met for outcome in outcomes for row in outcome.rows if row.met is not None]
+    if judged:
+        console.print(f"{sum(judged)} of {len(judged)} targets met")
+
+
+def _cells(row: Row) -> tuple[str | Text, ...]:
+    verdict = {True: Text("met", "green"), False: Text("NOT MET", "bold red"), None: Text("")}[row.met]
+    return (
+        row.scenario,
+        _value(row.ours),
+        "" if row.theirs is None else f"{_value(row.theirs)} ({row.theirs.name})",
+        "" if row.ratio is None else f"{row.ratio:,.{0 if row.ratio >= 20 else 2}f}",
+        f"±{row.spread:.0%}",
+        str(row.target),
+        verdict,
+        row.note,
+    )
+
+
+def _value(sample: Sample) -> str:
+    median = sample.median
+    return f"{median:,.{0 if abs(median) >= 100 else 2 if abs(median) >= 1 else 3}f} {sample.unit}"
+
+
+def as_json(outcomes: Iterable[Outcome], *, started: str, quick: bool) -> dict[str, Any]:
+    """Everything that was measured, every round of it, and what it was measured on."""
+    outcomes = list(outcomes)
+    return {
+        "started": started,
+        "quick": quick,
+        "commit": commit(),
+        "machine": machine(),
+        "versions": versions(),
+        "rows": [{"of": outcome.name, **row.as_dict()} for outcome in outcomes for row in outcome.rows],
+        "scenarios": [
+            {"name": outcome.name, "status": outcome.status, "seconds": outcome.seconds, "reason": outcome.reason}
+            for outcome in outcomes
+        ],
+    }
