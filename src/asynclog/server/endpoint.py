@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from asynclog.errors import AsynclogError, UnavailableError
 from asynclog.server import problems
-from asynclog.server.operation import Call, Operation, parse_body, read_body
+from asynclog.server.body import parse_body, read_body
+from asynclog.server.operation import Call, Operation
 from asynclog.server.parameters import read_query
 from asynclog.server.service import Service
 
@@ -44,6 +45,8 @@ class Endpoint:
             return problems.of_http_error(error, request.method)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
+        except RecursionError:
+            return problems.problem(400, "The body is nested too deeply to be kept; flatten it.")
         except Exception:  # noqa: BLE001 - the edge: logged, and the client is told
             _log.exception("%s %s failed", request.method, operation.path)
             return problems.of_failure()

@@ -17,6 +17,8 @@ from asynclog.errors import (
     InvalidError,
     NotFoundError,
     TooLargeError,
+    TooManyError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from asynclog.server.shapes import Problem
@@ -27,9 +29,11 @@ RETRY_SECONDS: Final = 1
 _STATUSES: Final = (
     (InvalidError, 422),
     (NotFoundError, 404),
+    (UnauthenticatedError, 401),
     (ForbiddenError, 403),
     (ConflictError, 409),
     (TooLargeError, 413),
+    (TooManyError, 429),
     (UnavailableError, 503),
 )
 _SENTENCES: Final = {
@@ -39,8 +43,20 @@ _SENTENCES: Final = {
 }
 
 
-class MalformedError(AsynclogError):
-    """The body is not JSON (HTTP 400)."""
+class RefusedError(AsynclogError):
+    """The request is refused at the edge, whatever it asks for; ``status`` says how."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+
+
+class MalformedError(RefusedError):
+    """The body cannot be read (HTTP 400)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(400, message)
 
 
 def problem(
@@ -56,12 +72,24 @@ def problem(
 
 def of_error(error: AsynclogError) -> Response:
     """The response for one of our errors."""
-    if isinstance(error, MalformedError):
-        return problem(400, str(error))
+    if isinstance(error, RefusedError):
+        return problem(error.status, str(error), headers=error.headers)
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
     parameter = error.parameter if isinstance(error, InvalidError) else None
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
-    return problem(status, str(error), parameter, headers)
+    return problem(status, str(error), parameter, _headers(error))
+
+
+def _headers(error: AsynclogError) -> dict[str, str]:
+    """What an error says in headers."""
+    match error:
+        case UnavailableError():
+            return {"Retry-After": str(RETRY_SECONDS)}
+        case TooManyError(seconds=seconds):
+            return {"Retry-After": str(seconds)}
+        case UnauthenticatedError():
+            return {"WWW-Authenticate": "Bearer"}
+        case _:
+            return {}
 
 
 def of_http_error(error: HTTPException, method: str) -> Response:

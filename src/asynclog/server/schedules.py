@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from asynclog import values
 from asynclog.model import Schedule, Task
+from asynclog.server.body import read_json
 from asynclog.server.operation import JSON, Call, answer
-from asynclog.server.problems import MalformedError
 from asynclog.wire import raw, task_object, time_or_none
 
 SECRET: Final = "X-Asynclog-Hook-Secret"  # noqa: S105 - the name of a header
@@ -123,10 +123,7 @@ def _body(body: bytes, content_type: str) -> Any:
     if not body:
         return None
     if kind == JSON or kind.endswith("+json"):
-        try:
-            return msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise MalformedError(f"The body says it is JSON, and is not: {error}.") from None
+        return read_json(body)
     if kind == "application/x-www-form-urlencoded":
         return _parsed(body)
     return body.decode("utf-8", "replace")

@@ -1,0 +1,201 @@
+"""A request's body: taken in within limits of size and time, unpacked, and read as JSON.
+
+Nothing that is sent can make it more than `BODY_BYTES` in memory, keep it waiting for ever, or fail otherwise than by
+an error that says what was wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+
+from asynclog.errors import InvalidError, TooLargeError
+from asynclog.server.problems import MalformedError, RefusedError
+
+BODY_BYTES: Final = 8 << 20
+"""Of any request's body, as it came and once unpacked."""
+BODY_SECONDS: Final = 20.0
+"""How long a body may take at least."""
+BODY_RATE: Final = 4096
+"""Bytes a second that earn it more time."""
+
+RATIO: Final = 200
+"""How many times its size a packed body may unpack to, once that is more than `RATIO_FREE`."""
+RATIO_FREE: Final = 1 << 20
+MEMBERS: Final = 100
+"""Gzip files one after the other in one body."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+# A surrogate pair, half of one, or any other escape: in this order each is found where it stands.
+_ESCAPE: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u([dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+)
+
+
+class Gunzip:
+    """Unpacks gzip as it comes in. Decides without I/O."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._given = 0
+        self._members = 1
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+    def feed(self, data: bytes) -> bytes:
+        """What the next bytes unpack to.
+
+        Raises:
+            TooLargeError: that would be more than the limit, or out of proportion.
+            MalformedError: it is no gzip.
+        """
+        self._taken += len(data)
+        allowed = min(self._limit, max(RATIO_FREE, RATIO * self._taken))
+        pieces = []
+        while data:
+            if self._inflate.eof:
+                self._next_member()
+            try:
+                piece = self._inflate.decompress(data, allowed - self._given + 1)
+            except zlib.error as error:
+                raise MalformedError(f"The body says it is gzip, and is broken: {error}.") from None
+            self._given += len(piece)
+            if self._given > allowed:
+                raise self._too_large(allowed)
+            pieces.append(piece)
+            data = self._inflate.unused_data
+        return b"".join(pieces)
+
+    def end(self) -> None:
+        """Everything came. Raises MalformedError when there should have been more."""
+        if not self._inflate.eof:
+            raise MalformedError("The body says it is gzip, and ends in the middle; was it cut off?")
+
+    def _next_member(self) -> None:
+        self._members += 1
+        if self._members > MEMBERS:
+            raise MalformedError(f"The body holds more than {MEMBERS} gzip files; pack it as one.")
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+    def _too_large(self, allowed: int) -> Exception:
+        if allowed == self._limit:
+            return TooLargeError("the unpacked body", self._limit)
+        return RefusedError(413, f"The body unpacks to more than {RATIO} times its size; send it in smaller parts.")
+
+
+async def read_body(request: Request, limit: int = BODY_BYTES) -> bytes:
+    """The whole body, unpacked.
+
+    Raises:
+        TooLargeError, RefusedError (413): it is, or says that it is, larger than the limit.
+        MalformedError: it is broken gzip.
+        RefusedError: it is packed in another way (415), or comes too slowly (408).
+        ClientDisconnect: nobody sends it any more.
+    """
+    unpack = _unpacking(request, limit)
+    said = request.headers.get("content-length", "")
+    if said.isascii() and said.isdigit() and (len(said) > 15 or int(said) > limit):
+        raise TooLargeError("the body", limit)
+    parts: list[bytes] = []
+    size = 0
+    async for part in _in_time(request):
+        size += len(part)
+        if size > limit:
+            raise TooLargeError("the body", limit)
+        parts.append(part if unpack is None else unpack.feed(part))
+    if unpack is not None and size:
+        unpack.end()
+    return b"".join(parts)
+
+
+def _unpacking(request: Request, limit: int) -> Gunzip | None:
+    given = ",".join(request.headers.getlist("content-encoding"))
+    encodings = [name for part in given.split(",") if (name := part.strip().lower()) not in ("", "identity")]
+    if not encodings:
+        return None
+    if encodings in (["gzip"], ["x-gzip"]):
+        return Gunzip(limit)
+    sentence = f"A body packed as {given[:100]!r} cannot be read; send it as gzip or as it is."
+    raise RefusedError(415, sentence, {"Accept-Encoding": "gzip"})
+
+
+async def _in_time(request: Request) -> AsyncIterator[bytes]:
+    """The body's parts; each that comes earns the next ones time."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + BODY_SECONDS
+    parts = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                part = await anext(parts)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise RefusedError(
+                408, "The body came too slowly; send it again, or in smaller parts.", {"Connection": "close"}
+            ) from None
+        deadline += len(part) / BODY_RATE
+        yield part
+
+
+def parse_body(body: bytes, kind: type) -> Any:
+    """The body as a struct.
+
+    Raises:
+        MalformedError: it is not JSON, or JSON beyond what can be read.
+        InvalidError: it is JSON of another shape; names the field.
+    """
+    try:
+        return read_json(body or b"{}", kind)
+    except msgspec.ValidationError as error:
+        raise InvalidError(*_fault(str(error))) from None
+
+
+def read_json(body: bytes, kind: Any = Any) -> Any:
+    """Read JSON as it is sent in practice: a byte-order mark is passed over, and half of a surrogate pair (a text that
+    was cut in JavaScript) becomes its escape as text, as in everything that is stored.
+
+    Raises:
+        MalformedError: it is not JSON, is nested too deeply, or holds a number that no machine calculates with.
+        msgspec.ValidationError: it is not of the kind.
+    """
+    text = body.removeprefix(_BOM)
+    try:
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            mended = _ESCAPE.sub(_mend, text)
+            if mended == text:
+                raise
+            return msgspec.json.decode(mended, type=kind)
+    except msgspec.ValidationError as error:
+        if "out of range" in str(error):
+            raise MalformedError("The body holds a number that is too large; send it as text.") from None
+        raise
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise MalformedError(f"The body is not JSON: {error}. Send one JSON object, encoded as UTF-8.") from None
+    except RecursionError:
+        raise MalformedError("The body is nested too deeply to be read; flatten it.") from None
+
+
+def _mend(escape: re.Match[bytes]) -> bytes:
+    half: bytes | None = escape[1]
+    return escape[0] if half is None else rb"\\u" + half
+
+
+def _fault(said: str) -> tuple[str, str]:
+    """What msgspec said as (field, sentence)."""
+    sentence, _, path = said.partition(" - at `")
+    if "unknown field" in said or "required field" in said:
+        name = sentence.split("`")[1]
+    else:
+        name = path.strip("`").removeprefix("$").removeprefix(".") or "body"
+    return name, f"{name}: {sentence[:1].lower()}{sentence[1:]}"
