@@ -16,6 +16,8 @@ from asynclog.errors import (
     RequestError,
     StoreError,
     TooLargeError,
+    TooManyError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from asynclog.filters import LogFilter
@@ -63,6 +65,8 @@ __all__ = [
     "TaskManager",
     "TaskQuery",
     "TooLargeError",
+    "TooManyError",
+    "UnauthenticatedError",
     "UnavailableError",
     "Workflow",
     "belief_scope",

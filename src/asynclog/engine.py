@@ -200,6 +200,11 @@ class Engine:
         return [trouble for trouble in found if trouble]
 
     @property
+    def databases(self) -> int:
+        """How many times a database was begun because there was none: what only the former one held is lost."""
+        return self._database.begun
+
+    @property
     def degraded(self) -> bool:
         """Whether a guarantee does not hold now (as against something that happened before)."""
         return self.journal.trouble is not None or self.writer.error is not None

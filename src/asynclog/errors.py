@@ -6,9 +6,11 @@
     ├── RequestError              you did: the call cannot be met as it was made
     │   ├── InvalidError            a value is wrong; names the parameter            (HTTP 422)
     │   ├── NotFoundError           no such thing, or not in your access scope       (HTTP 404)
-    │   ├── ForbiddenError          the secret that was shown is another             (HTTP 403)
+    │   ├── UnauthenticatedError    nobody the service knows: no key, or a wrong one (HTTP 401)
+    │   ├── ForbiddenError          somebody it knows, who may not do this           (HTTP 403)
     │   ├── ConflictError           not in the state the thing is in now             (HTTP 409)
-    │   └── TooLargeError           more bytes than a limit allows                   (HTTP 413)
+    │   ├── TooLargeError           more bytes than a limit allows                   (HTTP 413)
+    │   └── TooManyError            more, or more often, than a limit allows         (HTTP 429)
     └── UnavailableError          the world did: try again, or mend the machine      (HTTP 503)
         ├── LockedError             another process owns the data directory
         ├── StoreError              the database cannot be read or written now
@@ -45,6 +47,10 @@ class NotFoundError(RequestError):
         self.name = name
 
 
+class UnauthenticatedError(RequestError):
+    """The caller is nobody the service knows."""
+
+
 class ForbiddenError(RequestError):
     """The caller has not shown what would let it."""
 
@@ -59,6 +65,14 @@ class TooLargeError(RequestError):
     def __init__(self, what: str, limit: int) -> None:
         super().__init__(f"{what} is larger than {limit:,} bytes; send it in smaller parts")
         self.limit = limit
+
+
+class TooManyError(RequestError):
+    """More of something, or something more often, than a limit allows; ``seconds`` says when to try again."""
+
+    def __init__(self, message: str, seconds: int = 60) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class UnavailableError(AsynclogError):

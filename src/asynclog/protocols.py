@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from asynclog.model import AccessScope, Gap, Schedule, Stage, Step, Task, TraceItem
+from asynclog.principal import ApiKey, Credentials
 from asynclog.queries import (
     Bucket,
     Doomed,
@@ -149,3 +150,16 @@ class ScheduleStore(Protocol):
 
     async def remove_schedule(self, schedule_id: str) -> None:
         """There is no such schedule any more."""
+
+
+class KeyStore(Protocol):
+    """API keys and sessions, with one caller at a time. Every method raises `StoreError` when it cannot be done now."""
+
+    async def credentials(self, new_secret: bytes) -> Credentials:
+        """What is kept; ``new_secret`` becomes what sessions are signed with where there is nothing yet."""
+
+    async def put_keys(self, changed: list[ApiKey]) -> None:
+        """The keys are like this from now on, durably on return: all of them or none."""
+
+    async def end_session(self, session_id: str, until: int, now: int) -> None:
+        """The session counts no more; it would have ended at ``until`` by itself."""

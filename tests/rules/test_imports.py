@@ -14,6 +14,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "aiosqlite": ("store/sqlite.py",),
     "click": ("cli/",),
     "cronsim": ("tasks/schedule.py",),
+    "itsdangerous": ("server/sessions.py",),
     "msgspec": ("",),
     "orjson": ("",),
     "prometheus_client": ("server/",),
@@ -23,7 +24,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "websockets": ("cli/remote.py",),
 }
 # Words: they decide, and somebody else performs.
-WORDS = ("errors", "model", "values", "redaction", "filters", "records", "queries", "wire")
+WORDS = ("errors", "model", "principal", "values", "redaction", "filters", "records", "queries", "wire")
 DEEDS = {
     "asyncio",
     "concurrent",

@@ -24,6 +24,8 @@ GET /api/tasks/{task_id}/stages · GET /api/tasks/{task_id}/steps · GET /api/ta
 GET /api/settings/logging · PUT /api/settings/logging · POST /api/retention/run
 GET /api/schedules · POST /api/schedules · GET /api/schedules/{schedule_id} · PATCH /api/schedules/{schedule_id}
 DELETE /api/schedules/{schedule_id} · POST /api/schedules/{schedule_id}/run · POST /api/hooks/{name}
+GET /api/session · POST /api/session · DELETE /api/session · POST /api/tickets
+GET /api/keys · POST /api/keys · DELETE /api/keys/{key_id}
 GET /healthz · GET /readyz · GET /metrics · GET /openapi.json · GET / · GET /assets/{name}
 """
 

@@ -16,6 +16,7 @@ from asynclog.cli.inprocess import Application
 from asynclog.cli.service import Object, Query, RefusedError, refusal
 from asynclog.config import Configuration
 from asynclog.errors import NotFoundError
+from asynclog.principal import LOCAL
 from asynclog.tasks.opening import open_tasks
 
 
@@ -77,7 +78,7 @@ async def open_service(configuration: Configuration) -> AsyncIterator[LocalServi
 
     _log_to_stderr()
     async with open_tasks(configuration.folder, configuration=configuration, run_schedules=False) as manager:
-        yield LocalService(create_app(manager))
+        yield LocalService(create_app(manager, everybody=LOCAL))
 
 
 def _log_to_stderr() -> None:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
+from asynclog.principal import Principal
 from asynclog.server import problems
 from asynclog.server.endpoint import Endpoint
 from asynclog.server.guard import Guard
@@ -29,7 +30,9 @@ LOG_SOCKET = "/ws/tasks/{task_id}/logs"
 TASK_SOCKET = "/ws/tasks"
 
 
-def create_app(tasks: TaskManager, *, hosts: Collection[str] | None = None) -> ASGIApp:
+def create_app(
+    tasks: TaskManager, *, hosts: Collection[str] | None = None, everybody: Principal | None = None
+) -> ASGIApp:
     """The whole service as an ASGI application. It needs no lifespan: whoever opened ``tasks`` closes them.
 
     The setting ``log_level`` becomes the level of the logger ``asynclog``.
@@ -37,8 +40,10 @@ def create_app(tasks: TaskManager, *, hosts: Collection[str] | None = None) -> A
     Args:
         tasks: from `asynclog.open`, on the same event loop.
         hosts: names the service answers to; None, as for a mounted application, answers to every name.
+        everybody: whom to take every caller for, without asking for a key: for whoever asks them already. Without it
+            callers need a key as soon as the data directory has one.
     """
-    return build(Service(tasks), hosts)
+    return build(Service(tasks, everybody), hosts)
 
 
 def build(service: Service, hosts: Collection[str] | None) -> ASGIApp:

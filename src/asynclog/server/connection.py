@@ -12,8 +12,17 @@ from typing import Any, Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asynclog.errors import AsynclogError, InvalidError, NotFoundError, UnavailableError
-from asynclog.server.service import Service
+from asynclog.errors import (
+    AsynclogError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from asynclog.model import AccessScope
+from asynclog.server.passes import Pass
+from asynclog.server.service import Service, Socket
 
 FRAME_BYTES: Final = 256 * 1024
 """Of a frame that holds more than one item."""
@@ -27,10 +36,19 @@ GOING_AWAY: Final = 1001
 POLICY: Final = 1008
 FAILED: Final = 1011
 TRY_LATER: Final = 1013
+UNAUTHENTICATED: Final = 4401
+FORBIDDEN: Final = 4403
 NOT_FOUND: Final = 4404
 BAD_QUERY: Final = 4422
 
-_CODES: Final = ((InvalidError, BAD_QUERY), (NotFoundError, NOT_FOUND), (UnavailableError, TRY_LATER))
+_CODES: Final = (
+    (UnauthenticatedError, UNAUTHENTICATED),
+    (ForbiddenError, FORBIDDEN),
+    (NotFoundError, NOT_FOUND),
+    (InvalidError, BAD_QUERY),
+    (UnavailableError, TRY_LATER),
+)
+_EXPELLED: Final = (UNAUTHENTICATED, "the key was revoked or has expired, or the session is over")
 _WE_GO: Final = (GOING_AWAY, "the service is going down")
 _THEY_WENT: Final = (0, "")
 
@@ -55,8 +73,17 @@ class Connection:
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
-        self.query_string: bytes = websocket.scope["query_string"]
+        self.query_string, self.ticket = _without_ticket(websocket.scope["query_string"])
         self.path: dict[str, str] = websocket.path_params
+        self.caller: Pass | None = None
+        """Who speaks, once they were let in."""
+
+    @property
+    def access(self) -> AccessScope:
+        """The account and site that the other side sees."""
+        if self.caller is None:
+            raise RuntimeError("nobody was let in yet")
+        return self.caller.principal.access
 
     async def send(self, frame: str) -> None:
         """Send a text frame once the client has taken enough of the former ones.
@@ -90,6 +117,16 @@ class Connection:
             _log.debug("a client was gone before it could be told (%d %s)", code, short)
 
 
+def _without_ticket(query_string: bytes) -> tuple[bytes, str | None]:
+    """The query without its ticket, and that: the ticket is nobody's business but the door's."""
+    pairs = query_string.split(b"&")
+    tickets = [pair for pair in pairs if pair.partition(b"=")[0] == b"ticket"]
+    if not tickets:
+        return query_string, None
+    rest = b"&".join(pair for pair in pairs if pair not in tickets)
+    return rest, tickets[0].partition(b"=")[2].decode("latin-1") if len(tickets) == 1 else ""
+
+
 Talk = Callable[[Connection], Awaitable[None]]
 
 
@@ -103,18 +140,22 @@ async def converse(service: Service, kind: str, websocket: WebSocket, talk: Talk
         talk: returns, or raises ClosedError, when there is nothing more to say.
     """
     connection = Connection(websocket)
-    with service.connected(kind):
-        code, reason = await _talk(service, websocket, connection, talk)
+    with service.connected(kind) as socket:
+        code, reason = await _talk(service, websocket, connection, socket, talk)
+        socket.talking = False
         if code:
             await connection.close(code, reason)
 
 
-async def _talk(service: Service, websocket: WebSocket, connection: Connection, talk: Talk) -> tuple[int, str]:
+async def _talk(
+    service: Service, websocket: WebSocket, connection: Connection, socket: Socket, talk: Talk
+) -> tuple[int, str]:
     """How to close; the code is 0 when nobody is there."""
     try:
         await websocket.accept()
         if service.closing:
             return _WE_GO
+        connection.caller = socket.caller = service.access.connect(websocket, connection.ticket)
         await talk(connection)
     except ClosedError as error:
         return error.code, error.reason
@@ -123,7 +164,7 @@ async def _talk(service: Service, websocket: WebSocket, connection: Connection, 
     except (GoneError, OSError, WebSocketDisconnect):
         return _THEY_WENT
     except asyncio.CancelledError:
-        return _WE_GO
+        return _EXPELLED if socket.expelled else _WE_GO
     except Exception:  # noqa: BLE001 - the edge: logged, and the client is told
         _log.exception("a WebSocket conversation failed")
         return FAILED, "the service failed; its own log says how"

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket
 
 from asynclog.errors import InvalidError
 from asynclog.filters import LogFilter
-from asynclog.model import EVERYTHING, Gap, Stage, Task
+from asynclog.model import Gap, Stage, Task
 from asynclog.server.connection import (
     NOT_FOUND,
     POLICY,
@@ -49,7 +49,7 @@ class LogSocket:
         query = read_query(connection.query_string, PARAMETERS, filtered=True)
         reader = self._service.tasks.reader
         async with reader.follow(
-            connection.path["task_id"], query.filter, query.values["after"], EVERYTHING
+            connection.path["task_id"], query.filter, query.values["after"], connection.access
         ) as subscription:
             answered = asyncio.Event()
             await together(_tell(connection, subscription, answered), _listen(connection, subscription, answered))

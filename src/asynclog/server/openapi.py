@@ -21,7 +21,8 @@ _TIMES: Final = ("since", "until")
 _LEVELS: Final = ("level", "min_level")
 _COMMON: Final = {
     400: "The body is not JSON.",
-    403: "The request comes from a page of another site, or by a name that is not the service's.",
+    401: "There is no key with the request, or one that does not count.",
+    403: "The caller's role may not do this; or the request comes from a page of another site, or by a foreign name.",
     404: "There is no such thing, or the caller may not see it.",
     422: "A parameter or a field is unknown or has a bad value; parameter names it.",
     500: "The service failed.",
@@ -120,6 +121,8 @@ def _responses(operation: Operation, schemas: dict[type, Any]) -> dict[str, Any]
 
 
 def _can(operation: Operation, status: int) -> bool:
+    if status == 401:
+        return operation.role is not None
     if status == 400:
         return operation.body not in (None, bytes)
     if status == 404:

@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from asynclog.filters import LogFilter
-from asynclog.model import EVERYTHING, AccessScope
+from asynclog.model import AccessScope
+from asynclog.principal import Principal, Role
 from asynclog.server.parameters import Parameter
+from asynclog.server.passes import Pass
 from asynclog.server.service import Service
 from asynclog.tasks.manager import TaskManager
 from asynclog.wire import encode
@@ -30,7 +32,25 @@ class Call:
     query: Mapping[str, Any]
     filter: LogFilter
     body: Any
-    access: AccessScope = EVERYTHING
+    caller: Pass | None
+    """Who asks; None for a stranger, which only operations without a role have to do with."""
+
+    @property
+    def entered(self) -> Pass:
+        """How the caller was let in; only where the operation has a role."""
+        if self.caller is None:
+            raise RuntimeError("nobody was asked who they are here")
+        return self.caller
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks; only where the operation has a role."""
+        return self.entered.principal
+
+    @property
+    def access(self) -> AccessScope:
+        """The account and site that the caller sees; only where the operation has a role."""
+        return self.principal.access
 
     @property
     def tasks(self) -> TaskManager:
@@ -51,18 +71,21 @@ class Operation:
     """What one method at one path does: everything routing, parsing, documentation and tests need to know.
 
     Args:
+        role: who may; None asks nobody. What an admin does reaches beyond one account or site.
         handler: gives the response; may raise any AsynclogError.
         filtered: whether it takes the filter parameters.
         body: the struct of its JSON body; bytes for what it reads itself; None for none.
         answer: the struct of its JSON answer; None where ``media`` says what it is.
         status: of success.
         takes: the media of a body of bytes.
+        beyond: whether what it shows or does reaches beyond one account or site, so that it takes a key for all.
         open_query: whether it takes any query, unread.
         errors: statuses besides 422 (parameters, body), 404 (path parameters) and 500, with when they come.
     """
 
     method: str
     path: str
+    role: Role | None
     handler: Handler
     summary: str
     parameters: tuple[Parameter, ...] = ()
@@ -72,8 +95,14 @@ class Operation:
     status: int = 200
     media: tuple[str, ...] = (JSON,)
     takes: tuple[str, ...] = (NDJSON,)
+    beyond: bool = False
     open_query: bool = False
     errors: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it takes a key for all accounts and sites."""
+        return self.beyond or self.role == Role.ADMIN
 
 
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

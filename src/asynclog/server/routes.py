@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from asynclog.principal import Role
 from asynclog.queries import MAX_PAGE
 from asynclog.server import (
+    accessshapes,
     external,
+    keys,
     logs,
     metrics,
     openapi,
     page,
     schedules,
     scheduleshapes,
+    session,
     shapes,
     tasks,
     upkeep,
@@ -23,6 +27,9 @@ from asynclog.server.parameters import Parameter, choice, flag, text, whole
 from asynclog.server.search import search
 from asynclog.tasks.reader import MAX_BUCKETS
 
+VIEWER: Final = Role.VIEWER
+OPERATOR: Final = Role.OPERATOR
+ADMIN: Final = Role.ADMIN
 UNAVAILABLE: Final = {503: "The database does not answer now."}
 ENDED: Final = {409: "The task has ended."}
 NOT_EXTERNAL: Final = {409: "The task has ended, or is not external."}
@@ -52,19 +59,28 @@ SEARCH: Final = (
 )
 TASK: Final = "/api/tasks/{task_id}"
 LOGS: Final = f"{TASK}/logs"
+KEYS: Final = "/api/keys"
 SCHEDULES: Final = "/api/schedules"
 SCHEDULE: Final = f"{SCHEDULES}/{{schedule_id}}"
 
 OPERATIONS: Final = (
-    Operation("GET", "/", page.index, "The dashboard.", media=("text/html",)),
-    Operation("GET", "/assets/{name}", page.asset, "A file of the dashboard.", media=("*/*",)),
+    Operation("GET", "/", None, page.index, "The dashboard.", media=("text/html",)),
+    Operation("GET", "/assets/{name}", None, page.asset, "A file of the dashboard.", media=("*/*",)),
     # --- tasks ---
     Operation(
-        "GET", "/api/tasks", tasks.page, "Tasks, newest first.", TASK_LIST, answer=shapes.TaskPage, errors=UNAVAILABLE
+        "GET",
+        "/api/tasks",
+        VIEWER,
+        tasks.page,
+        "Tasks, newest first.",
+        TASK_LIST,
+        answer=shapes.TaskPage,
+        errors=UNAVAILABLE,
     ),
     Operation(
         "POST",
         "/api/tasks",
+        OPERATOR,
         tasks.start,
         "Start a plugin as a task in the background, or begin a task whose code runs elsewhere (external).",
         body=shapes.StartTask,
@@ -72,29 +88,52 @@ OPERATIONS: Final = (
         status=201,
         errors={409: "The service is going down.", **TOO_LARGE},
     ),
-    Operation("GET", TASK, tasks.show, "One task.", answer=shapes.Task, errors=UNAVAILABLE),
+    Operation("GET", TASK, VIEWER, tasks.show, "One task.", answer=shapes.Task, errors=UNAVAILABLE),
     Operation(
         "DELETE",
         TASK,
+        OPERATOR,
         tasks.delete,
         "Delete an ended task with its entries, stages and steps.",
         status=204,
         errors={409: "The task runs; cancel it first.", **UNAVAILABLE},
     ),
     Operation(
-        "POST", f"{TASK}/cancel", tasks.cancel, "Ask a task to stop.", answer=shapes.Task, status=202, errors=ENDED
+        "POST",
+        f"{TASK}/cancel",
+        OPERATOR,
+        tasks.cancel,
+        "Ask a task to stop.",
+        answer=shapes.Task,
+        status=202,
+        errors=ENDED,
     ),
-    Operation("GET", f"{TASK}/stages", tasks.stages, "A task's stages.", answer=shapes.Stages, errors=UNAVAILABLE),
     Operation(
-        "GET", f"{TASK}/steps", tasks.steps, "A task's steps, without data.", answer=shapes.Steps, errors=UNAVAILABLE
+        "GET", f"{TASK}/stages", VIEWER, tasks.stages, "A task's stages.", answer=shapes.Stages, errors=UNAVAILABLE
     ),
     Operation(
-        "GET", f"{TASK}/steps/{{step_id}}", tasks.step, "One step, with data.", answer=shapes.Step, errors=UNAVAILABLE
+        "GET",
+        f"{TASK}/steps",
+        VIEWER,
+        tasks.steps,
+        "A task's steps, without data.",
+        answer=shapes.Steps,
+        errors=UNAVAILABLE,
+    ),
+    Operation(
+        "GET",
+        f"{TASK}/steps/{{step_id}}",
+        VIEWER,
+        tasks.step,
+        "One step, with data.",
+        answer=shapes.Step,
+        errors=UNAVAILABLE,
     ),
     # --- tasks whose code runs elsewhere ---
     Operation(
         "POST",
         LOGS,
+        OPERATOR,
         external.ingest,
         "Take lines of JSON as entries of an external task; crash-safe when it answers.",
         (text("batch_id", "1 to 200 characters; a batch that comes again gets its first answer, and adds nothing."),),
@@ -105,6 +144,7 @@ OPERATIONS: Final = (
     Operation(
         "POST",
         f"{TASK}/finish",
+        OPERATOR,
         external.finish,
         "End an external task.",
         body=shapes.FinishTask,
@@ -114,6 +154,7 @@ OPERATIONS: Final = (
     Operation(
         "POST",
         f"{TASK}/stages",
+        OPERATOR,
         external.put_stage,
         "Begin a stage of an external task, or with an id change or end one.",
         body=shapes.PutStage,
@@ -123,6 +164,7 @@ OPERATIONS: Final = (
     Operation(
         "POST",
         f"{TASK}/steps",
+        OPERATOR,
         external.put_step,
         "Begin a step of an external task, or with an id change or end one.",
         body=shapes.PutStep,
@@ -133,6 +175,7 @@ OPERATIONS: Final = (
     Operation(
         "GET",
         LOGS,
+        VIEWER,
         logs.page,
         "A page of a task's entries.",
         PAGE,
@@ -143,6 +186,7 @@ OPERATIONS: Final = (
     Operation(
         "GET",
         f"{LOGS}/stats",
+        VIEWER,
         logs.stats,
         "Matching entries by level, source and stage.",
         filtered=True,
@@ -150,11 +194,18 @@ OPERATIONS: Final = (
         errors=UNAVAILABLE,
     ),
     Operation(
-        "GET", f"{LOGS}/sources", logs.sources, "The sources that occur.", answer=shapes.Sources, errors=UNAVAILABLE
+        "GET",
+        f"{LOGS}/sources",
+        VIEWER,
+        logs.sources,
+        "The sources that occur.",
+        answer=shapes.Sources,
+        errors=UNAVAILABLE,
     ),
     Operation(
         "GET",
         f"{LOGS}/histogram",
+        VIEWER,
         logs.histogram,
         "Matching entries over time, in equal spans.",
         (whole("buckets", "Spans at most.", 1, MAX_BUCKETS, 60),),
@@ -165,6 +216,7 @@ OPERATIONS: Final = (
     Operation(
         "GET",
         f"{LOGS}/export",
+        VIEWER,
         logs.export,
         "All matching entries as a file of any size.",
         (choice("format", "Of the file.", tuple(logs.FORMATS), "ndjson"),),
@@ -175,6 +227,7 @@ OPERATIONS: Final = (
     Operation(
         "GET",
         f"{TASK}/tail",
+        VIEWER,
         logs.tail,
         "The last lines of the activity log: its head, then entries as text.",
         (whole("lines", "How many; the answer ends at 8 MiB.", 1, 1_000_000, 100),),
@@ -184,6 +237,7 @@ OPERATIONS: Final = (
     Operation(
         "GET",
         "/api/logs",
+        VIEWER,
         search,
         "Entries across tasks, newest first.",
         SEARCH,
@@ -192,10 +246,13 @@ OPERATIONS: Final = (
         errors={404: "There is no such task.", **UNAVAILABLE},
     ),
     # --- what starts tasks by itself ---
-    Operation("GET", SCHEDULES, schedules.listed, "The schedules, oldest first.", answer=scheduleshapes.Schedules),
+    Operation(
+        "GET", SCHEDULES, VIEWER, schedules.listed, "The schedules, oldest first.", answer=scheduleshapes.Schedules
+    ),
     Operation(
         "POST",
         SCHEDULES,
+        OPERATOR,
         schedules.create,
         "Let a plugin be started by itself: by cron or at an interval.",
         body=scheduleshapes.NewSchedule,
@@ -203,10 +260,11 @@ OPERATIONS: Final = (
         status=201,
         errors={**TOO_LARGE, **UNAVAILABLE},
     ),
-    Operation("GET", SCHEDULE, schedules.show, "One schedule.", answer=scheduleshapes.Schedule),
+    Operation("GET", SCHEDULE, VIEWER, schedules.show, "One schedule.", answer=scheduleshapes.Schedule),
     Operation(
         "PATCH",
         SCHEDULE,
+        OPERATOR,
         schedules.change,
         "Change a schedule, pause it, or let it go on.",
         body=scheduleshapes.ScheduleChange,
@@ -214,11 +272,18 @@ OPERATIONS: Final = (
         errors={**TOO_LARGE, **UNAVAILABLE},
     ),
     Operation(
-        "DELETE", SCHEDULE, schedules.remove, "Remove a schedule; its tasks stay.", status=204, errors=UNAVAILABLE
+        "DELETE",
+        SCHEDULE,
+        OPERATOR,
+        schedules.remove,
+        "Remove a schedule; its tasks stay.",
+        status=204,
+        errors=UNAVAILABLE,
     ),
     Operation(
         "POST",
         f"{SCHEDULE}/run",
+        OPERATOR,
         schedules.run,
         "Start a schedule's plugin now, paused or not.",
         answer=shapes.Task,
@@ -228,6 +293,7 @@ OPERATIONS: Final = (
     Operation(
         "POST",
         "/api/hooks/{name}",
+        None,
         schedules.hook,
         "A webhook: start the plugin it is for, the request as trigger data."
         f" The header {schedules.SECRET} has to hold its secret.",
@@ -244,19 +310,23 @@ OPERATIONS: Final = (
         },
     ),
     # --- plugins, settings, retention ---
-    Operation("GET", "/api/plugins", tasks.plugins, "The plugins there are.", answer=shapes.Plugins),
+    Operation("GET", "/api/plugins", VIEWER, tasks.plugins, "The plugins there are.", answer=shapes.Plugins),
     Operation(
         "GET",
         "/api/plugins/{name}/stats",
+        VIEWER,
         tasks.plugin_stats,
         "A plugin's tasks and nodes in numbers.",
         answer=shapes.PluginStats,
         errors=UNAVAILABLE,
     ),
-    Operation("GET", "/api/settings/logging", upkeep.settings, "The logging settings.", answer=shapes.LoggingSettings),
+    Operation(
+        "GET", "/api/settings/logging", VIEWER, upkeep.settings, "The logging settings.", answer=shapes.LoggingSettings
+    ),
     Operation(
         "PUT",
         "/api/settings/logging",
+        ADMIN,
         upkeep.change_settings,
         "Change some logging settings: from the next log call on, and for good.",
         body=shapes.LoggingChange,
@@ -266,22 +336,72 @@ OPERATIONS: Final = (
     Operation(
         "POST",
         "/api/retention/run",
+        ADMIN,
         upkeep.retain,
         "Remove what has outlived the retention settings; never a running task.",
         (flag("dry_run", "Only say what would be removed.", default=False),),
         answer=shapes.Retention,
         errors=UNAVAILABLE,
     ),
+    # --- who may ---
+    Operation("GET", "/api/session", VIEWER, session.show, "Who asks, and what they may.", answer=accessshapes.Session),
+    Operation(
+        "POST",
+        "/api/session",
+        None,
+        session.sign_in,
+        "Sign a browser in: the answer's cookie stands for the key, for at most 12 hours.",
+        body=accessshapes.SignIn,
+        answer=accessshapes.Session,
+        errors={401: "It is no key, or counts no more.", 429: "Too many wrong keys came from here.", **TOO_LARGE},
+    ),
+    Operation(
+        "DELETE", "/api/session", VIEWER, session.sign_out, "Sign a browser out.", status=204, errors=UNAVAILABLE
+    ),
+    Operation(
+        "POST",
+        "/api/tickets",
+        VIEWER,
+        session.ticket,
+        "A ticket that lets one WebSocket in within 30 seconds, as `?ticket=`.",
+        answer=accessshapes.Ticket,
+        status=201,
+        errors={429: "Too many tickets wait to be used."},
+    ),
+    Operation("GET", KEYS, ADMIN, keys.listed, "Every API key there ever was.", answer=accessshapes.Keys),
+    Operation(
+        "POST",
+        KEYS,
+        ADMIN,
+        keys.create,
+        "Make an API key; its text is in this answer and nowhere else.",
+        body=accessshapes.NewKey,
+        answer=accessshapes.MadeKey,
+        status=201,
+        errors={409: "It would be the first one, and not an admin's.", **TOO_LARGE, **UNAVAILABLE},
+    ),
+    Operation(
+        "DELETE",
+        f"{KEYS}/{{key_id}}",
+        ADMIN,
+        keys.revoke,
+        "Revoke an API key, at once.",
+        status=204,
+        errors={409: "Nobody could make keys any more.", **UNAVAILABLE},
+    ),
     # --- the service itself ---
-    Operation("GET", "/healthz", upkeep.healthz, "Whether the process answers.", answer=shapes.Health),
+    Operation("GET", "/healthz", None, upkeep.healthz, "Whether the process answers.", answer=shapes.Health),
     Operation(
         "GET",
         "/readyz",
+        None,
         upkeep.readyz,
         "Whether everything works as promised, and why not.",
         answer=shapes.Readiness,
         errors={503: "Something does not; reasons says what."},
     ),
-    Operation("GET", "/metrics", metrics.metrics, "Numbers for Prometheus.", media=("text/plain",)),
-    Operation("GET", "/openapi.json", openapi.describe, "This description.", media=(JSON,)),
+    Operation(
+        "GET", "/metrics", VIEWER, metrics.metrics, "Numbers for Prometheus.", media=("text/plain",), beyond=True
+    ),
+    Operation("GET", "/openapi.json", VIEWER, openapi.describe, "This description.", media=(JSON,)),
 )

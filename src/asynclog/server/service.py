@@ -8,42 +8,81 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
+from asynclog.principal import Principal
+from asynclog.server.access import Access
+from asynclog.server.failures import Failures
+from asynclog.server.passes import Pass
 from asynclog.tasks.manager import TaskManager
 
 CLOSE_SECONDS: Final = 2.0
 """How long the WebSockets together have to be closed."""
 
 
-class Service:
-    """State owned here, on the event loop: who is connected, and whether the service is going down."""
+class Socket:
+    """One open WebSocket."""
 
-    def __init__(self, tasks: TaskManager) -> None:
+    def __init__(self, work: asyncio.Task[object]) -> None:
+        self.work = work
+        self.caller: Pass | None = None
+        """Who speaks, once they were let in."""
+        self.talking = True
+        self.expelled = False
+
+    def expel(self) -> None:
+        """Whoever speaks may do so no more."""
+        if self.talking and not self.expelled:
+            self.expelled = True
+            self.work.cancel()
+
+
+class Service:
+    """State owned here, on the event loop: who is connected, and whether the service is going down.
+
+    Args:
+        tasks: what is served.
+        everybody: whom every caller is taken for, without being asked.
+    """
+
+    def __init__(self, tasks: TaskManager, everybody: Principal | None = None) -> None:
         self.tasks = tasks
+        self.access = Access(tasks.keys, tasks.engine.clock, everybody)
+        self.failures = Failures(tasks.engine.clock)
+        tasks.keys.on_change(self._expel)
         self.closing = False
         self.description: dict[str, Any] = {}
         """Of the API."""
         self.requests: Counter[str] = Counter()
         """Answered so far, by class of status: 2xx, 4xx, …"""
-        self._sockets: dict[str, set[asyncio.Task[object]]] = {"logs": set(), "tasks": set()}
+        self._sockets: dict[str, set[Socket]] = {"logs": set(), "tasks": set()}
 
     def sockets(self, kind: str) -> int:
         """How many WebSockets of a kind (logs, tasks) are open."""
         return len(self._sockets[kind])
 
     @contextmanager
-    def connected(self, kind: str) -> Iterator[None]:
-        """The current asyncio task serves a WebSocket inside the block; it is cancelled when the service closes."""
-        current = cast("asyncio.Task[object]", asyncio.current_task())
-        self._sockets[kind].add(current)
+    def connected(self, kind: str) -> Iterator[Socket]:
+        """The current asyncio task serves a WebSocket inside the block.
+
+        It is cancelled when the service closes, and when whoever speaks may do so no more.
+        """
+        socket = Socket(cast("asyncio.Task[object]", asyncio.current_task()))
+        self._sockets[kind].add(socket)
         try:
-            yield
+            yield socket
         finally:
-            self._sockets[kind].discard(current)
+            self._sockets[kind].discard(socket)
+
+    def _expel(self) -> None:
+        """Somebody may have lost the right to be here."""
+        for sockets in self._sockets.values():
+            for socket in sockets:
+                if socket.caller is not None and not self.access.counts(socket.caller):
+                    socket.expel()
 
     async def close_sockets(self) -> None:
         """Let every WebSocket be closed as going away; returns when they are, or after two seconds."""
         self.closing = True
-        waiting = set[asyncio.Task[object]]().union(*self._sockets.values())
+        waiting = [socket.work for sockets in self._sockets.values() for socket in sockets]
         for connection in waiting:
             connection.cancel()
         if waiting:

@@ -42,7 +42,7 @@ class TaskSocket:
         await converse(self._service, "tasks", websocket, self._talk)
 
     async def _talk(self, connection: Connection) -> None:
-        query = task_query(read_query(connection.query_string, FILTERS, filtered=False).values)
+        query = task_query(read_query(connection.query_string, FILTERS, filtered=False).values, connection.access)
         changes = _Changes(query)
         with self._service.tasks.engine.hub.listening(changes.changed, changes.removed):
             await together(self._tell(connection, query, changes), _listen(connection))

@@ -1,10 +1,11 @@
-"""The protocols `Store`, `Archive`, `History`, `RunSource` and `ScheduleStore` on a SQLite database."""
+"""The protocols `Store`, `Archive`, `History`, `RunSource`, `ScheduleStore` and `KeyStore` on a SQLite database."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from asynclog.model import AccessScope, Gap, Schedule, Stage, Step, Task, TraceItem
+from asynclog.principal import ApiKey, Credentials
 from asynclog.queries import (
     Bucket,
     Doomed,
@@ -20,7 +21,7 @@ from asynclog.queries import (
     TaskQuery,
 )
 from asynclog.records import Frame
-from asynclog.store import apply, counts, entries, history, outcomes, runs, schedules, sqlite
+from asynclog.store import apply, counts, entries, history, keys, outcomes, runs, schedules, sqlite
 from asynclog.store.sqlite import Database, QueryTimeoutError
 
 
@@ -154,3 +155,15 @@ class SqliteStore:
     async def remove_schedule(self, schedule_id: str) -> None:
         """There is no such schedule any more."""
         await self._database.write(lambda connection: schedules.remove(connection, schedule_id))
+
+    async def credentials(self, new_secret: bytes) -> Credentials:
+        """Who may speak to the service."""
+        return await self._database.write(lambda connection: keys.read(connection, new_secret))
+
+    async def put_keys(self, changed: list[ApiKey]) -> None:
+        """The keys are like this from now on."""
+        await self._database.write(lambda connection: keys.put(connection, changed))
+
+    async def end_session(self, session_id: str, until: int, now: int) -> None:
+        """The session counts no more."""
+        await self._database.write(lambda connection: keys.end_session(connection, session_id, until, now))

@@ -28,6 +28,7 @@ from asynclog.tasks.context import TaskContext, enter
 from asynclog.tasks.ending import STORED_SECONDS, finish
 from asynclog.tasks.external import External
 from asynclog.tasks.hooks import Hooks
+from asynclog.tasks.keyring import KeyRing
 from asynclog.tasks.plugin import Plugin, plugin_name
 from asynclog.tasks.reader import LogPage, Reader
 from asynclog.tasks.recorder import Recorder
@@ -107,6 +108,7 @@ class TaskManager:
         self.reader = Reader(engine)
         self.run_files = run_files
         self.hooks = hooks
+        self.keys = KeyRing(engine)
         self.sweeper = Sweeper(engine, run_files.remove)
         self.external = External(engine, run_files)
         self.scheduler = Scheduler(engine, self.plugins, self.start)

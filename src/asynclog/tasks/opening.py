@@ -86,15 +86,18 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
         run_files = await open_run_files(engine, run_log_dir, shared_log_dir, run_disk)
         manager = TaskManager(engine, found, _over(configuration.plugins, config or {}), run_files, known)
         manager.external.resume(await recover(engine))
+        await manager.keys.load()
         await manager.scheduler.load()
         engine.reports.append(manager.scheduler.trouble)
         for run, name in (
             (manager.report, "progress reporter"),
             (manager.sweeper.run, "sweeper"),
             (manager.external.expire, "lease keeper"),
+            (manager.keys.run, "key keeper"),
             *([(manager.scheduler.run, "scheduler")] if run_schedules else []),
         ):
             stack.push_async_callback(_stop, _start(run, name))
+        stack.push_async_callback(manager.keys.write_down)
         stack.push_async_callback(run_files.finish)
         for follower in run_files.followers:
             stack.push_async_callback(_stop, _start(follower.run, "writer of run files"))

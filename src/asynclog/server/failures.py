@@ -1,0 +1,39 @@
+"""Sign-ins with wrong keys, counted by address: they are answered more and more tersely, and fill no log."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Final
+
+from asynclog.errors import TooManyError
+from asynclog.protocols import Clock
+
+FAILURES: Final = 10
+"""Wrong keys that an address may sign in with in a minute; the right one it may at any time."""
+FAILURE_SECONDS: Final = 60
+ADDRESSES: Final = 10_000
+"""Addresses whose failures are remembered."""
+
+
+class Failures:
+    """State owned here, on the event loop: who signed in with a wrong key just now."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._moments: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def add(self, address: str) -> None:
+        """One more.
+
+        Raises:
+            TooManyError: there were too many from this address.
+        """
+        now = self._clock.monotonic()
+        moments = self._moments.setdefault(address, deque(maxlen=FAILURES))
+        self._moments.move_to_end(address)
+        while len(self._moments) > ADDRESSES:
+            self._moments.popitem(last=False)
+        if len(moments) == FAILURES and now - moments[0] < FAILURE_SECONDS:
+            left = FAILURE_SECONDS - int(now - moments[0])
+            raise TooManyError(f"{FAILURES} wrong keys came from here within a minute; wait {left} seconds", left)
+        moments.append(now)
