@@ -71,7 +71,10 @@ class Store(Protocol):
 
 
 class Archive(Protocol):
-    """Entries as stored, read-only. Tasks that are being deleted, or outside ``access``, are not there."""
+    """Entries as stored, read-only. Tasks that are being deleted, or outside ``access``, are not there.
+
+    The scope comes with every question, in the query or beside it, and is part of the statement that answers it.
+    """
 
     async def entries(self, query: EntryQuery) -> EntryPage:
         """A page of entries."""
@@ -85,13 +88,13 @@ class Archive(Protocol):
     async def histogram(self, query: EntryQuery, buckets: int) -> list[Bucket]:
         """Matching entries over time by level, in equal spans from the first to the last of them."""
 
-    async def gaps(self, task_id: str) -> list[Gap]:
+    async def gaps(self, task_id: str, access: AccessScope) -> list[Gap]:
         """What was declared dropped, in order."""
 
-    async def stage_counts(self, task_id: str) -> list[StageCount]:
+    async def stage_counts(self, task_id: str, access: AccessScope) -> list[StageCount]:
         """Entries by stage label and unit."""
 
-    async def batch_answer(self, task_id: str, batch_id: str) -> str | None:
+    async def batch_answer(self, task_id: str, batch_id: str, access: AccessScope) -> str | None:
         """The first answer to this ingest batch (JSON text), None when it has not been seen."""
 
 
@@ -104,13 +107,13 @@ class History(Protocol):
     async def task(self, task_id: str, access: AccessScope) -> Task | None:
         """One task, or None."""
 
-    async def stages(self, task_id: str) -> list[Stage]:
+    async def stages(self, task_id: str, access: AccessScope) -> list[Stage]:
         """A task's stages by number."""
 
-    async def steps(self, task_id: str) -> list[Step]:
+    async def steps(self, task_id: str, access: AccessScope) -> list[Step]:
         """A task's steps in order, without input and output."""
 
-    async def step(self, task_id: str, step_id: str) -> Step | None:
+    async def step(self, task_id: str, step_id: str, access: AccessScope) -> Step | None:
         """One step, with input and output."""
 
     async def plugin_stats(self, plugin: str, access: AccessScope) -> PluginStats:
@@ -119,12 +122,18 @@ class History(Protocol):
     async def node_stats(self, plugin: str, access: AccessScope) -> list[NodeStats]:
         """Nodes of a plugin's tasks in numbers."""
 
-    async def expired(self, before: int | None, keep: int | None, plugin: str | None) -> list[str]:
+    async def expired(self, before: int | None, keep: int | None, plugin: str | None, access: AccessScope) -> list[str]:
         """Ended tasks that finished before a time, or are not among the newest ``keep`` of their plugin."""
+
+    async def weigh(self, task_ids: Sequence[str], access: AccessScope) -> tuple[int, dict[str, int]]:
+        """How many entries these tasks have in all, and how many of the tasks each plugin has."""
 
 
 class RunSource(Protocol):
-    """What run files are made from, beside the entries; read-only, with the same rule of visibility."""
+    """What run files are made from, beside the entries; read-only. For the service itself: no caller's scope applies.
+
+    Run files are shown to those who see their task (`History.task`), by the run id that the task has.
+    """
 
     async def runs_after(self, rank: int, limit: int) -> Runs:
         """Tasks with a run directory after a rank; at most ``limit`` tasks are looked at."""

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from asynclog.errors import UnavailableError
 from asynclog.filters import LogFilter
 from asynclog.live import Change, Live
-from asynclog.model import Gap, Task, Value
+from asynclog.model import EVERYTHING, AccessScope, Gap, Task, Value
 from asynclog.protocols import Archive
 from asynclog.queries import EntryQuery
 from asynclog.tail import Entries, next_gap
@@ -64,6 +64,7 @@ class Subscription:
         settle: waits until all that was logged is stored, for so many seconds at most; False when it is not.
         entry_filter: which entries; replace it with `refilter`.
         after: the seq after which to begin.
+        access: what the reader may see; goes into every question to the archive.
     """
 
     def __init__(
@@ -73,12 +74,14 @@ class Subscription:
         settle: Callable[[float], Awaitable[bool]],
         entry_filter: LogFilter,
         after: int = 0,
+        access: AccessScope = EVERYTHING,
     ) -> None:
         self._live = live
         self._archive = archive
         self._settle = settle
         self._filter = entry_filter
         self._cursor = after
+        self._access = access
         self._settled = 0
         """The store is known to hold everything up to this seq."""
         self._version = -1
@@ -152,7 +155,7 @@ class Subscription:
                 return None
             self._settled = head
         if live.lacks_gaps:
-            live.learn(await self._archive.gaps(live.task.id))
+            live.learn(await self._archive.gaps(live.task.id, self._access))
         gap = next_gap(live.gaps, self._cursor)  # after all waiting: those up to the settled head are known by now
         through = self._settled
         if gap is not None and gap.from_seq <= self._cursor + 1:
@@ -163,6 +166,7 @@ class Subscription:
         query = EntryQuery(
             task_id=live.task.id,
             filter=self._filter,
+            access=self._access,
             after=self._cursor,
             through=through,
             limit=TURN,

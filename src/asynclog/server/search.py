@@ -68,19 +68,19 @@ async def _within(call: Call, archive: Archive, task: Task) -> EntryPage:
             filter=call.filter,
             access=call.access,
             limit=query["limit"],
-            after=None if after is None else await _seq_at(archive, task, after + 1) - 1,
-            before=None if before is None else await _seq_at(archive, task, before),
+            after=None if after is None else await _seq_at(call, archive, task, after + 1) - 1,
+            before=None if before is None else await _seq_at(call, archive, task, before),
             descending=query["order"] == "desc",
         )
     )
 
 
-async def _seq_at(archive: Archive, task: Task, record_id: int) -> int:
+async def _seq_at(call: Call, archive: Archive, task: Task, record_id: int) -> int:
     """The lowest seq of a task whose entry has this id or a higher one: both grow together, so halving finds it."""
     low, high = 1, task.last_seq + 1
     while low < high:
         middle = (low + high) // 2
-        page = await archive.entries(EntryQuery(task_id=task.id, after=middle - 1, limit=1))
+        page = await archive.entries(EntryQuery(task_id=task.id, access=call.access, after=middle - 1, limit=1))
         entry_id, seq = numbers(page.lines[0]) if page.lines else (record_id, high)
         if entry_id >= record_id:
             high = middle

@@ -27,7 +27,8 @@ async def change_settings(call: Call) -> Response:
 
 async def retain(call: Call) -> Response:
     """Apply the retention now."""
-    return answer(msgspec.structs.asdict(await call.tasks.sweeper.retain(dry_run=call.query["dry_run"])))
+    report = await call.tasks.sweeper.retain(dry_run=call.query["dry_run"], access=call.access)
+    return answer(msgspec.structs.asdict(report))
 
 
 async def healthz(_call: Call) -> Response:

@@ -53,9 +53,9 @@ class SqliteStore:
         """Tasks that are being deleted."""
         return await self._database.write(apply.deleted)
 
-    async def weigh(self, task_ids: Sequence[str]) -> tuple[int, dict[str, int]]:
+    async def weigh(self, task_ids: Sequence[str], access: AccessScope) -> tuple[int, dict[str, int]]:
         """How many entries these tasks have, and how many of them each plugin has."""
-        return await self._database.read(lambda connection: apply.weigh(connection, task_ids))
+        return await self._database.read(lambda connection: apply.weigh(connection, task_ids, access))
 
     async def save_settings(self, values: dict[str, str | None]) -> None:
         """Keep these settings."""
@@ -84,17 +84,17 @@ class SqliteStore:
         """Matching entries over time by level."""
         return await self._database.read(lambda connection: counts.histogram(connection, query, buckets))
 
-    async def gaps(self, task_id: str) -> list[Gap]:
+    async def gaps(self, task_id: str, access: AccessScope) -> list[Gap]:
         """What was declared dropped."""
-        return await self._database.read(lambda connection: entries.gaps(connection, task_id))
+        return await self._database.read(lambda connection: entries.gaps(connection, task_id, access))
 
-    async def stage_counts(self, task_id: str) -> list[StageCount]:
+    async def stage_counts(self, task_id: str, access: AccessScope) -> list[StageCount]:
         """Entries by stage label and unit."""
-        return await self._database.read(lambda connection: counts.stage_counts(connection, task_id))
+        return await self._database.read(lambda connection: counts.stage_counts(connection, task_id, access))
 
-    async def batch_answer(self, task_id: str, batch_id: str) -> str | None:
+    async def batch_answer(self, task_id: str, batch_id: str, access: AccessScope) -> str | None:
         """The first answer to this ingest batch."""
-        return await self._database.read(lambda connection: entries.batch_answer(connection, task_id, batch_id))
+        return await self._database.read(lambda connection: entries.batch_answer(connection, task_id, batch_id, access))
 
     async def tasks(self, query: TaskQuery) -> TaskPage:
         """A page of tasks."""
@@ -104,17 +104,17 @@ class SqliteStore:
         """One task, or None."""
         return await self._database.read(lambda connection: history.task(connection, task_id, access))
 
-    async def stages(self, task_id: str) -> list[Stage]:
+    async def stages(self, task_id: str, access: AccessScope) -> list[Stage]:
         """A task's stages by number."""
-        return await self._database.read(lambda connection: history.stages(connection, task_id))
+        return await self._database.read(lambda connection: history.stages(connection, task_id, access))
 
-    async def steps(self, task_id: str) -> list[Step]:
+    async def steps(self, task_id: str, access: AccessScope) -> list[Step]:
         """A task's steps in order, without input and output."""
-        return await self._database.read(lambda connection: history.steps(connection, task_id))
+        return await self._database.read(lambda connection: history.steps(connection, task_id, access))
 
-    async def step(self, task_id: str, step_id: str) -> Step | None:
+    async def step(self, task_id: str, step_id: str, access: AccessScope) -> Step | None:
         """One step, with input and output."""
-        return await self._database.read(lambda connection: history.step(connection, task_id, step_id))
+        return await self._database.read(lambda connection: history.step(connection, task_id, step_id, access))
 
     async def plugin_stats(self, plugin: str, access: AccessScope) -> PluginStats:
         """Tasks of a plugin in numbers."""
@@ -124,9 +124,9 @@ class SqliteStore:
         """Nodes of a plugin's tasks in numbers."""
         return await self._database.read(lambda connection: outcomes.node_stats(connection, plugin, access))
 
-    async def expired(self, before: int | None, keep: int | None, plugin: str | None) -> list[str]:
+    async def expired(self, before: int | None, keep: int | None, plugin: str | None, access: AccessScope) -> list[str]:
         """Ended tasks that may go."""
-        return await self._database.read(lambda connection: history.expired(connection, before, keep, plugin))
+        return await self._database.read(lambda connection: history.expired(connection, before, keep, plugin, access))
 
     async def runs_after(self, rank: int, limit: int) -> Runs:
         """Tasks with a run directory after a rank."""

@@ -17,10 +17,11 @@ from typing import Any, Final
 import msgspec
 
 from asynclog import failpoints
-from asynclog.model import Gap, Level, Step, Task
+from asynclog.model import AccessScope, Gap, Level, Step, Task
 from asynclog.queries import Doomed
 from asynclog.records import Frame
 from asynclog.store.batch import Batch, Row
+from asynclog.store.scope import visible
 
 ROWS: Final = 2000
 """Entries a statement inserts at most: 22,000 variables, below the limit of any SQLite since 3.32.
@@ -348,11 +349,12 @@ def deleted(connection: sqlite3.Connection) -> list[Doomed]:
     return [Doomed(task_id=row[0], account=row[1], site=row[2], run_id=row[3]) for row in rows]
 
 
-def weigh(connection: sqlite3.Connection, task_ids: Sequence[str]) -> tuple[int, dict[str, int]]:
-    """How many entries these tasks have, and how many of them each plugin has."""
+def weigh(connection: sqlite3.Connection, task_ids: Sequence[str], access: AccessScope) -> tuple[int, dict[str, int]]:
+    """How many entries the visible ones of these tasks have, and how many of them each plugin has."""
+    condition, params = visible(access)
     rows = connection.execute(
         "SELECT plugin, count(*), sum(debug_count + info_count + warning_count + error_count) FROM tasks "
-        "WHERE id IN (SELECT value FROM json_each(?)) GROUP BY plugin",
-        (_json(list(task_ids)),),
+        f"WHERE id IN (SELECT value FROM json_each(?)) AND {condition} GROUP BY plugin",
+        (_json(list(task_ids)), *params),
     ).fetchall()
     return sum(row[2] for row in rows), {row[0]: row[1] for row in rows}

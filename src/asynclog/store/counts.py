@@ -14,21 +14,23 @@ import msgspec
 import orjson
 
 from asynclog.filters import LogFilter
-from asynclog.model import Level
+from asynclog.model import AccessScope, Level
 from asynclog.queries import Bucket, EntryQuery, LogStats, StageCount
-from asynclog.store.selection import Selection, sees, select, visible_tasks
+from asynclog.store.scope import seen_task
+from asynclog.store.selection import Selection, select, the_task, visible_tasks
 
 _Group = tuple[str, str, str, int]
 """Source, level, stage ('' for none) and the number of entries that have them."""
 
 _STAGE_UNITS: Final = """
 SELECT (SELECT json_group_object(stage, entries) FROM
-          (SELECT stage, sum(count) AS entries FROM entry_counts WHERE task_id = :task AND stage <> '' GROUP BY stage)),
+          (SELECT stage, sum(count) AS entries FROM entry_counts
+            WHERE task_id = seen.id AND stage <> '' GROUP BY stage)),
        (SELECT json_group_array(json_array(stage, unit, entries)) FROM
           (SELECT stage, unit, count(*) AS entries FROM task_logs
-            WHERE task_id = :task AND stage IS NOT NULL AND unit IS NOT NULL
+            WHERE task_id = seen.id AND stage IS NOT NULL AND unit IS NOT NULL
             GROUP BY stage, unit ORDER BY min(seq) LIMIT -1))
- WHERE EXISTS (SELECT 1 FROM tasks WHERE id = :task AND deleted_at IS NULL)"""
+  FROM (SELECT {task} AS id) AS seen"""
 
 
 def count(connection: sqlite3.Connection, query: EntryQuery) -> int:
@@ -88,11 +90,10 @@ def histogram(connection: sqlite3.Connection, query: EntryQuery, buckets: int) -
     return [Bucket(start=start, end=start + width, counts=span) for start, span in zip(starts, spans, strict=True)]
 
 
-def stage_counts(connection: sqlite3.Connection, task_id: str) -> list[StageCount]:
+def stage_counts(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> list[StageCount]:
     """Entries by stage label, in order of the labels, and within it by unit, in order of appearance."""
-    found = connection.execute(_STAGE_UNITS, {"task": task_id}).fetchone()
-    if found is None:
-        return []
+    task, params = seen_task(task_id, access)
+    found = connection.execute(_STAGE_UNITS.format(task=task), params).fetchone()
     units: dict[str, dict[str, int]] = {}
     for stage, unit, number in orjson.loads(found[1]):
         units.setdefault(stage, {})[unit] = number
@@ -121,20 +122,19 @@ def _kept_groups(connection: sqlite3.Connection, query: EntryQuery) -> list[_Gro
     """The groups as the writer counted them; None when they cannot answer the query."""
     if not _is_counted(query.filter) or (query.task_id is None and query.through is not None):
         return None
-    condition, params = query.filter.where()
-    scope, scope_params = visible_tasks(query)
     if query.task_id is None:
-        tasks = f"task_id IN (SELECT id FROM tasks WHERE {scope})"
-    elif sees(connection, query):
-        tasks, scope_params = "task_id = ?", [query.task_id]
+        condition, seen_params = visible_tasks(query)
+        seen = f"SELECT id FROM tasks WHERE {condition}"
     else:
-        return []
+        seen, seen_params = the_task(query)
+    labels, params = query.filter.where()
     last_seq, groups = connection.execute(
         f"""
-        SELECT (SELECT last_seq FROM tasks WHERE id = ?), json_group_array(json_array(source, level, stage, entries))
+        SELECT (SELECT last_seq FROM tasks WHERE id IN ({seen}) LIMIT 1),
+               json_group_array(json_array(source, level, stage, entries))
           FROM (SELECT source, level, stage, sum(count) AS entries FROM entry_counts
-                 WHERE {tasks} AND {condition} GROUP BY source, level, stage)""",
-        (query.task_id, *scope_params, *params),
+                 WHERE task_id IN ({seen}) AND {labels} GROUP BY source, level, stage)""",
+        (*seen_params, *seen_params, *params),
     ).fetchone()
     if query.through is not None and (last_seq or 0) > query.through:
         return None

@@ -12,9 +12,10 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from asynclog.model import Gap
+from asynclog.model import AccessScope, Gap
 from asynclog.queries import EntryPage, EntryQuery
-from asynclog.store.selection import Param, Selection, fitting, select
+from asynclog.store.scope import Param, seen_task
+from asynclog.store.selection import Selection, fitting, select
 
 _FIRST_SLICE: Final = 16
 """Rows read before anything is known about their size."""
@@ -45,12 +46,9 @@ _ONE: Final = f"SELECT CAST({_LINE} AS BLOB) FROM task_logs WHERE id = ?"
 
 _GAPS: Final = """
 SELECT json_group_array(json_array(from_seq, to_seq, reason))
-  FROM (SELECT from_seq, to_seq, reason FROM gaps JOIN tasks ON tasks.id = gaps.task_id
-         WHERE task_id = ? AND deleted_at IS NULL ORDER BY from_seq LIMIT -1)"""
+  FROM (SELECT from_seq, to_seq, reason FROM gaps WHERE task_id = {task} ORDER BY from_seq LIMIT -1)"""
 
-_BATCH_ANSWER: Final = """
-SELECT answer FROM batches JOIN tasks ON tasks.id = batches.task_id
- WHERE task_id = ? AND batch_id = ? AND deleted_at IS NULL"""
+_BATCH_ANSWER: Final = "SELECT answer FROM batches WHERE task_id = {task} AND batch_id = ?"
 
 
 class _Slice(NamedTuple):
@@ -134,13 +132,15 @@ def _read_one(connection: sqlite3.Connection, record_id: int) -> bytes:
     return b"" if found is None else bytes(found[0])
 
 
-def gaps(connection: sqlite3.Connection, task_id: str) -> list[Gap]:
+def gaps(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> list[Gap]:
     """What was declared dropped, in order."""
-    [found] = connection.execute(_GAPS, (task_id,)).fetchone()
+    task, params = seen_task(task_id, access)
+    [found] = connection.execute(_GAPS.format(task=task), params).fetchone()
     return [Gap(task_id=task_id, from_seq=first, to_seq=last, reason=why) for first, last, why in orjson.loads(found)]
 
 
-def batch_answer(connection: sqlite3.Connection, task_id: str, batch_id: str) -> str | None:
+def batch_answer(connection: sqlite3.Connection, task_id: str, batch_id: str, access: AccessScope) -> str | None:
     """The first answer to this ingest batch (JSON text), None when it has not been seen."""
-    found = connection.execute(_BATCH_ANSWER, (task_id, batch_id)).fetchone()
+    task, params = seen_task(task_id, access)
+    found = connection.execute(_BATCH_ANSWER.format(task=task), (*params, batch_id)).fetchone()
     return None if found is None else str(found[0])

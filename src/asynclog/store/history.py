@@ -13,7 +13,7 @@ from asynclog.errors import InvalidError
 from asynclog.filters import like_pattern
 from asynclog.model import AccessScope, Stage, Step, Task
 from asynclog.queries import TaskPage, TaskQuery
-from asynclog.store.selection import Param, visible
+from asynclog.store.scope import Param, seen_task, visible
 
 _LONGEST: Final = 1e12
 """Seconds that count as for ever: longer ones would not fit SQLite's integers as microseconds."""
@@ -36,34 +36,32 @@ SELECT CAST(json_group_array(json_object('id', id, 'task_id', task_id, 'number',
  'status', status, 'pending', pending, 'processed', processed, 'credits_used', credits_used, 'started_at', started_at,
  'finished_at', finished_at, 'result_json', result, 'error_message', error_message,
  'error_stack', error_stack)) AS BLOB)
-  FROM (SELECT * FROM stages WHERE task_id = ? AND EXISTS (SELECT 1 FROM tasks WHERE id = stages.task_id
-        AND deleted_at IS NULL) ORDER BY number, started_at, id LIMIT -1)"""
+  FROM (SELECT * FROM stages WHERE task_id = {task} ORDER BY number, started_at, id LIMIT -1)"""
 
 _STEP: Final = """json_object('id', id, 'task_id', task_id, 'parent_id', parent_id, 'step_index', step_index,
  'stage', stage, 'unit', unit, 'node_id', node_id, 'node_type', node_type, 'node_name', node_name, 'status', status,
  'started_at', started_at, 'finished_at', finished_at, 'error_message', error_message, 'error_stack', error_stack"""
 
-_OF_STEPS: Final = """FROM steps WHERE task_id = ?
- AND EXISTS (SELECT 1 FROM tasks WHERE id = steps.task_id AND deleted_at IS NULL)"""
-
 _STEPS: Final = f"""
 SELECT CAST(json_group_array({_STEP})) AS BLOB)
-  FROM (SELECT *, rowid AS appearance {_OF_STEPS} ORDER BY step_index, appearance LIMIT -1)"""
+  FROM (SELECT *, rowid AS appearance FROM steps WHERE task_id = {{task}} ORDER BY step_index, appearance LIMIT -1)"""
 
 _ONE_STEP: Final = f"""
-SELECT CAST({_STEP}, 'input_json', input_data, 'output_json', output_data) AS BLOB) {_OF_STEPS} AND id = ?"""
+SELECT CAST({_STEP}, 'input_json', input_data, 'output_json', output_data) AS BLOB)
+  FROM steps WHERE task_id = {{task}} AND id = ?"""
 
 _ENDED: Final = "deleted_at IS NULL AND status IN ('success', 'failed', 'cancelled', 'interrupted')"
 
 _TOO_OLD: Final = f"""
 SELECT json_group_array(id) FROM tasks
- WHERE finished_at < :before AND {_ENDED} AND (:plugin IS NULL OR plugin = :plugin)"""
+ WHERE finished_at < ?1 AND {_ENDED} AND (?2 IS NULL OR plugin = ?2) AND {{visible}}"""
 
+# Everybody's tasks are ranked: how many of a plugin are kept is the service's affair, whoever asks.
 _TOO_MANY: Final = f"""
 SELECT json_group_array(id) FROM
-  (SELECT id, status, deleted_at, row_number() OVER (PARTITION BY plugin ORDER BY rank DESC) AS place
-     FROM tasks WHERE deleted_at IS NULL AND (:plugin IS NULL OR plugin = :plugin))
- WHERE place > :keep AND {_ENDED}"""
+  (SELECT *, row_number() OVER (PARTITION BY plugin ORDER BY rank DESC) AS place
+     FROM tasks WHERE deleted_at IS NULL AND (?2 IS NULL OR plugin = ?2))
+ WHERE place > ?1 AND {_ENDED} AND {{visible}}"""
 
 _ORDERS: Final = {"created_at": "rank", "started_at": "started_at", "duration": "duration"}
 """What a list is ordered by, the rank deciding among equals. The rank is the order of creation, whatever the clock."""
@@ -125,33 +123,40 @@ def task(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> T
     return None if found is None else _decode_task(found[0])
 
 
-def stages(connection: sqlite3.Connection, task_id: str) -> list[Stage]:
+def stages(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> list[Stage]:
     """A task's stages by number."""
-    return _decode_stages(connection.execute(_STAGES, (task_id,)).fetchone()[0])
+    task, params = seen_task(task_id, access)
+    return _decode_stages(connection.execute(_STAGES.format(task=task), params).fetchone()[0])
 
 
-def steps(connection: sqlite3.Connection, task_id: str) -> list[Step]:
+def steps(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> list[Step]:
     """A task's steps in order, without input and output."""
-    return _decode_steps(connection.execute(_STEPS, (task_id,)).fetchone()[0])
+    task, params = seen_task(task_id, access)
+    return _decode_steps(connection.execute(_STEPS.format(task=task), params).fetchone()[0])
 
 
-def step(connection: sqlite3.Connection, task_id: str, step_id: str) -> Step | None:
+def step(connection: sqlite3.Connection, task_id: str, step_id: str, access: AccessScope) -> Step | None:
     """One step, with input and output."""
-    found = connection.execute(_ONE_STEP, (task_id, step_id)).fetchone()
+    task, params = seen_task(task_id, access)
+    found = connection.execute(_ONE_STEP.format(task=task), (*params, step_id)).fetchone()
     return None if found is None else _decode_step(found[0])
 
 
-def expired(connection: sqlite3.Connection, before: int | None, keep: int | None, plugin: str | None) -> list[str]:
+def expired(
+    connection: sqlite3.Connection, before: int | None, keep: int | None, plugin: str | None, access: AccessScope
+) -> list[str]:
     """Ended tasks that finished before a time (microseconds), or are not among the newest ``keep`` of their plugin.
 
-    None for a bound means there is none, None for the plugin all of them. Tasks that still run are among the newest
+    None for a bound means there is none, None for the plugin all of them. What the scope does not see is ranked, but
+    not given. Tasks that still run are among the newest
     but never expired.
     """
+    condition, params = visible(access)
     found: dict[str, None] = {}
     for sql, bound in ((_TOO_OLD, before), (_TOO_MANY, keep)):
         if bound is not None:
-            values = {"before": before, "keep": keep, "plugin": plugin}
-            found |= dict.fromkeys(_decode_ids(connection.execute(sql, values).fetchone()[0]))
+            row = connection.execute(sql.format(visible=condition), (bound, plugin, *params)).fetchone()
+            found |= dict.fromkeys(_decode_ids(row[0]))
     return list(found)
 
 

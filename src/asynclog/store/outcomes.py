@@ -9,7 +9,7 @@ import orjson
 
 from asynclog.model import ENDED, TASK_STATUSES, AccessScope
 from asynclog.queries import NodeStats, PluginStats
-from asynclog.store.selection import visible
+from asynclog.store.scope import visible
 
 NODE_TASKS: Final = 1000
 """Nodes are judged by so many of the plugin's newest tasks: their steps may be millions, and old ones say little."""

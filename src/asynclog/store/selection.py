@@ -11,10 +11,9 @@ import sqlite3
 from typing import Final, NamedTuple
 
 from asynclog.filters import LogFilter
-from asynclog.model import MAX_TIMESTAMP, AccessScope, Level
+from asynclog.model import MAX_TIMESTAMP, Level
 from asynclog.queries import EntryQuery
-
-Param = str | int
+from asynclog.store.scope import DELETED, Param, seen_task, visible
 
 _LARGEST: Final = 2**63 - 1
 
@@ -49,39 +48,30 @@ def fitting(number: int) -> int:
     return max(-_LARGEST, min(number, _LARGEST))
 
 
-def visible(access: AccessScope) -> tuple[str, list[Param]]:
-    """The condition on ``tasks`` for what this scope may see; tasks that are being deleted are not there."""
-    terms, params = ["deleted_at IS NULL"], list[Param]()
-    for column, value in (("account", access.account), ("site", access.site)):
-        if value is not None:
-            terms.append(f"{column} = ?")
-            params.append(value)
-    return " AND ".join(terms), params
-
-
 def select(connection: sqlite3.Connection, query: EntryQuery) -> Selection | None:
     """The rows that match between the query's cursors, paging left aside; None when there are none to look for."""
     if not query.filter.accepted_levels:
         return None  # contradicting levels
-    found = _across_tasks(connection, query) if query.task_id is None else _in_task(connection, query, query.task_id)
+    found = _across_tasks(connection, query) if query.task_id is None else _in_task(query)
     if found is None:
         return None
     if found.key == "seq" or query.task_id is None:
         after, before, through = query.after, query.before, query.through
     else:
-        after = _id_at(connection, query.task_id, query.after, "<=", "DESC")
-        before = _id_at(connection, query.task_id, query.before, ">=", "ASC")
-        through = _id_at(connection, query.task_id, query.through, "<=", "DESC")
+        after = _id_at(connection, query, query.after, "<=", "DESC")
+        before = _id_at(connection, query, query.before, ">=", "ASC")
+        through = _id_at(connection, query, query.through, "<=", "DESC")
         if query.through is not None and through is None:
             return None
     return found.narrowed(">", after).narrowed("<", before).narrowed("<=", through)
 
 
-def sees(connection: sqlite3.Connection, query: EntryQuery) -> bool:
-    """Whether the query's task is there, of the plugin it names if any, and visible to its scope."""
-    condition, params = visible_tasks(query)
-    found = connection.execute(f"SELECT 1 FROM tasks WHERE id = ? AND {condition}", (query.task_id, *params))
-    return found.fetchone() is not None
+def the_task(query: EntryQuery) -> tuple[str, list[Param]]:
+    """The query's task as an expression (`seen_task`): NULL where it is of another plugin than the query names, too."""
+    found, params = seen_task(query.task_id, query.access)
+    if query.plugin is None:
+        return found, params
+    return f"(SELECT id FROM tasks WHERE id = {found} AND plugin = ?)", [*params, query.plugin]
 
 
 def visible_tasks(query: EntryQuery) -> tuple[str, list[Param]]:
@@ -90,17 +80,16 @@ def visible_tasks(query: EntryQuery) -> tuple[str, list[Param]]:
     return (condition, params) if query.plugin is None else (f"{condition} AND plugin = ?", [*params, query.plugin])
 
 
-def _in_task(connection: sqlite3.Connection, query: EntryQuery, task_id: str) -> Selection | None:
-    if not sees(connection, query):
-        return None
+def _in_task(query: EntryQuery) -> Selection:
+    task, task_params = the_task(query)
     condition, params = query.filter.where()
     index, key = _rare(query.filter), "id"
     if index is None:
         key = "seq"
         index = "task_logs_task_trouble" if _only_trouble(query.filter) else "sqlite_autoindex_task_logs_1"
     trouble = f"{_TROUBLE_TERM} AND " if index == "task_logs_task_trouble" else ""
-    sql = f"FROM task_logs INDEXED BY {index} WHERE {trouble}task_id = ? AND {condition}"
-    return Selection(sql, (task_id, *params), key)
+    sql = f"FROM task_logs INDEXED BY {index} WHERE {trouble}task_id = {task} AND {condition}"
+    return Selection(sql, (*task_params, *params), key)
 
 
 def _across_tasks(connection: sqlite3.Connection, query: EntryQuery) -> Selection | None:
@@ -134,7 +123,7 @@ def _scope(connection: sqlite3.Connection, query: EntryQuery) -> tuple[str, list
     """The condition on ``task_id`` for the visible tasks, and whether they are so few that they should lead."""
     condition, params = visible_tasks(query)
     if not params:
-        return "task_id NOT IN (SELECT id FROM tasks WHERE deleted_at IS NOT NULL)", [], False
+        return f"task_id NOT IN ({DELETED})", [], False
     tasks, entries = connection.execute(
         f"SELECT count(*), total(last_seq) FROM (SELECT last_seq FROM tasks WHERE {condition} LIMIT ?)",
         (*params, _FEW_TASKS + 1),
@@ -161,12 +150,13 @@ def _in_window(connection: sqlite3.Connection, log_filter: LogFilter, found: Sel
     return found if entries > _MAX_WINDOW else found.narrowed(">=", first).narrowed("<=", last)
 
 
-def _id_at(connection: sqlite3.Connection, task_id: str, seq: int | None, operator: str, order: str) -> int | None:
+def _id_at(connection: sqlite3.Connection, query: EntryQuery, seq: int | None, operator: str, order: str) -> int | None:
     """The id of the entry at a seq, or where there is none, of the next one in that direction."""
     if seq is None:
         return None
+    task, params = the_task(query)
     found = connection.execute(
-        f"SELECT id FROM task_logs WHERE task_id = ? AND seq {operator} ? ORDER BY seq {order} LIMIT 1",
-        (task_id, fitting(seq)),
+        f"SELECT id FROM task_logs WHERE task_id = {task} AND seq {operator} ? ORDER BY seq {order} LIMIT 1",
+        (*params, fitting(seq)),
     ).fetchone()
     return None if found is None else int(found[0])

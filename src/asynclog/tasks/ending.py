@@ -10,7 +10,7 @@ import msgspec
 from asynclog import records
 from asynclog.engine import Engine
 from asynclog.feed import Feed
-from asynclog.model import Sealed, Task
+from asynclog.model import EVERYTHING, Sealed, Task
 from asynclog.records import StageRecord, StepRecord, TaskRecord
 from asynclog.tasks import trace
 
@@ -51,14 +51,16 @@ async def finish(engine: Engine, feed: Feed, ended: Task) -> Task:
 async def end_parts(engine: Engine, task_id: str, now: int) -> None:
     """End the stages and steps, as the store knows them, that a task had begun and whose code is gone."""
     await engine.settle()
-    for stage in await engine.store.stages(task_id):
+    for stage in await engine.store.stages(task_id, EVERYTHING):
         if stage.status == "running":
             closed = msgspec.structs.replace(stage, status="interrupted", finished_at=now)
             engine.record(StageRecord(task_id, closed))
             for event in trace.stage_change(closed, now):
                 engine.record(event)
-    for known in await engine.store.steps(task_id):
-        step = await engine.store.step(task_id, known.id) if known.status == "running" else None
+    for known in await engine.store.steps(task_id, EVERYTHING):
+        if known.status != "running":
+            continue
+        step = await engine.store.step(task_id, known.id, EVERYTHING)
         if step is not None:
             engine.record(StepRecord(task_id, msgspec.structs.replace(step, status="interrupted", finished_at=now)))
 

@@ -173,7 +173,7 @@ class External:
         live = engine.hub.get(task_id)
         if live is None and (not await engine.settle() or await engine.store.task(task_id, access) is None):
             return None
-        answer = await engine.store.batch_answer(task_id, batch_id)
+        answer = await engine.store.batch_answer(task_id, batch_id, access)
         return None if answer is None else answer.encode()
 
     async def _take(self, live: Live, body: bytes, batch_id: str | None, answers: _Answers) -> bytes:
@@ -264,7 +264,7 @@ class External:
             access: what the caller may see.
         """
         async with self._changing(task_id, access):
-            known = await self._engine.store.stages(task_id)
+            known = await self._engine.store.stages(task_id, access)
             return self._put_stage(await self._live(task_id, access), known, given)
 
     def _put_stage(self, live: Live, known: Sequence[Stage], given: Mapping[str, Any]) -> Stage:
@@ -297,10 +297,10 @@ class External:
         """Begin a step, or with ``id`` change or end one; arguments as for `put_stage`."""
         async with self._changing(task_id, access):
             store, known_id = self._engine.store, given.get("id")
-            known = None if known_id is None else await store.step(task_id, str(known_id))
+            known = None if known_id is None else await store.step(task_id, str(known_id), access)
             if known_id is not None and known is None:
                 raise NotFoundError("step", str(known_id))
-            index = len(await store.steps(task_id)) if known is None else known.step_index
+            index = len(await store.steps(task_id, access)) if known is None else known.step_index
             return self._put_step(await self._live(task_id, access), known, index, given)
 
     def _put_step(self, live: Live, step: Step | None, index: int, given: Mapping[str, Any]) -> Step:

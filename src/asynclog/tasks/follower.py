@@ -250,7 +250,7 @@ class Follower:
             page.lines = found.lines
             page.moved.seq = found.cursors[-1] if found.more else state.last_seq
         if page.begins_stage or (state.ended and page.moved.strays):
-            await self._take_stages(page, await self._engine.store.stages(task.id))
+            await self._take_stages(page, await self._engine.store.stages(task.id, EVERYTHING))
         pieces = await _in_thread(page.pieces)
         if pieces:
             fresh = LOG not in cursor.sizes

@@ -148,14 +148,18 @@ class Reader:
             next_after=more if order == "asc" else None,
             next_before=more if order == "desc" else None,
             complete=complete,
-            gaps=await self.gaps(task_id),
+            gaps=await self._gaps(task_id, access),
         )
 
-    async def gaps(self, task_id: str) -> list[Gap]:
+    async def gaps(self, task_id: str, access: AccessScope = EVERYTHING) -> list[Gap]:
         """What was declared dropped, a range that is still growing included."""
-        gaps = await self._store.gaps(task_id)
+        await self.task(task_id, access)
+        return await self._gaps(task_id, access)
+
+    async def _gaps(self, task_id: str, access: AccessScope) -> list[Gap]:
+        gaps = await self._store.gaps(task_id, access)
         live = self._engine.hub.get(task_id)
-        if live is not None and live.feed is not None and live.feed.dropping:
+        if live is not None and visible(live.task, access) and live.feed is not None and live.feed.dropping:
             gaps = [*gaps, live.feed.gap()]
         return gaps
 
@@ -199,9 +203,9 @@ class Reader:
     async def stages(self, task_id: str, access: AccessScope = EVERYTHING) -> list[StageView]:
         """A task's stages by number, then the labels that occur only on entries; with what was logged in each."""
         await self._ready(task_id, NO_FILTER, access)
-        counts = {count.stage: count for count in await self._store.stage_counts(task_id)}
+        counts = {count.stage: count for count in await self._store.stage_counts(task_id, access)}
         views = []
-        for stage in await self._store.stages(task_id):
+        for stage in await self._store.stages(task_id, access):
             count = counts.get(stage.name) or StageCount(stage=stage.name, log_count=0, units={})
             views.append(StageView(name=stage.name, stage=stage, log_count=count.log_count, units=count.units))
         named = {view.name for view in views}
@@ -215,12 +219,12 @@ class Reader:
     async def steps(self, task_id: str, access: AccessScope = EVERYTHING) -> list[Step]:
         """A task's steps in order, without input and output."""
         await self._ready(task_id, NO_FILTER, access)
-        return await self._store.steps(task_id)
+        return await self._store.steps(task_id, access)
 
     async def step(self, task_id: str, step_id: str, access: AccessScope = EVERYTHING) -> Step:
         """One step, with input and output."""
         await self._ready(task_id, NO_FILTER, access)
-        step = await self._store.step(task_id, step_id)
+        step = await self._store.step(task_id, step_id, access)
         if step is None:
             raise NotFoundError("step", step_id)
         return step
@@ -242,7 +246,7 @@ class Reader:
         """A live reader from a cursor on, for as long as the block runs."""
         task = await self.task(task_id, access)  # nothing is awaited after it: no end can be missed
         with self._engine.hub.watching(task) as live:
-            yield Subscription(live, self._store, self._engine.settle, entry_filter, after)
+            yield Subscription(live, self._store, self._engine.settle, entry_filter, after, access)
 
     async def _ready(self, task_id: str, entry_filter: LogFilter, access: AccessScope) -> EntryQuery:
         """The query for a task that is there, once the store holds it."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from asynclog.engine import Engine
 from asynclog.errors import StoreError
-from asynclog.model import Value
+from asynclog.model import EVERYTHING, AccessScope, Value
 from asynclog.queries import Doomed
 from asynclog.records import DeleteRecord
 
@@ -79,8 +79,12 @@ class Sweeper:
         for task_id in task_ids:
             engine.hub.remove(task_id)
 
-    async def retain(self, *, dry_run: bool = False, plugin: str | None = None) -> RetentionReport:
+    async def retain(
+        self, *, dry_run: bool = False, plugin: str | None = None, access: AccessScope = EVERYTHING
+    ) -> RetentionReport:
         """Apply the retention settings now: by age, and by the number of ended tasks of each plugin.
+
+        Only what ``access`` sees is looked at, removed and told.
 
         Raises:
             StoreError: the store cannot be read or written now.
@@ -90,8 +94,8 @@ class Sweeper:
         before = engine.clock.now() - int(days * DAY) if days else None
         task_ids: list[str] = []
         if before is not None or keep:
-            task_ids = await engine.store.expired(before, keep or None, plugin)
-        entries, by_plugin = await engine.store.weigh(task_ids)
+            task_ids = await engine.store.expired(before, keep or None, plugin, access)
+        entries, by_plugin = await engine.store.weigh(task_ids, access)
         if not dry_run:
             for start in range(0, len(task_ids), 500):
                 await self.remove(task_ids[start : start + 500])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asynclog.filters import LogFilter
-from asynclog.model import AccessScope
+from asynclog.model import EVERYTHING, AccessScope
 from asynclog.queries import Bucket, EntryQuery, LogStats, StageCount
 from asynclog.store.counts import count, histogram, stage_counts, stats
 from tests.unit.store.rows import START, add_entries, add_task, database, entry, statements
@@ -92,7 +92,7 @@ def test_an_unseen_task_counts_nothing(connection: sqlite3.Connection) -> None:
         assert count(connection, asked(pairs, task_id=None)) == 1
         connection.execute("UPDATE tasks SET deleted_at = NULL")
     connection.execute("UPDATE tasks SET deleted_at = 1 WHERE id = 't'")
-    assert stage_counts(connection, "t") == []
+    assert stage_counts(connection, "t", EVERYTHING) == []
 
 
 def test_a_histogram_spans_from_the_first_to_the_last_entry(connection: sqlite3.Connection) -> None:
@@ -121,11 +121,11 @@ def test_a_histogram_of_a_very_long_time_stays_exact(connection: sqlite3.Connect
 
 def test_stages_are_counted_with_their_units(connection: sqlite3.Connection) -> None:
     """Each label once, in its own order; its units in order of appearance; entries without a label are not there."""
-    assert stage_counts(connection, "t") == [
+    assert stage_counts(connection, "t", EVERYTHING) == [
         StageCount(stage="extract", log_count=3, units={"b": 1, "a": 2}),
         StageCount(stage="load", log_count=1, units={}),
     ]
-    assert stage_counts(connection, "nobody") == []
+    assert stage_counts(connection, "nobody", EVERYTHING) == []
 
 
 def test_a_long_count_can_be_interrupted(connection: sqlite3.Connection) -> None:

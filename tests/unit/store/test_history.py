@@ -268,12 +268,12 @@ def test_stages_come_by_number(connection: sqlite3.Connection) -> None:
         "finished_at": START + 5,
         "result_json": '{"ok":true}',
     }
-    assert history.stages(connection, "t") == [
+    assert history.stages(connection, "t", EVERYTHING) == [
         Stage(id="1", task_id="t", number=1, name="ex", status="error", started_at=1, **done, **error),
         Stage(id="2", task_id="t", number=2, name="load", started_at=START),
     ]
     connection.execute("UPDATE tasks SET deleted_at = 1")
-    assert history.stages(connection, "t") == []
+    assert history.stages(connection, "t", EVERYTHING) == []
 
 
 def test_steps_come_in_order_and_one_with_its_data(connection: sqlite3.Connection) -> None:
@@ -293,14 +293,14 @@ def test_steps_come_in_order_and_one_with_its_data(connection: sqlite3.Connectio
         [*ended.values(), *labels.values()],
     )
     values: dict[str, Any] = {"id": "s1", "task_id": "t", "step_index": 1, "started_at": 1, **node, **ended, **labels}
-    assert [step.id for step in history.steps(connection, "t")] == ["s0", "s1", "s2"]
-    assert history.steps(connection, "t")[1] == Step(**values)
-    assert history.step(connection, "t", "s1") == Step(**values, input_json='{"url":1.0}', output_json="[]")
-    assert history.step(connection, "other", "s1") is None
-    assert history.step(connection, "t", "nobody") is None
+    assert [step.id for step in history.steps(connection, "t", EVERYTHING)] == ["s0", "s1", "s2"]
+    assert history.steps(connection, "t", EVERYTHING)[1] == Step(**values)
+    assert history.step(connection, "t", "s1", EVERYTHING) == Step(**values, input_json='{"url":1.0}', output_json="[]")
+    assert history.step(connection, "other", "s1", EVERYTHING) is None
+    assert history.step(connection, "t", "nobody", EVERYTHING) is None
     connection.execute("UPDATE tasks SET deleted_at = 1")
-    assert history.steps(connection, "t") == []
-    assert history.step(connection, "t", "s1") is None
+    assert history.steps(connection, "t", EVERYTHING) == []
+    assert history.step(connection, "t", "s1", EVERYTHING) is None
 
 
 def test_plugin_stats_are_counts_share_and_percentiles(connection: sqlite3.Connection) -> None:
@@ -359,9 +359,9 @@ def test_expired_are_ended_tasks_too_old_or_too_many(connection: sqlite3.Connect
     add_task(connection, "q0", plugin="q", finished_at=START)
     add_task(connection, "old", status="running", started_at=1)
     add_task(connection, "gone", finished_at=1, deleted_at=2)
-    assert history.expired(connection, None, None, None) == []
-    assert sorted(history.expired(connection, START + 2, None, None)) == ["p0", "p1", "q0"]
-    assert sorted(history.expired(connection, START + 2, None, "p")) == ["p0", "p1"]
-    assert sorted(history.expired(connection, None, 3, None)) == ["p0", "p1", "p2"]
-    assert sorted(history.expired(connection, START + 1, 4, None)) == ["p0", "p1", "q0"]
-    assert sorted(history.expired(connection, None, 0, "q")) == ["q0"]
+    assert history.expired(connection, None, None, None, EVERYTHING) == []
+    assert sorted(history.expired(connection, START + 2, None, None, EVERYTHING)) == ["p0", "p1", "q0"]
+    assert sorted(history.expired(connection, START + 2, None, "p", EVERYTHING)) == ["p0", "p1"]
+    assert sorted(history.expired(connection, None, 3, None, EVERYTHING)) == ["p0", "p1", "p2"]
+    assert sorted(history.expired(connection, START + 1, 4, None, EVERYTHING)) == ["p0", "p1", "q0"]
+    assert sorted(history.expired(connection, None, 0, "q", EVERYTHING)) == ["q0"]
