@@ -8,7 +8,8 @@ The file::
     data = "data"
     plugins = "my_plugins"      # a module with a dictionary PLUGINS
     log_format = "text"         # the service's own log: text or json
-    insecure_open_to_network = false
+    hosts = ["logs.example.org"]             # names it is called by, besides this machine's own; needs API keys
+    origins = ["https://logs.example.org"]   # whose pages may change something, where a proxy changes the Host
     run_log_dir = "runs"        # each task's run directory, relative to data; "" for none
     shared_log_dir = "/mnt/x"   # where run directories are mirrored
 
@@ -45,6 +46,9 @@ FILE: Final = "asynclog.toml"
 _MAY_BE_EMPTY: Final = ENVIRONMENT_PREFIX + "RUN_LOG_DIR"
 """Empty it means something; every other variable that is empty was not given."""
 
+_LISTS: Final = frozenset({"hosts", "origins"})
+"""In a variable, separated by commas."""
+
 _KEY: Final = re.compile(r"unknown field `([^`]*)`")
 _PATH: Final = re.compile(r" - at `\$\.?([^`]*)`")
 
@@ -57,7 +61,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     data: str = "data"
     plugins: str | None = None
     log_format: Literal["text", "json"] = "text"
-    insecure_open_to_network: bool = False
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     run_log_dir: str = "runs"
     shared_log_dir: str | None = None
 
@@ -156,8 +161,10 @@ def _setting(name: str, value: object) -> Scalar:
 def _server(table: Mapping[str, Any], variables: Mapping[str, str], flags: Mapping[str, object]) -> Server:
     """The ``[server]`` values that count, each checked under the name its author knows."""
     names = Server.__struct_fields__
-    from_variables = {
-        name: value for name in names if (value := variables.get(ENVIRONMENT_PREFIX + name.upper())) is not None
+    from_variables: dict[str, Any] = {
+        name: [part.strip() for part in value.split(",")] if name in _LISTS else value
+        for name in names
+        if (value := variables.get(ENVIRONMENT_PREFIX + name.upper())) is not None
     }
     _check("the configuration file", "server", table, strict=True)
     _check("the environment", ENVIRONMENT_PREFIX, from_variables, strict=False)

@@ -36,7 +36,7 @@ def test_help_needs_nothing_heavy(cli: Cli) -> None:
         (("tail", "x", "--nonsense"), "No such option"),
         (("run",), "Missing argument 'COMMAND...'"),
         (("serve", "--task-log-level", "loud"), "'loud' is not a level"),
-        (("serve", "--host", "0.0.0.0"), "--insecure-open-to-network"),  # noqa: S104 - refused
+        (("serve", "--host", "0.0.0.0"), "asynclog keys add NAME --role admin"),  # noqa: S104 - refused
         (("settings", "--flush-interval", "1h"), "flush_interval"),
         (("tasks", "--config", "missing.toml"), "missing.toml"),
         (("demo", "--replay", "missing.log"), "missing.log"),

@@ -20,7 +20,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from asynclog.lockfile import read_owner
+from asynclog.model import EVERYTHING
+from asynclog.principal import Role
 from asynclog.server import shapes
+from asynclog.tasks.opening import open_tasks
 from tests.server.running import DEADLINE, frames, running
 
 PROGRAM = Path(__file__).with_name("serving.py")
@@ -35,9 +38,10 @@ class Process:
         self.process = process
         self.url = ""
 
-    async def start(self, plugin: str) -> str:
+    async def start(self, plugin: str, key: str = "") -> str:
         """Start a task; its id."""
-        async with httpx2.AsyncClient(base_url=self.url, trust_env=False) as client:
+        headers = {"x-api-key": key} if key else {}
+        async with httpx2.AsyncClient(base_url=self.url, trust_env=False, headers=headers) as client:
             response = await client.post("/api/tasks", json={"plugin": plugin})
             assert response.status_code == 201, response.text
             return str(response.json()["id"])
@@ -190,15 +194,18 @@ async def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
 
 
 async def test_only_this_machine_unless_told(tmp_path: Path) -> None:
-    """A host that other machines reach is refused with a sentence, and served with an explicit word."""
+    """A host that other machines reach is refused with a sentence, and served once there is a key."""
     async with process(tmp_path, host="0.0.0.0") as served:  # noqa: S104 - that it is refused is the point
         code, said = await served.end()
-        assert (code, "--insecure-open-to-network" in said) == (1, True)
+        assert (code, f"asynclog keys add NAME --role admin --data {tmp_path}" in said) == (1, True)
         assert not (tmp_path / "asynclog.db").exists()
-    async with process(tmp_path, host="0.0.0.0", open_to_network=True) as served:  # noqa: S104 - a test's own port
+    async with open_tasks(tmp_path) as tasks:
+        _, key = await tasks.keys.create("root", Role.ADMIN, EVERYTHING)
+    async with process(tmp_path, host="0.0.0.0") as served:  # noqa: S104 - a test's own port
         assert served.url.startswith("http://127.0.0.1:")
-        await served.start("ticking")
-        assert (await served.end(signal.SIGTERM))[0] == 0
+        await served.start("ticking", key)
+        code, said = await served.end(signal.SIGTERM)
+        assert (code, key in said) == (0, False)
 
 
 async def test_what_is_taken_is_refused(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ def _service(function: Callable[..., Any]) -> Callable[..., Any]:
     @options.logging_settings
     @functools.wraps(function)
     def call(*, config_file: str | None, settings: dict[str, Scalar], **given: Any) -> Any:
-        server = {name: given.pop(name) for name in config.Server.__struct_fields__ if name in given}
+        server = {name: given.pop(name) or None for name in ("hosts", "origins")}
+        server |= {name: given.pop(name) for name in config.Server.__struct_fields__ if name in given}
         return function(configuration=config.load({**server, **settings}, os.environ, config_file), **given)
 
     return options.stack(
@@ -45,10 +46,18 @@ def _service(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--config", "config_file", metavar="FILE", help="[default: asynclog.toml, if there is one]"),
             click.option("--log-format", type=click.Choice(["text", "json"]), help="Of the service's own log."),
             click.option(
-                "--insecure-open-to-network",
-                is_flag=True,
-                default=None,
-                help="Allow a host that other machines reach; they can read every log and run every plugin.",
+                "--allow-host",
+                "hosts",
+                multiple=True,
+                metavar="NAME",
+                help="A name the service is called by, such as a reverse proxy's; may be repeated.",
+            ),
+            click.option(
+                "--allow-origin",
+                "origins",
+                multiple=True,
+                metavar="URL",
+                help="Whose pages may change something, such as https://logs.example.org; may be repeated.",
             ),
         ],
     )
@@ -106,6 +115,7 @@ def _serve(configuration: Configuration, started: Callable[[TaskManager, str], A
         port=server.port,
         configuration=configuration,
         log_format=server.log_format,
-        open_to_network=server.insecure_open_to_network,
+        hosts=server.hosts,
+        origins=server.origins,
         started=started,
     )

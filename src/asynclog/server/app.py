@@ -19,6 +19,7 @@ from asynclog.server import problems
 from asynclog.server.endpoint import Endpoint
 from asynclog.server.guard import Guard
 from asynclog.server.logsocket import LogSocket
+from asynclog.server.names import Names
 from asynclog.server.openapi import description
 from asynclog.server.operation import Operation
 from asynclog.server.routes import OPERATIONS
@@ -31,7 +32,11 @@ TASK_SOCKET = "/ws/tasks"
 
 
 def create_app(
-    tasks: TaskManager, *, hosts: Collection[str] | None = None, everybody: Principal | None = None
+    tasks: TaskManager,
+    *,
+    hosts: Collection[str] | None = None,
+    origins: Collection[str] = (),
+    everybody: Principal | None = None,
 ) -> ASGIApp:
     """The whole service as an ASGI application. It needs no lifespan: whoever opened ``tasks`` closes them.
 
@@ -40,20 +45,22 @@ def create_app(
     Args:
         tasks: from `asynclog.open`, on the same event loop.
         hosts: names the service answers to; None, as for a mounted application, answers to every name.
+        origins: whose pages may change something, besides those of the address that is called.
         everybody: whom to take every caller for, without asking for a key: for whoever asks them already. Without it
             callers need a key as soon as the data directory has one.
     """
-    return build(Service(tasks, everybody), hosts)
+    names = Names(None if hosts is None else frozenset(host.lower() for host in hosts), frozenset(origins))
+    return build(Service(tasks, everybody), names)
 
 
-def build(service: Service, hosts: Collection[str] | None) -> ASGIApp:
+def build(service: Service, names: Names) -> ASGIApp:
     """The application over a service that its owner keeps, to close it in time."""
     settings = service.tasks.engine.settings
     settings.on_change(lambda: logging.getLogger("asynclog").setLevel(settings["log_level"]))
     service.description = description(OPERATIONS)
     app = Starlette(
         routes=[*_routes(service), *_socket_routes(service)],
-        middleware=[Middleware(Guard, service=service, hosts=hosts)],
+        middleware=[Middleware(Guard, service=service, names=names)],
         exception_handlers={HTTPException: _refused},
     )
     app.router.redirect_slashes = False

@@ -1,28 +1,23 @@
-"""Who may speak to the service as long as it knows no users: programs on this machine, and its own page.
+"""Where a request may come from: by one of our names, and, where it changes something, from no page but ours.
 
 A web site somebody looks at must neither read the logs (by a name that it lets point here, DNS rebinding) nor change
-anything (by a form or a WebSocket of its own). So the Host has to be one of ours, and whoever sends an Origin has to
-be of that very host.
+anything (by a form or a WebSocket of its own), whether the service asks for keys or not.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Collection
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from asynclog.server.access import READING
+from asynclog.server.connection import FORBIDDEN
+from asynclog.server.names import Names
 from asynclog.server.problems import problem
 from asynclog.server.service import Service
 
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-"""The names of this machine for itself."""
-
-READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -32,6 +27,8 @@ HEADERS: Final = {
 }
 """Of every answer that does not say otherwise."""
 
+_OTHER_SITES: Final = ("cross-site", "same-site")
+
 
 class Guard:
     """The outermost middleware.
@@ -39,14 +36,13 @@ class Guard:
     Args:
         app: what is guarded.
         service: counts the answers.
-        hosts: the names the service is called by, without port; ``*`` among them lets every address (not name) in;
-            None leaves the Host to whoever mounted the application.
+        names: what the service is called, and whose pages may change something.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, hosts: Collection[str] | None) -> None:
+    def __init__(self, app: ASGIApp, service: Service, names: Names) -> None:
         self._app = app
         self._service = service
-        self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
+        self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or connection."""
@@ -70,51 +66,26 @@ class Guard:
         elif "websocket.http.response" in scope.get("extensions", {}):
             await refusal(scope, receive, send)
         else:
-            await send({"type": "websocket.close", "code": 4403, "reason": "not from there"})
+            await send({"type": "websocket.close", "code": FORBIDDEN, "reason": "not from there"})
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         host = hosts[0] if len(hosts) == 1 else ""
-        if not self._is_ours(host):
+        if not self._names.knows(host):
             return problem(
                 403,
-                f"This service does not answer to the name {host!r}; call it by the address it was started with.",
+                f"This service does not answer to the name {host!r}; call it by the address it was started with, or"
+                " start it with --allow-host.",
             )
-        origin = headers.get("origin")
-        changes = scope["type"] == "websocket" or scope["method"] not in READING
-        if changes and not _same_place(origin, host):
-            return problem(403, f"Pages of {origin} may not do this; use the service's own page, or a program.")
+        if scope["type"] == "http" and scope["method"] in READING:
+            return None
+        origins = headers.getlist("origin")
+        scheme: str = scope["scheme"].replace("ws", "http")
+        if not all(self._names.welcomes(origin, host, scheme) for origin in origins):
+            return problem(
+                403, f"Pages of {', '.join(origins)} may not do this; use the service's own page, or a program."
+            )
+        if not origins and headers.get("sec-fetch-site") in _OTHER_SITES:
+            return problem(403, "Pages of other sites may not do this; use the service's own page, or a program.")
         return None
-
-    def _is_ours(self, host: str) -> bool:
-        if self._hosts is None:
-            return True
-        name = _name(host)
-        return name in self._hosts or ("*" in self._hosts and _is_address(name))
-
-
-def _same_place(origin: str | None, host: str) -> bool:
-    """Whether a request comes from no page, or from one of this host and port."""
-    if origin is None:
-        return True
-    try:
-        return urlsplit(origin).netloc.lower() == host.lower() != ""
-    except ValueError:
-        return False
-
-
-def _name(host: str) -> str:
-    """The host without its port, lower case, an IPv6 address without brackets."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from asynclog.errors import InvalidError, UnavailableError
 from asynclog.server.app import build
-from asynclog.server.guard import LOOPBACK
+from asynclog.server.names import Names
+from asynclog.server.protocol import Config, HttpProtocol
 from asynclog.server.service import Service
+from asynclog.server.wsprotocol import WebSocketProtocol
 from asynclog.tasks.manager import TaskManager
 
 DRAIN_SECONDS: Final = 2
@@ -25,24 +27,11 @@ PONG_SECONDS: Final = 60.0
 """A slow reader answers a ping only after what was sent before it."""
 FRAME_BYTES: Final = 256 * 1024
 """Of a client's frame; a larger one is answered by closing (1009)."""
-ABORT_SECONDS: Final = 1.0
+LOOK_TICKS: Final = 10
+"""Uvicorn ticks ten times a second."""
 BACKLOG: Final = 512
 
-
-class _WebSocket(WebSocketsSansIOProtocol):
-    """Uvicorn's, but a peer that takes nothing more is let go: closing would wait for it for ever."""
-
-    def keepalive_timeout(self) -> None:
-        super().keepalive_timeout()
-        self._let_go()
-
-    def shutdown(self) -> None:
-        super().shutdown()
-        self._let_go()
-
-    def _let_go(self) -> None:
-        if self.transport.get_write_buffer_size():
-            self.loop.call_later(ABORT_SECONDS, self.transport.abort)
+_ADD: Final = "`asynclog keys add NAME --role admin --data {folder}`"
 
 
 class _Server(uvicorn.Server):
@@ -55,6 +44,14 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.listening.set()
 
+    async def on_tick(self, counter: int) -> bool:
+        if counter % LOOK_TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HttpProtocol):
+                    connection.look(now)
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
@@ -65,16 +62,6 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals are `serve`'s: uvicorn would raise them again before the store is closed."""
         yield
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs on this machine can reach the address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -102,6 +89,15 @@ def bind(host: str, port: int) -> socket.socket:
     return found
 
 
+def without_keys(host: str, folder: str | Path) -> InvalidError:
+    """Why a service that others can reach does not start."""
+    return InvalidError(
+        "host",
+        f"others could reach this service ({host}, or by the names it is given), and there is no API key: they could"
+        f" read every log and run every plugin. Make a key first: {_ADD.format(folder=folder)}",
+    )
+
+
 def url_of(listener: socket.socket) -> str:
     """The address of a listening socket, one that a program on this machine can use."""
     host, port = listener.getsockname()[:2]
@@ -111,29 +107,47 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
 
 
-def names_of(host: str) -> set[str]:
-    """What clients may call a service that listens on this host."""
-    names = {*LOOPBACK, host}
-    return names if is_loopback(host) else {*names, "*", socket.gethostname()}
-
-
 @asynccontextmanager
-async def listening(tasks: TaskManager, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def listening(
+    tasks: TaskManager,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    hosts: Collection[str] = (),
+    origins: Collection[str] = (),
+) -> AsyncIterator[str]:
     """Serve a task manager for as long as the block runs; its address.
 
     On exit: no new connections, WebSockets closed with 1001, answers that were begun get two seconds. The tasks go
     on; closing them is their owner's.
 
+    Args:
+        tasks: what is served.
+        host: where to listen.
+        port: 0 takes a free one.
+        hosts: names it is called by besides, such as that of a reverse proxy.
+        origins: whose pages may change something besides its own, where a proxy changes the Host.
+
     Raises:
-        InvalidError, UnavailableError: see `bind`.
+        InvalidError: others than this machine could reach it, and there is no API key; or see `bind`.
+        UnavailableError: see `bind`.
     """
+    names = Names.of(host, hosts, origins)
+    if tasks.keys.lost:
+        raise InvalidError(
+            "data",
+            "this data directory had API keys, and with its database they are lost: nobody could be let in. Make new"
+            f" ones: {_ADD.format(folder=tasks.engine.folder)}",
+        )
+    if names.beyond and tasks.keys.open:
+        raise without_keys(host, tasks.engine.folder)
     service = Service(tasks)
     listener = bind(host, port)
     url = url_of(listener)
-    config = uvicorn.Config(
-        build(service, names_of(host)),
-        http="httptools",
-        ws=_WebSocket,
+    config = Config(
+        build(service, names),
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
         ws_max_size=FRAME_BYTES,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PONG_SECONDS,

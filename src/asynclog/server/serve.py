@@ -8,15 +8,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final, Self
 
 import uvicorn
 
 from asynclog.config import Configuration
-from asynclog.errors import InvalidError
-from asynclog.server.listening import is_loopback, listening
+from asynclog.server.listening import listening, without_keys
+from asynclog.server.names import Names
 from asynclog.server.ownlog import LogFormat, to_stderr
 from asynclog.tasks.manager import TaskManager
 from asynclog.tasks.opening import open_tasks
@@ -39,7 +39,8 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
     plugin_module: str | None = None,
     configuration: Configuration | None = None,
     log_format: LogFormat = "text",
-    open_to_network: bool = False,
+    hosts: Collection[str] = (),
+    origins: Collection[str] = (),
     started: Started | None = None,
 ) -> None:
     """Serve a data directory until SIGTERM or SIGINT, then end within ten seconds; a second SIGINT ends at once.
@@ -52,21 +53,16 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
         port: 0 takes a free one.
         plugins, plugin_module, configuration: as for `asynclog.open`.
         log_format: of the service's own log.
-        open_to_network: allows a host that other machines can reach. Nobody is asked who they are: everyone who
-            reaches it reads everything and runs every plugin.
+        hosts, origins: see `listening`.
         started: called with the manager and the address once the service listens.
 
     Raises:
-        InvalidError: the host is none, or open to the network without leave.
+        InvalidError: the host or a name is none, or others could reach it while there is no API key.
         LockedError, StoreError, JournalError, UnavailableError: the directory or the port cannot be had.
     """
-    if not is_loopback(host) and not open_to_network:
-        raise InvalidError(
-            "host",
-            f"other machines could reach {host!r}, and asynclog does not ask who they are: they could read every log"
-            " and run every plugin. Listen on 127.0.0.1 (and use an SSH tunnel or a proxy that asks), or say"
-            " --insecure-open-to-network.",
-        )
+    names = Names.of(host, hosts, origins)
+    if names.beyond and not (Path(folder) / "asynclog.db").exists():
+        raise without_keys(host, folder)  # before anything is made
     to_stderr(log_format)
 
     ending = _Ending()
@@ -75,7 +71,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
         stop = ending.listen()
         async with (
             open_tasks(folder, plugins=plugins, plugin_module=plugin_module, configuration=configuration) as tasks,
-            listening(tasks, host, port) as url,
+            listening(tasks, host, port, hosts=hosts, origins=origins) as url,
         ):
             _log.info("serving %s at %s", folder, url)
             if started is not None:
