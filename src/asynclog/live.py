@@ -31,6 +31,10 @@ from asynclog.wire import line_record
 
 CHANGES: Final = 2000
 """Stages and steps of a task whose newest change is kept for those who watch it."""
+GATHER_SECONDS: Final = 0.03
+"""How much later readers are woken, at most, so that more entries come to them at once."""
+READER_SECONDS: Final = 50e-6
+"""How much later for each reader: waking one, and a frame to it, take about as long."""
 
 Change = Stage | Step
 
@@ -48,7 +52,8 @@ class Live:
         self.version = 0
         """Rises with every change of the task, a stage or a step."""
         self._changes: OrderedDict[str, tuple[int, Change]] = OrderedDict()
-        self._changed: asyncio.Future[None] | None = None
+        self._waiting: dict[asyncio.Future[bool], None] = {}
+        self._bell: asyncio.TimerHandle | None = None
 
     @property
     def task(self) -> Task:
@@ -122,15 +127,38 @@ class Live:
 
     def wake(self) -> None:
         """Let everyone who waits for a change look again."""
-        changed, self._changed = self._changed, None
-        if changed is not None and not changed.done():
-            changed.set_result(None)
+        if self._bell is not None:
+            self._bell.cancel()
+            self._bell = None
+        waiting, self._waiting = self._waiting, {}
+        for waiter in waiting:
+            _answer(waiter, changed=True)
 
-    async def changed(self, seconds: float | None = None) -> None:
-        """Return at the next change, or after so many seconds."""
-        if self._changed is None:
-            self._changed = asyncio.get_running_loop().create_future()
-        await asyncio.wait((self._changed,), timeout=seconds)
+    def grew(self) -> None:
+        """The tail has new entries: wake everyone, the later the more there are of them."""
+        seconds = min(GATHER_SECONDS, len(self._waiting) * READER_SECONDS)
+        if seconds < READER_SECONDS * 10:
+            self.wake()
+        elif self._bell is None:
+            self._bell = asyncio.get_running_loop().call_later(seconds, self.wake)
+
+    async def changed(self, seconds: float | None = None) -> bool:
+        """Return at the next change, or after so many seconds; whether there was one."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        self._waiting[waiter] = None
+        timer = None if seconds is None else loop.call_later(seconds, _answer, waiter, False)
+        try:
+            return await waiter
+        finally:
+            self._waiting.pop(waiter, None)
+            if timer is not None:
+                timer.cancel()
+
+
+def _answer(waiter: asyncio.Future[bool], changed: bool) -> None:  # noqa: FBT001 - call_later passes no keywords
+    if not waiter.done():
+        waiter.set_result(changed)
 
 
 class Hub:
@@ -231,10 +259,11 @@ class Hub:
     def take(self, frames: list[Frame], feeds: list[Feed | None]) -> None:
         """Show records, in journal order, to those who watch. The end of a task comes by `end` instead."""
         grown: set[str] = set()
+        changed: set[str] = set()
         try:
             for (record_id, seq, _, payload), feed in zip(frames, feeds, strict=True):
                 if feed is None:
-                    self._take_state(payload, grown)
+                    self._take_state(payload, changed)
                 elif feed.watched:
                     live = self._lives.get(feed.task_id)
                     if live is not None:
@@ -243,22 +272,25 @@ class Hub:
         except BaseException:
             self.wake()  # they find in the store what they missed here
             raise
-        for task_id in grown:
-            live = self._lives.get(task_id)
-            if live is not None:
+        for task_id in grown - changed:
+            if (live := self._lives.get(task_id)) is not None:
+                live.grew()
+        for task_id in changed:
+            if (live := self._lives.get(task_id)) is not None:
                 live.wake()
 
     def wake(self) -> None:
-        """Let every reader look again: there are records that did not come this way."""
+        """Let every reader look again, in the store: there are records that did not come this way."""
         for live in self._lives.values():
+            live.tail.clear()
             live.wake()
 
-    def _take_state(self, payload: bytes, grown: set[str]) -> None:
+    def _take_state(self, payload: bytes, changed: set[str]) -> None:
         record = records.decode(payload)
         live = self._lives.get(record.task_id)
         if live is None:
             return
-        grown.add(record.task_id)
+        changed.add(record.task_id)
         match record:
             case TaskRecord(task=task) if not task.ended and not live.ended:
                 live.set_task(task)

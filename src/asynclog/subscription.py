@@ -24,7 +24,9 @@ TURN: Final = 1000
 TURN_BYTES: Final = 192 * 1024
 """Of one read from the store, so that it fits a frame."""
 STORE_SECONDS: Final = 1.0
-"""How long to wait for the store to hold what is missing before looking again."""
+"""How long to wait for the store to hold what is missing, or for what is on its way, before looking again."""
+QUIET_SECONDS: Final = 0.5
+"""How late it is told that the cursor moved over entries none of which match."""
 
 
 class TaskChanged(Value, frozen=True):
@@ -82,8 +84,13 @@ class Subscription:
         self._filter = entry_filter
         self._cursor = after
         self._access = access
+        self._told = after
+        """The cursor, as the last event told it."""
+        self._told_at = -QUIET_SECONDS
         self._settled = 0
         """The store is known to hold everything up to this seq."""
+        self._doubted = False
+        """What was on its way did not come."""
         self._version = -1
         self._requests: deque[tuple[LogFilter, int, str]] = deque()
 
@@ -103,6 +110,7 @@ class Subscription:
         while True:
             while self._requests:
                 self._filter, self._cursor, ref = self._requests.popleft()
+                self._told = self._cursor
                 self._settled = 0
                 yield Refiltered(ref=ref)
             for change in self._state():
@@ -111,17 +119,58 @@ class Subscription:
                 yield End(last_seq=self._cursor, reason="removed")
                 return
             ended, head = live.ended, live.head  # in this order: an ended task's head does not move
-            if self._cursor < head:
+            if self._cursor < head and (ended or not self._coming()):
+                before = self._cursor
                 event = await self._next()
-                if event is not None:
+                if isinstance(event, Gap):
+                    for entries in self._passed(before):
+                        yield entries
+                    self._told = self._cursor
+                if event is not None and self._telling(event):
                     yield event
+                if self._cursor < live.tail.last:
                     await asyncio.sleep(0)
             elif ended:
                 if self._version == live.version:
+                    for entries in self._passed(head):
+                        yield entries
                     yield End(last_seq=head)
                     return
-            else:
-                await live.changed()
+            elif not await live.changed(self._patience(head)):
+                for entries in self._passed(self._cursor):
+                    yield entries
+                self._doubted = True
+
+    def _coming(self) -> bool:
+        """Whether what comes after the cursor is on its way to the tail."""
+        live = self._live
+        if self._doubted or not live.tail.last or self._cursor != live.tail.last:
+            return False
+        gap = next_gap(live.gaps, self._cursor)
+        return gap is None or gap.from_seq > self._cursor + 1
+
+    def _patience(self, head: int) -> float | None:
+        """How many seconds to wait for a change; None for ever."""
+        if self._told < self._cursor:
+            return max(0.0, self._told_at + QUIET_SECONDS - asyncio.get_running_loop().time())
+        return STORE_SECONDS if self._cursor < head else None
+
+    def _telling(self, event: Entries | Gap) -> bool:
+        """Whether an event is to be told now: each but entries of which there are none, those only now and then."""
+        now = asyncio.get_running_loop().time()
+        if isinstance(event, Entries):
+            if not event.lines and now < self._told_at + QUIET_SECONDS:
+                return False
+            self._told = event.through
+        self._told_at = now
+        return True
+
+    def _passed(self, through: int) -> list[Entries]:
+        """That nothing matched up to here, where that was not told."""
+        if self._told >= through:
+            return []
+        self._told, self._told_at = through, asyncio.get_running_loop().time()
+        return [Entries([], through)]
 
     def _state(self) -> list[Event]:
         live = self._live
@@ -133,7 +182,7 @@ class Subscription:
             changes.extend(Changed(change=change) for change in live.changes(since))
         return changes
 
-    async def _next(self) -> Event | None:
+    async def _next(self) -> Entries | Gap | None:
         """What comes after the cursor, where there is something; None when it cannot be had yet."""
         live = self._live
         if live.tail.covers(self._cursor):
@@ -146,9 +195,10 @@ class Subscription:
             await live.changed(STORE_SECONDS)
             return None
 
-    async def _stored(self) -> Event | None:
+    async def _stored(self) -> Entries | Gap | None:
         """A turn from the store, once it holds what is asked for. Raises UnavailableError when it cannot be read."""
         live = self._live
+        self._doubted = False
         if self._settled <= self._cursor:
             head = live.head
             if not await self._settle(STORE_SECONDS):
