@@ -96,6 +96,10 @@ class DeleteRecord(_Record, frozen=True, array_like=True, tag="d"):
 
 Record = EntryRecord | BatchRecord | TaskRecord | StageRecord | StepRecord | TraceRecord | GapRecord | DeleteRecord
 
+ENTRY_TAG: Final = "e"
+ENTRY_FIELDS: Final = 1 + len(EntryRecord.__struct_fields__)
+"""What an entry's payload begins with, and how many values it is an array of, that one included."""
+
 encode: Final = msgspec.msgpack.Encoder().encode
 """The payload of a record."""
 

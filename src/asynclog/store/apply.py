@@ -10,7 +10,7 @@ import contextlib
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -20,14 +20,16 @@ from asynclog import failpoints
 from asynclog.model import AccessScope, Gap, Level, Step, Task
 from asynclog.queries import Doomed
 from asynclog.records import Frame
-from asynclog.store.batch import Batch, Row
+from asynclog.store.batch import Batch
+from asynclog.store.columns import NAMES, NULLABLE, Columns, Row
 from asynclog.store.scope import visible
 
-ROWS: Final = 2000
-"""Entries a statement inserts at most: 22,000 variables, below the limit of any SQLite since 3.32.
+ROWS: Final = 4000
+"""Entries a statement inserts at most: at 8 values each below the limit of any SQLite since 3.32.
 
-Each statement waits for the GIL once, so beside a busy loop four times the rows are nearly four times the speed.
+Each statement waits for the GIL once, beside a busy loop a whole switch interval.
 """
+_VARIABLES: Final = 32_000
 
 _log = logging.getLogger("asynclog.store")
 
@@ -44,12 +46,14 @@ _BAD_DATA: Final = (
 
 def commit(connection: sqlite3.Connection, journal_id: str, frames: Sequence[Frame], through: int) -> None:
     """`Store.commit` for SQLite: all of it in one transaction, or nothing."""
+    batch = Batch(frames)
     connection.execute("BEGIN IMMEDIATE")
     try:
         watermark = read_watermark(connection, journal_id)
-        batch = Batch(frames, watermark)
+        if frames and frames[0][0] <= watermark:
+            batch = Batch([frame for frame in frames if frame[0] > watermark])
         _put_tasks(connection, batch)
-        _put_entries(connection, batch.rows)
+        _put_entries(connection, batch.entries)
         _put_rest(connection, batch)
         connection.execute(
             "INSERT INTO watermark (journal_id, record_id) VALUES (?, ?) "
@@ -123,65 +127,72 @@ def _task_values(task: Task) -> tuple[Any, ...]:
 
 def _put_tasks(connection: sqlite3.Connection, batch: Batch) -> None:
     _put_many(connection, _PUT_TASK, [_task_values(task) for task in batch.tasks.values()])
-    needed = batch.task_ids()
-    if needed:
-        first = min((row[3] for row in batch.rows if 0 <= row[3] < 1 << 62), default=0)
-        connection.execute(_PUT_STUB, (first, first, _json(sorted(needed))))
+    _put_stubs(connection, batch.owners(), batch.entries.timestamps)
 
 
-@lru_cache(maxsize=64)
-def _insert(rows: int) -> str:
-    values = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * rows)
-    return (
-        "INSERT INTO task_logs (id, task_id, seq, timestamp, level, source, stage, unit, step_id, message, "
-        f"metadata_json) VALUES {values} ON CONFLICT (task_id, seq) DO NOTHING"
-    )
+def _put_stubs(connection: sqlite3.Connection, task_ids: set[str], timestamps: Sequence[int]) -> None:
+    """Let these tasks exist."""
+    if task_ids:
+        first = min((timestamp for timestamp in timestamps if 0 <= timestamp < 1 << 62), default=0)
+        connection.execute(_PUT_STUB, (first, first, _json(sorted(task_ids))))
 
 
-def _put_entries(connection: sqlite3.Connection, rows: list[Row]) -> None:
-    if not rows:
+@lru_cache(maxsize=128)
+def _insert(rows: int, absent: frozenset[int] = frozenset()) -> str:
+    """The statement that inserts so many rows, whose absent columns are NULL and where 0 stands for NULL."""
+    marks = ["nullif(?, 0)" if place in NULLABLE else "?" for place in range(len(NAMES))]
+    values = ", ".join("NULL" if place in absent else mark for place, mark in enumerate(marks))
+    rest = ", ".join([f"({values})"] * rows)
+    return f"INSERT INTO task_logs ({', '.join(NAMES)}) VALUES {rest} ON CONFLICT (task_id, seq) DO NOTHING"
+
+
+_PUT_ONE: Final = (
+    f"INSERT INTO task_logs ({', '.join(NAMES)}) VALUES ({', '.join('?' * len(NAMES))}) "
+    "ON CONFLICT (task_id, seq) DO NOTHING"
+)
+
+
+def _put_entries(connection: sqlite3.Connection, entries: Columns) -> None:
+    if not entries:
         return
     before = connection.total_changes
-    whole = len(rows) - len(rows) % ROWS
-    parts = [rows[start : start + ROWS] for start in range(0, whole, ROWS)]
-    try:
-        connection.execute("SAVEPOINT entries")
-        connection.executemany(_insert(ROWS), [_flat(part) for part in parts])
-        _put_few(connection, rows[whole:])
-    except _BAD_DATA:
-        connection.execute("ROLLBACK TO entries")
-        _put_each(connection, rows)
-    connection.execute("RELEASE entries")
-    _count(connection, rows, exact=connection.total_changes - before == len(rows))
+    absent = entries.absent()
+    exact = True
+    for start, end in _parts(0, len(entries), _VARIABLES // (len(NAMES) - len(absent))):
+        try:
+            connection.execute(_insert(end - start, absent), entries.flat(start, end, absent))
+        except _BAD_DATA:
+            _put_stubs(connection, set(entries.task_ids), entries.timestamps)  # perhaps it is only that
+            _put_each(connection, entries, start, end)
+            exact = False
+    exact = exact and connection.total_changes - before == len(entries)
+    _count(connection, entries, exact=exact)
 
 
-def _put_few(connection: sqlite3.Connection, rows: list[Row]) -> None:
-    """Insert fewer rows than a statement holds, by statements whose sizes repeat and so stay prepared."""
-    start, size = 0, ROWS // 2
-    while start < len(rows):
-        while size > len(rows) - start:
+def _parts(start: int, end: int, limit: int) -> Iterator[tuple[int, int]]:
+    """A range in parts whose sizes repeat, so that their statements stay prepared: the largest, and halves of that."""
+    size = min(ROWS, limit)
+    while start < end:
+        while size > end - start:
             size //= 2
-        connection.execute(_insert(size), _flat(rows[start : start + size]))
+        yield start, start + size
         start += size
 
 
-def _flat(rows: list[Row]) -> list[Any]:
-    return [value for row in rows for value in row]
-
-
-def _put_each(connection: sqlite3.Connection, rows: list[Row]) -> None:
+def _put_each(connection: sqlite3.Connection, entries: Columns, start: int, end: int) -> None:
     """Insert what a statement of many rows refused: halve until the row that cannot be stored stands alone."""
     connection.execute("SAVEPOINT part")
     try:
-        _put_few(connection, rows)
+        for first, last in _parts(start, end, _VARIABLES // len(NAMES)):
+            connection.execute(_insert(last - first), entries.flat(first, last, frozenset()))
     except _BAD_DATA as error:
         connection.execute("ROLLBACK TO part")
-        if len(rows) == 1:
-            _put_unstorable(connection, rows[0], error)
+        if end - start == 1:
+            _put_unstorable(connection, entries.rows(start, end)[0], error)
         else:
-            half = len(rows) // 2
-            _put_each(connection, rows[:half])
-            _put_each(connection, rows[half:])
+            half = (start + end) // 2
+            _put_each(connection, entries, start, half)
+            _put_each(connection, entries, half, end)
     connection.execute("RELEASE part")
 
 
@@ -198,17 +209,20 @@ def _put_unstorable(connection: sqlite3.Connection, row: Row, error: Exception) 
     ]
     for kept in told:
         with contextlib.suppress(*_BAD_DATA):
-            connection.execute(_insert(1), kept)
+            connection.execute(_PUT_ONE, kept)
             return
     _put_gap(connection, Gap(task_id=row[1], from_seq=row[2], to_seq=row[2], reason=f"unstorable: {reason}"))
 
 
-_COUNT_TASK: Final = (
-    "UPDATE tasks SET last_seq = max(last_seq, ?), debug_count = debug_count + ?, info_count = info_count + ?, "
-    "warning_count = warning_count + ?, error_count = error_count + ? WHERE id = ?"
+# Each of them one step for the whole batch: a step for each task would wait for the GIL each time.
+_COUNT_TASKS: Final = (
+    "UPDATE tasks SET last_seq = max(last_seq, more.value ->> 1), debug_count = debug_count + (more.value ->> 2), "
+    "info_count = info_count + (more.value ->> 3), warning_count = warning_count + (more.value ->> 4), "
+    "error_count = error_count + (more.value ->> 5) FROM json_each(?) AS more WHERE tasks.id = more.value ->> 0"
 )
 _COUNT_ENTRIES: Final = (
-    "INSERT INTO entry_counts (task_id, source, level, stage, count) VALUES (?, ?, ?, ?, ?) "
+    "INSERT INTO entry_counts (task_id, source, level, stage, count) "
+    "SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true "
     "ON CONFLICT DO UPDATE SET count = count + excluded.count"
 )
 _RECOUNT: Final = (
@@ -228,23 +242,24 @@ _RECOUNT: Final = (
 )
 
 
-def _count(connection: sqlite3.Connection, rows: list[Row], *, exact: bool) -> None:
+def _count(connection: sqlite3.Connection, entries: Columns, *, exact: bool) -> None:
     """Keep the counts in step with the entries; where not every row was new, count those tasks afresh."""
-    if not exact:
-        for task_id in {row[1] for row in rows}:
+    counts = entries.counts()
+    told = _json([(task_id, source, level, stage or "", n) for (task_id, source, level, stage), n in counts.items()])
+    if not exact or told is None or "\\u0000" in told:  # SQLite's JSON ends a text at NUL
+        for task_id in set(entries.task_ids):
             for statement in _RECOUNT:
                 connection.execute(statement, {"task": task_id})
         return
-    counts = Counter((row[1], row[5], row[4], row[6] or "") for row in rows)
-    last = {row[1]: row[2] for row in rows}
     levels: Counter[tuple[str, str]] = Counter()
-    for (task_id, _, level, _), count in counts.items():
-        levels[task_id, level] += count
-    connection.executemany(_COUNT_ENTRIES, [(*key, count) for key, count in counts.items()])
-    connection.executemany(
-        _COUNT_TASK,
-        [(seq, *(levels[task_id, level.name] for level in Level), task_id) for task_id, seq in last.items()],
-    )
+    for (task_id, _, level, _), n in counts.items():
+        levels[task_id, level] += n
+    tasks = [
+        (task_id, last, *(levels[task_id, level.name] for level in Level))
+        for task_id, last in entries.last_seqs().items()
+    ]
+    connection.execute(_COUNT_ENTRIES, (told,))
+    connection.execute(_COUNT_TASKS, (_json(tasks),))
 
 
 _PUT_STAGE: Final = "INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -269,9 +284,8 @@ def _put_rest(connection: sqlite3.Connection, batch: Batch) -> None:
     for gap in batch.gaps:
         _put_gap(connection, gap)
     _put_many(connection, "INSERT INTO batches VALUES (?, ?, ?) ON CONFLICT DO NOTHING", batch.answers)
-    connection.executemany(
-        "UPDATE tasks SET deleted_at = ? WHERE id = ?", [(at, task_id) for task_id, at in batch.deleted.items()]
-    )
+    for task_id, deleted_at in batch.deleted.items():
+        connection.execute("UPDATE tasks SET deleted_at = ? WHERE id = ?", (deleted_at, task_id))
 
 
 def _put_gap(connection: sqlite3.Connection, gap: Gap) -> None:
@@ -285,6 +299,8 @@ def _put_gap(connection: sqlite3.Connection, gap: Gap) -> None:
 
 def _put_many(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Execute a statement for each row; one that cannot be stored is said and passed over, the others go on."""
+    if not rows:
+        return
     try:
         connection.execute("SAVEPOINT many")
         connection.executemany(statement, rows)

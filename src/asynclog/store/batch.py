@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -22,11 +24,13 @@ from asynclog.records import (
     TaskRecord,
     TraceRecord,
 )
+from asynclog.store.columns import LEVEL_NAMES, Columns, Row
 
-Row = tuple[int, str, int, int, str, str, str | None, str | None, str | None, str, str | None]
-"""The columns of task_logs, in order."""
-
-_LEVEL_NAMES: Final = {level.value: level.name for level in Level}
+_RUNS: Final = re.compile(rb"e+|[^e]+", re.DOTALL)
+"""Records one after the other that are entries, or that are not, by their tags."""
+_payload_of: Final = itemgetter(3)
+_tag_of: Final = itemgetter(2)
+"""Of a payload: after the heads of the array and of the text, one byte each."""
 
 _log = logging.getLogger("asynclog.store")
 
@@ -34,8 +38,8 @@ _log = logging.getLogger("asynclog.store")
 class Batch:
     """Records sorted by what they change; of a task, stage or step only the newest counts."""
 
-    def __init__(self, frames: Sequence[Frame], watermark: int) -> None:
-        self.rows: list[Row] = []
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self.entries = Columns()
         self.tasks: dict[str, Task] = {}
         self.stages: dict[str, Stage] = {}
         self.steps: dict[str, Step] = {}
@@ -43,16 +47,25 @@ class Batch:
         self.gaps: list[Gap] = []
         self.answers: list[tuple[str, str, str]] = []
         self.deleted: dict[str, int] = {}
+        try:
+            tags = bytes(map(_tag_of, map(_payload_of, frames)))
+        except IndexError:  # a payload too short for a record
+            tags = bytes(len(frames))
+        for run in _RUNS.finditer(tags):
+            part = frames[run.start() : run.end()]
+            if run[0][:1] != records.ENTRY_TAG.encode() or not self.entries.add_entries(part):
+                self._add_each(part)
+
+    def _add_each(self, frames: Sequence[Frame]) -> None:
         for record_id, seq, span, payload in frames:
-            if record_id > watermark:
-                record = _decode(payload, seq)
-                if record is not None:
-                    self._add(record_id, seq, span, record)
+            record = _decode(payload, seq)
+            if record is not None:
+                self._add(record_id, seq, span, record)
 
     def _add(self, record_id: int, seq: int, span: int, record: Record) -> None:
         match record:
             case EntryRecord():
-                self.rows.append(_row(record_id, seq, record))
+                self.entries.add(_row(record_id, seq, record))
             case BatchRecord():
                 self._add_lines(record_id, seq, span, record)
             case TaskRecord():
@@ -70,33 +83,17 @@ class Batch:
 
     def _add_lines(self, record_id: int, seq: int, span: int, record: BatchRecord) -> None:
         task_id = record.task_id
-        for offset, line in enumerate(record.lines):
-            level = _LEVEL_NAMES.get(line.level, "ERROR")
-            self.rows.append(
-                (
-                    record_id + offset,
-                    task_id,
-                    seq + offset,
-                    line.timestamp,
-                    level,
-                    line.source,
-                    line.stage,
-                    line.unit,
-                    None,
-                    line.message,
-                    line.metadata_json,
-                )
-            )
+        if record.lines:
+            self.entries.add_lines(record_id, task_id, seq, record.lines)
         if record.batch_id is not None:
             answer = msgspec.json.decode(record.answer_json)
             if record.lines:
                 answer["last_seq"] = seq + span - 1
             self.answers.append((task_id, record.batch_id, msgspec.json.encode(answer).decode()))
 
-    def task_ids(self) -> set[str]:
-        """Every task that something here belongs to."""
-        found = {row[1] for row in self.rows}
-        found.update(stage.task_id for stage in self.stages.values())
+    def owners(self) -> set[str]:
+        """Every task that something here belongs to, entries aside."""
+        found = {stage.task_id for stage in self.stages.values()}
         found.update(step.task_id for step in self.steps.values())
         found.update(item.task_id for _, item in self.traces)
         found.update(gap.task_id for gap in self.gaps)
@@ -110,7 +107,7 @@ def _row(record_id: int, seq: int, record: EntryRecord) -> Row:
         record.task_id,
         seq,
         record.timestamp,
-        _LEVEL_NAMES.get(record.level, "ERROR"),
+        LEVEL_NAMES[record.level],
         record.source,
         record.stage,
         record.unit,

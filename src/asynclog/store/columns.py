@@ -1,0 +1,136 @@
+"""Entries as the columns of `task_logs`. What is done here for every entry is done by loops in C: it holds the GIL."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+
+from asynclog.model import Level
+from asynclog.records import ENTRY_FIELDS, ENTRY_TAG, Frame, Line
+
+Row = tuple[int, str, int, int, str, str, str | None, str | None, str | None, str, str | None]
+"""The columns of task_logs, in order."""
+
+NAMES: Final = (
+    "id", "task_id", "seq", "timestamp", "level", "source", "stage", "unit", "step_id", "message", "metadata_json",
+)  # fmt: skip
+NULLABLE: Final = (6, 7, 8, 10)
+"""Which of them may hold NULL, by place."""
+
+_LINE_FIELDS: Final = len(Line.__struct_fields__)
+_array_head: Final = struct.Struct(">BI").pack
+_ARRAY: Final = 0xDD
+"""MessagePack: an array whose length follows as 32 bits."""
+_decode_flat: Final = msgspec.msgpack.Decoder(list[Any]).decode
+_astuple: Final = msgspec.structs.astuple
+
+
+class _LevelNames(dict[int, str]):
+    """The name of a level number; a number that is none is taken for the worst."""
+
+    def __missing__(self, number: object) -> str:
+        return Level.ERROR.name
+
+
+LEVEL_NAMES: Final = _LevelNames((level.value, level.name) for level in Level)
+
+
+class Columns:
+    """Entries, a list for each column of `task_logs`, grown at the end only."""
+
+    __slots__ = ("lists",)
+
+    def __init__(self) -> None:
+        self.lists: tuple[list[Any], ...] = tuple([] for _ in NAMES)
+
+    def __len__(self) -> int:
+        return len(self.lists[0])
+
+    @property
+    def task_ids(self) -> list[str]:
+        """The task of each."""
+        return self.lists[1]
+
+    @property
+    def timestamps(self) -> list[int]:
+        """The time of each."""
+        return self.lists[3]
+
+    def rows(self, start: int, end: int) -> list[Row]:
+        """Some of the entries, one by one."""
+        return list(zip(*(column[start:end] for column in self.lists), strict=True))
+
+    def add(self, row: Row) -> None:
+        """One entry more."""
+        for column, value in zip(self.lists, row, strict=True):
+            column.append(value)
+
+    def add_entries(self, frames: Sequence[Frame]) -> bool:
+        """All these records, each an entry by its tag; False, and nothing is added, when one of them cannot be read.
+
+        The payloads are decoded in one go, as one flat array: each without its own array's head, which is one byte.
+        """
+        ids, seqs, _, payloads = zip(*frames, strict=True)
+        count = len(payloads)
+        try:
+            flat = _decode_flat(
+                _array_head(_ARRAY, count * ENTRY_FIELDS) + b"".join([payload[1:] for payload in payloads])
+            )
+        except (msgspec.DecodeError, UnicodeError):
+            return False
+        tags = flat[::ENTRY_FIELDS]
+        if len(flat) != count * ENTRY_FIELDS or tags.count(ENTRY_TAG) != count:
+            return False
+        task_ids, timestamps, levels, *labels = [flat[place::ENTRY_FIELDS] for place in range(1, ENTRY_FIELDS)]
+        self._extend(ids, task_ids, seqs, timestamps, map(LEVEL_NAMES.__getitem__, levels), *labels)
+        return True
+
+    def add_lines(self, record_id: int, task_id: str, seq: int, lines: Sequence[Line]) -> None:
+        """The entries of an ingest batch, whose first has this record number and seq."""
+        count = len(lines)
+        flat = list(chain.from_iterable(map(_astuple, lines)))
+        timestamps, levels, source, stage, unit, message, metadata = (
+            flat[place::_LINE_FIELDS] for place in range(_LINE_FIELDS)
+        )
+        names = map(LEVEL_NAMES.__getitem__, levels)
+        ids, seqs = range(record_id, record_id + count), range(seq, seq + count)
+        steps = [None] * count
+        self._extend(ids, [task_id] * count, seqs, timestamps, names, source, stage, unit, steps, message, metadata)
+
+    def _extend(self, *values: Any) -> None:
+        for column, more in zip(self.lists, values, strict=True):
+            column.extend(more)
+
+    def absent(self) -> frozenset[int]:
+        """The columns, by place, that hold nothing but NULL."""
+        count = len(self)
+        return frozenset(place for place in NULLABLE if self.lists[place].count(None) == count)
+
+    def flat(self, start: int, end: int, absent: frozenset[int]) -> list[Any]:
+        """Some entries as the parameters of one statement, row after row; without absent columns, with 0 for NULL.
+
+        Binding a None costs five times what any other value does: the module looks for an adapter each time.
+        """
+        places = [place for place in range(len(NAMES)) if place not in absent]
+        width = len(places)
+        values: list[Any] = [0] * (width * (end - start))
+        for index, place in enumerate(places):
+            column = self.lists[place][start:end]
+            if place in NULLABLE and None in column:
+                column = [0 if value is None else value for value in column]
+            values[index::width] = column
+        return values
+
+    def counts(self) -> Counter[tuple[str, str, str, str | None]]:
+        """How many entries each (task, source, level, stage) has."""
+        _, task_ids, _, _, levels, sources, stages, *_ = self.lists
+        return Counter(zip(task_ids, sources, levels, stages, strict=True))
+
+    def last_seqs(self) -> dict[str, int]:
+        """The last seq of each task; they rise with the record number."""
+        return dict(zip(self.lists[1], self.lists[2], strict=True))
