@@ -17,10 +17,12 @@ from asynclog.errors import (
     ForbiddenError,
     InvalidError,
     NotFoundError,
+    TooManyError,
     UnauthenticatedError,
     UnavailableError,
 )
 from asynclog.model import AccessScope
+from asynclog.server.limits import caller_of
 from asynclog.server.passes import Pass
 from asynclog.server.service import Service, Socket
 
@@ -40,12 +42,14 @@ UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
 NOT_FOUND: Final = 4404
 BAD_QUERY: Final = 4422
+TOO_MANY: Final = 4429
 
 _CODES: Final = (
     (UnauthenticatedError, UNAUTHENTICATED),
     (ForbiddenError, FORBIDDEN),
     (NotFoundError, NOT_FOUND),
     (InvalidError, BAD_QUERY),
+    (TooManyError, TOO_MANY),
     (UnavailableError, TRY_LATER),
 )
 _EXPELLED: Final = (UNAUTHENTICATED, "the key was revoked or has expired, or the session is over")
@@ -84,6 +88,11 @@ class Connection:
         if self.caller is None:
             raise RuntimeError("nobody was let in yet")
         return self.caller.principal.access
+
+    @property
+    def who(self) -> str:
+        """Who shares its limits."""
+        return caller_of(self.caller, self._websocket)
 
     async def send(self, frame: str) -> None:
         """Send a text frame once the client has taken enough of the former ones.
@@ -156,7 +165,8 @@ async def _talk(
         if service.closing:
             return _WE_GO
         connection.caller = socket.caller = service.access.connect(websocket, connection.ticket)
-        await talk(connection)
+        with service.subscriptions.taken(connection.who):
+            await talk(connection)
     except ClosedError as error:
         return error.code, error.reason
     except AsynclogError as error:

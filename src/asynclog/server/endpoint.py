@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -36,7 +37,9 @@ class Endpoint:
             return Response(status_code=204, headers={"Allow": ", ".join(self.methods)})
         operation = self._operations["GET" if request.method == "HEAD" else request.method]
         try:
-            response = await operation.handler(await self._read(request, operation))
+            call = await self._read(request, operation)
+            async with self._service.turns.turn(call.who) if operation.hard else nullcontext():
+                response = await operation.handler(call)
         except AsynclogError as error:
             if isinstance(error, UnavailableError):
                 _log.warning("%s %s cannot be answered now: %s", request.method, operation.path, error)
@@ -55,6 +58,8 @@ class Endpoint:
         return response
 
     async def _read(self, request: Request, operation: Operation) -> Call:
+        if b"%2f" in request.scope.get("raw_path", b"").lower():
+            raise HTTPException(404)  # no name has a slash, and no address is written in two ways
         access = self._service.access
         caller = access.enter(request, operation)
         given = b"" if operation.open_query else request.scope["query_string"]
@@ -69,10 +74,32 @@ class Endpoint:
 
 
 class Stream(StreamingResponse):
-    """A long answer. What fails in its middle breaks the connection, so that nobody takes a part for the whole."""
+    """A long answer. What fails in its middle breaks the connection, so that nobody takes a part for the whole.
+
+    Args:
+        content: its pieces.
+        place: held while it is sent; entering it may refuse.
+        media_type, headers: as of every response.
+    """
+
+    def __init__(
+        self, content: AsyncIterator[Any], place: AbstractContextManager[None], media_type: str, headers: dict[str, str]
+    ) -> None:
+        super().__init__(content, media_type=media_type, headers=headers)
+        self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send it, or why it cannot be sent now."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._place)
+            except AsynclogError as error:
+                await self._close()
+                await problems.of_error(error)(scope, receive, send)
+            else:
+                await self._send(scope, receive, send)
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         except AsynclogError as error:
@@ -84,7 +111,10 @@ class Stream(StreamingResponse):
 
     async def head(self) -> Response:
         """The same without the body."""
+        await self._close()
+        return Response(headers=dict(self.headers.items()))
+
+    async def _close(self) -> None:
         close = getattr(self.body_iterator, "aclose", None)
         if close is not None:
             await close()
-        return Response(headers=dict(self.headers.items()))

@@ -98,18 +98,25 @@ async def export(call: Call) -> Response:
     begun = await anext(pages, None)  # what can be refused is refused before the answer begins
     name = f"asynclog-{call.task_id}.{ending}"
     return Stream(
-        _pieces(begun, pages, first, render),
+        _pieces(call, begun, pages, first, render),
+        call.service.exports.taken(call.who),
         media_type=media,
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
 async def _pieces(
-    begun: list[bytes] | None, pages: AsyncIterator[list[bytes]], first: str, render: Render
+    call: Call, begun: list[bytes] | None, pages: AsyncIterator[list[bytes]], first: str, render: Render
 ) -> AsyncIterator[Any]:
     if first:
         yield first
     if begun is not None:
         yield await asyncio.to_thread(render, begun)
-        async for lines in pages:
+        while (lines := await _next(call, pages)) is not None:
             yield await asyncio.to_thread(render, lines)
+
+
+async def _next(call: Call, pages: AsyncIterator[list[bytes]]) -> list[bytes] | None:
+    """The next page, in the caller's turn: whoever reads slowly keeps nobody waiting."""
+    async with call.service.turns.turn(call.who, patient=True):
+        return await anext(pages, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from starlette.websockets import WebSocket
@@ -12,6 +12,8 @@ from starlette.websockets import WebSocket
 from asynclog.errors import InvalidError
 from asynclog.filters import LogFilter
 from asynclog.model import Gap, Stage, Task
+from asynclog.protocols import Archive
+from asynclog.server.body import read_json
 from asynclog.server.connection import (
     NOT_FOUND,
     POLICY,
@@ -21,9 +23,12 @@ from asynclog.server.connection import (
     frames_of,
     together,
 )
+from asynclog.server.limits import Pace
 from asynclog.server.parameters import MAX_NUMBER, read_query, whole
+from asynclog.server.problems import MalformedError
 from asynclog.server.search import numbers
 from asynclog.server.service import Service
+from asynclog.server.turns import InTurn
 from asynclog.subscription import Changed, End, Event, Refiltered, Subscription, TaskChanged
 from asynclog.tail import Entries
 from asynclog.wire import encode, gap_object, stage_object, step_object, task_object
@@ -48,8 +53,13 @@ class LogSocket:
     async def _talk(self, connection: Connection) -> None:
         query = read_query(connection.query_string, PARAMETERS, filtered=True)
         reader = self._service.tasks.reader
+        archive = InTurn(self._service.tasks.engine.store, self._service.turns, connection.who)
         async with reader.follow(
-            connection.path["task_id"], query.filter, query.values["after"], connection.access
+            connection.path["task_id"],
+            query.filter,
+            query.values["after"],
+            connection.access,
+            cast("Archive", archive),
         ) as subscription:
             answered = asyncio.Event()
             await together(_tell(connection, subscription, answered), _listen(connection, subscription, answered))
@@ -118,8 +128,10 @@ def _frame(kind: str, **fields: Any) -> str:
 async def _listen(connection: Connection, subscription: Subscription, answered: asyncio.Event) -> None:
     """Take the client's frames, one after the other: the next is read when the former has been answered."""
     faults = 0
+    pace = Pace(asyncio.get_running_loop().time)
     while True:
         text = await connection.receive()
+        await asyncio.sleep(pace.delay())
         ref: str | None = None
         try:
             given = _decode(text)
@@ -138,8 +150,8 @@ async def _listen(connection: Connection, subscription: Subscription, answered: 
 
 def _decode(text: str | None) -> dict[str, Any]:
     try:
-        given = None if text is None else msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+        given = None if text is None else read_json(text.encode())
+    except MalformedError:
         given = None
     if not isinstance(given, dict):
         raise InvalidError("frame", 'a frame is a JSON object in text, such as {"type": "filter", "ref": "1"}')

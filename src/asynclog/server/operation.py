@@ -12,6 +12,7 @@ from starlette.responses import Response
 from asynclog.filters import LogFilter
 from asynclog.model import AccessScope
 from asynclog.principal import Principal, Role
+from asynclog.server.limits import caller_of
 from asynclog.server.parameters import Parameter
 from asynclog.server.passes import Pass
 from asynclog.server.service import Service
@@ -58,6 +59,11 @@ class Call:
         return self.service.tasks
 
     @property
+    def who(self) -> str:
+        """Who shares the caller's limits."""
+        return caller_of(self.caller, self.request)
+
+    @property
     def task_id(self) -> str:
         """The task the path names."""
         return self.path["task_id"]
@@ -80,6 +86,7 @@ class Operation:
         takes: the media of a body of bytes.
         beyond: whether what it shows or does reaches beyond one account or site, so that it takes a key for all.
         open_query: whether it takes any query, unread.
+        hard: whether it may keep the database busy, so that callers have their turns.
         errors: statuses besides 422 (parameters, body), 404 (path parameters) and 500, with when they come.
     """
 
@@ -97,6 +104,7 @@ class Operation:
     takes: tuple[str, ...] = (NDJSON,)
     beyond: bool = False
     open_query: bool = False
+    hard: bool = False
     errors: Mapping[int, str] = field(default_factory=dict)
 
     @property

@@ -18,7 +18,12 @@ OURS: Final = "asynclog"
 SERVER: Final = "uvicorn.error"
 """Uvicorn's log. Below WARNING it names paths with their query strings, which are nobody's business."""
 
-_NOISE: Final = ("Invalid UTF-8 sequence received", "ASGI callable returned without completing response")
+_NOISE: Final = (
+    "ASGI callable returned without completing response",
+    "Invalid HTTP request received",
+    "Invalid UTF-8 sequence received",
+    "Unsupported upgrade request",
+)
 """What a client can bring about, or what we do on purpose and have logged already."""
 
 

@@ -11,7 +11,9 @@ from typing import Any, Final, cast
 from asynclog.principal import Principal
 from asynclog.server.access import Access
 from asynclog.server.failures import Failures
+from asynclog.server.limits import DEFAULT_LIMITS, EXPORTS, EXPORTS_EACH, Limits, Places
 from asynclog.server.passes import Pass
+from asynclog.server.turns import Turns
 from asynclog.tasks.manager import TaskManager
 
 CLOSE_SECONDS: Final = 2.0
@@ -41,10 +43,15 @@ class Service:
     Args:
         tasks: what is served.
         everybody: whom every caller is taken for, without being asked.
+        limits: how much there may be at a time.
     """
 
-    def __init__(self, tasks: TaskManager, everybody: Principal | None = None) -> None:
+    def __init__(self, tasks: TaskManager, everybody: Principal | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
         self.tasks = tasks
+        self.limits = limits
+        self.subscriptions = Places("subscriptions", limits.subscriptions, limits.subscriptions_per_key)
+        self.exports = Places("exports", EXPORTS, EXPORTS_EACH)
+        self.turns = Turns()
         self.access = Access(tasks.keys, tasks.engine.clock, everybody)
         self.failures = Failures(tasks.engine.clock)
         tasks.keys.on_change(self._expel)

@@ -13,7 +13,7 @@ from asynclog.server.connection import POLICY
 from asynclog.server.protocol import refused, wire
 
 ABORT_SECONDS: Final = 1.0
-QUEUE: Final = 100
+QUEUE: Final = 1000
 """Frames that came at once and were not yet read; reading stops at the first one, what is in the buffer still comes."""
 PIECES: Final = 1000
 """Of one message."""

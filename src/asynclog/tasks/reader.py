@@ -13,6 +13,7 @@ from asynclog.errors import InvalidError, NotFoundError, StoreError
 from asynclog.filters import NO_FILTER, LogFilter
 from asynclog.live import visible
 from asynclog.model import EVERYTHING, AccessScope, Entry, Gap, Stage, Step, Task, Value
+from asynclog.protocols import Archive
 from asynclog.queries import (
     MAX_PAGE,
     Bucket,
@@ -241,12 +242,20 @@ class Reader:
 
     @asynccontextmanager
     async def follow(
-        self, task_id: str, entry_filter: LogFilter, after: int = 0, access: AccessScope = EVERYTHING
+        self,
+        task_id: str,
+        entry_filter: LogFilter,
+        after: int = 0,
+        access: AccessScope = EVERYTHING,
+        archive: Archive | None = None,
     ) -> AsyncIterator[Subscription]:
-        """A live reader from a cursor on, for as long as the block runs."""
+        """A live reader from a cursor on, for as long as the block runs.
+
+        ``archive`` is where its history is read, in place of the store itself.
+        """
         task = await self.task(task_id, access)  # nothing is awaited after it: no end can be missed
         with self._engine.hub.watching(task) as live:
-            yield Subscription(live, self._store, self._engine.settle, entry_filter, after, access)
+            yield Subscription(live, archive or self._store, self._engine.settle, entry_filter, after, access)
 
     async def _ready(self, task_id: str, entry_filter: LogFilter, access: AccessScope) -> EntryQuery:
         """The query for a task that is there, once the store holds it."""
