@@ -1,4 +1,4 @@
-"""How asynclog is configured: flags, over ``ASYNCLOG_*`` variables, over ``asynclog.toml``, over the defaults.
+r"""How asynclog is configured: flags, over ``ASYNCLOG_*`` variables, over ``asynclog.toml``, over the defaults.
 
 The file::
 
@@ -15,6 +15,10 @@ The file::
 
     [logging]                   # any of the logging settings
     task_log_level = "DEBUG"
+
+    [redaction]                 # what counts as a secret in logs, beside what always does
+    keys = ["salary"]           # what stands under such a key or name is hidden
+    patterns = ['EMP-\d{1,9}']  # and what matches, too
 
     [plugins.backup]            # what the plugin's context.config holds
     keep = 7
@@ -38,6 +42,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from asynclog.errors import InvalidError
+from asynclog.redaction import REDACTOR, Redactor
 from asynclog.settings import ENVIRONMENT_PREFIX, SETTINGS, Scalar, from_environment, read_setting
 
 FILE: Final = "asynclog.toml"
@@ -77,9 +82,32 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     site: str | None = None
 
 
+class Redaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[redaction]``: what counts as a secret beside what always does; see `asynclog.redaction.Redactor`."""
+
+    keys: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+    def redactor(self) -> Redactor:
+        """What it says. Raises InvalidError."""
+        try:
+            return REDACTOR.extended(self.patterns, self.keys) if self.patterns or self.keys else REDACTOR
+        except ValueError as error:
+            raise InvalidError("redaction", f"[redaction] {error}") from None
+
+
+def redaction_of(given: Redaction | Mapping[str, Any]) -> Redaction:
+    """A redaction given as a mapping. Raises InvalidError."""
+    try:
+        return given if isinstance(given, Redaction) else msgspec.convert(given, Redaction)
+    except msgspec.ValidationError as error:
+        raise InvalidError("redaction", f"redaction takes keys and patterns, lists of texts: {error}") from None
+
+
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: dict[str, Any] = msgspec.field(default_factory=dict)
     logging: dict[str, Any] = msgspec.field(default_factory=dict)
+    redaction: Redaction = Redaction()
     plugins: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     hooks: dict[str, Hook] = msgspec.field(default_factory=dict)
 
@@ -93,6 +121,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     pinned_by: dict[str, str] = msgspec.field(default_factory=dict)
     plugins: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     hooks: dict[str, Hook] = msgspec.field(default_factory=dict)
+    redaction: Redaction = Redaction()
 
     @property
     def folder(self) -> Path:
@@ -123,6 +152,7 @@ def load(
     for name in SETTINGS.keys() & given.keys():
         pinned[name] = read_setting(name, given[name])
         pinned_by[name] = "--" + name.replace("_", "-")
+    parsed.redaction.redactor()  # what is wrong with it is said before anything is opened
     return Configuration(
         server=_server(parsed.server, variables, given),
         settings={name: _setting(name, value) for name, value in parsed.logging.items()},
@@ -130,6 +160,7 @@ def load(
         pinned_by=pinned_by,
         plugins=parsed.plugins,
         hooks=parsed.hooks,
+        redaction=parsed.redaction,
     )
 
 

@@ -20,6 +20,7 @@ from asynclog.feed import Feed
 from asynclog.journal import Journal
 from asynclog.model import Level, Progress
 from asynclog.records import EntryRecord, encode
+from asynclog.redaction import Redactor
 from asynclog.segments import MAX_PAYLOAD
 from asynclog.settings import Dials
 
@@ -59,11 +60,16 @@ place: Final[ContextVar[Place]] = ContextVar("asynclog_place", default=NOWHERE)
 """Follows the code through coroutines, gathered tasks and `asyncio.to_thread`."""
 
 
-def label(value: object, limit: int = LABEL_CHARACTERS) -> str | None:
-    """A stage, unit or source as it is kept: text, cut and marked when too long; None when empty."""
+def label(value: object, limit: int = LABEL_CHARACTERS, redactor: Redactor | None = None) -> str | None:
+    """A stage, unit or source as it is kept: text, cut and marked when too long; None when empty.
+
+    With a redactor without its secrets; not for accounts and sites, which are compared with what callers may see.
+    """
     if value is None:
         return None
     name = values.text(value)
+    if redactor is not None:
+        name = redactor.redact(name)
     if len(name) > limit:
         name = name[: limit - 1] + "…"
     return name or None
@@ -101,7 +107,7 @@ class TaskLogger:
 
     def with_source(self, source: str) -> TaskLogger:
         """The same task, another source. ``system`` is not for plugins: it becomes ``plugin``, the claim is kept."""
-        name = label(source, SOURCE_CHARACTERS) or "plugin"
+        name = label(source, SOURCE_CHARACTERS, self._dials.redactor) or "plugin"
         bound = {key: value for key, value in (self._bound or {}).items() if key != _CLAIM}
         if name == "system":
             name, bound[_CLAIM] = "plugin", "system"
@@ -113,11 +119,14 @@ class TaskLogger:
 
     def bind_stage(self, stage: str | None) -> TaskLogger:
         """The same task and source; every entry carries this stage, wherever it is logged."""
-        return self._like(stage=label(stage))
+        return self._like(stage=self._label(stage))
 
     def bind_unit(self, unit: str | None) -> TaskLogger:
         """The same task and source; every entry is about this unit, wherever it is logged."""
-        return self._like(unit=label(unit))
+        return self._like(unit=self._label(unit))
+
+    def _label(self, value: object) -> str | None:
+        return label(value, redactor=self._dials.redactor)
 
     def _like(self, **changes: Any) -> TaskLogger:
         mine = {"source": self._source, "bound": self._bound, "stage": self._stage, "unit": self._unit}
@@ -138,7 +147,7 @@ class TaskLogger:
         """Let what is logged from here on, in this coroutine or thread and what it starts, carry this stage."""
         here = place.get()
         here = here if here.feed is self._feed else NOWHERE
-        place.set(Place(self._feed, label(stage), here.unit, here.step_id))
+        place.set(Place(self._feed, self._label(stage), here.unit, here.step_id))
 
     @property
     def source(self) -> str:
@@ -188,10 +197,11 @@ class TaskLogger:
     def progress(self, current: float, total: float | None = None, message: str | None = None, **fields: Any) -> None:
         """Say how far the task is: an INFO entry with ``metadata.progress``, and the task's progress."""
         try:
+            said = None if message is None else self._dials.redactor.redact(values.text(message))[:LABEL_CHARACTERS]
             self._feed.progress = progress = Progress(
                 current=_finite(current),
                 total=None if total is None else _finite(total),
-                message=None if message is None else values.text(message)[:LABEL_CHARACTERS],
+                message=said,
             )
             shown = {"current": progress.current, "total": progress.total, "message": progress.message}
             of = "" if progress.total is None else f" of {progress.total:,g}"
@@ -211,26 +221,29 @@ class TaskLogger:
         text = ""
         try:
             text = values.format_message(message, args) if args else values.text(message)
-            payload = self._payload(level, text, fields)
+            cleared = bool(args) and type(message) is str and self._dials.redactor.clears(message, args)
+            payload = self._payload(level, text, fields, cleared=cleared)
         except _OF_THE_PROCESS:
             raise
         except BaseException as error:  # noqa: BLE001  # an entry is never refused, a log call never raises
             payload = self._unloggable(level, text, f"{type(error).__name__} while it was logged")
         if not self._journal.append(feed, payload, level) and feed.sealed:
             with suppress(Exception):  # a handler of the service's log that fails is not the plugin's affair
-                _service.warning("entry %d after the end of task %s: %s", feed.late, feed.task_id, values.text(message))
+                said = self._dials.redactor.redact(values.text(message))
+                _service.warning("entry %d after the end of task %s: %s", feed.late, feed.task_id, said)
 
-    def _payload(self, level: int, text: str, fields: dict[str, Any]) -> bytes:
+    def _payload(self, level: int, text: str, fields: dict[str, Any], *, cleared: bool) -> bytes:
+        """The record. ``cleared``: it is known that there is no secret in the text."""
         feed = self._feed
         where = place.get()
         if where[0] is not feed:
             where = NOWHERE
         metadata = self._metadata(fields) if fields or self._bound else None
-        limit = self._dials.message_limit
+        limit, redactor = self._dials.message_limit, self._dials.redactor
         if len(text) * 4 <= limit:
-            text = values.redact(text)
+            text = text if cleared else redactor.redact(text)
         else:
-            text, metadata = _cut(text, metadata, limit)
+            text, metadata = _cut(text, metadata, limit, redactor)
         payload = encode(
             EntryRecord(
                 feed.task_id,
@@ -241,7 +254,7 @@ class TaskLogger:
                 self._unit or where[2],
                 where[3],
                 text,
-                values.metadata_json(metadata) if metadata else None,
+                values.metadata_json(metadata, redactor=redactor) if metadata else None,
             )
         )
         if len(payload) > MAX_PAYLOAD:
@@ -272,7 +285,7 @@ class TaskLogger:
         return {**bound, **fields} if bound else fields
 
     def _unloggable(self, level: int, text: str, reason: str) -> bytes:
-        text, _ = _cut(text, None, self._dials.message_limit)
+        text, _ = _cut(text, None, self._dials.message_limit, self._dials.redactor)
         return encode(
             EntryRecord(
                 self._feed.task_id,
@@ -291,8 +304,10 @@ class TaskLogger:
 _RESERVED: Final = frozenset({"exc_info", "stack_info", "stacklevel", "extra", "metadata"})
 
 
-def _cut(text: str, metadata: dict[str, Any] | None, limit: int) -> tuple[str, dict[str, Any] | None]:
-    text, size = values.clean(text, limit or UNLIMITED_BYTES)
+def _cut(
+    text: str, metadata: dict[str, Any] | None, limit: int, redactor: Redactor
+) -> tuple[str, dict[str, Any] | None]:
+    text, size = values.clean(text, limit or UNLIMITED_BYTES, redactor)
     return text, metadata if size is None else {**(metadata or {}), "original_size": size}
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from asynclog.errors import ConflictError, InvalidError
 from asynclog.model import Level
+from asynclog.redaction import REDACTOR
 
 Scalar = str | int | float | bool
 
@@ -135,6 +136,7 @@ class Dials:
         "capture_outputs",
         "max_data_size",
         "message_limit",
+        "redactor",
         "threshold",
     )
 
@@ -146,6 +148,8 @@ class Dials:
         self.capture_inputs = True
         self.capture_outputs = True
         self.max_data_size = 100_000
+        self.redactor = REDACTOR
+        """What counts as a secret; not a setting, since nobody may let it count as less while the process runs."""
 
 
 class Settings:

@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from asynclog.redaction import REDACTED, REDACTOR, Redactor, redact
+from asynclog.redaction import NAMED, NAMING, REDACTED, REDACTOR, Redactor, redact
 from asynclog.texts import clean, cut, exact, format_message, integer, text, unprintable
 
 __all__ = [
@@ -113,7 +113,7 @@ def _plain_json(value: Any, redactor: Redactor) -> bytes | None:
 
 def _plain(container: Any, redactor: Redactor, depth: int) -> bool:
     kind = type(container)
-    if not (kind is dict or kind is list) or len(container) > _FEW:
+    if not (kind is dict or kind is list) or len(container) > _FEW or (kind is list and _names(container, redactor)):
         return False
     if kind is dict:
         known = redactor.known
@@ -134,6 +134,11 @@ def _plain(container: Any, redactor: Redactor, depth: int) -> bool:
         if not plain:
             return False
     return True
+
+
+def _names(container: Any, redactor: Redactor) -> bool:
+    """Whether a list is the name of a secret and the secret."""
+    return len(container) == 2 and type(container[0]) is str and redactor.known[container[0]] is True
 
 
 class _Walk:
@@ -239,36 +244,54 @@ class _Walk:
 
     def items(self, items: Any, length: int, depth: int) -> list[Any]:
         result: list[Any] = []
+        before: Any = None
         # One C call takes the snapshot, so another thread that changes the container cannot come in between.
         for item in list(islice(items, max(self.nodes, 0))):
             if self.nodes <= 0:
                 break
             self.nodes -= 1
-            result.append(self.value(item, depth))
+            kind = type(item)
+            if kind is str:
+                item, before = self.redactor.argument(before, item), item  # noqa: PLW2901  # the list may be a command
+                result.append(self.string(item))
+            else:
+                before = None
+                is_pair = (kind is tuple or kind is list) and len(item) == 2
+                result.append(self.named(item, depth) if is_pair else self.value(item, depth))
         if len(result) < length:
             result.append(_more(length - len(result)))
         return result
+
+    def named(self, item: Any, depth: int) -> Any:
+        """Two things in a list of such: what the first one names is hidden, as in a list of headers."""
+        name, value = item[0], item[1]
+        if depth > 0 and isinstance(name, str | bytes) and self.redactor.hides(_key_text(name), value):
+            self.nodes -= 2
+            return [self.value(name, depth - 1), REDACTED]
+        return self.value(item, depth)
 
     def pairs(self, pairs: Any, length: int | None, depth: int) -> dict[str, Any]:
         result: dict[str, Any] = {}
         taken = 0
         snapshot = list(islice(pairs, max(self.nodes, 0) + 1))
+        about = next((item for key, item in snapshot if type(key) is str and key in NAMING and type(item) is str), None)
         for key, item in snapshot:
             if self.nodes <= 0:
                 break
             self.nodes -= 1
             taken += 1
-            self.pair(result, key, item, depth)
+            self.pair(result, key, item, depth, about)
         if taken < (len(snapshot) if length is None else length):
             result[MORE] = _more(None if length is None else length - taken)
         return result
 
-    def pair(self, result: dict[str, Any], key: Any, item: Any, depth: int) -> None:
+    def pair(self, result: dict[str, Any], key: Any, item: Any, depth: int, about: str | None = None) -> None:
         raw = key if type(key) is str else _key_text(key)
+        subject = about if about is not None and raw in NAMED else raw
         name = raw if self.redactor.known[raw] is False else self.name(raw)
         if name in result:
             name = f"{name} #{len(result)}"
-        result[name] = REDACTED if self.redactor.hides(raw, item) else self.value(item, depth)
+        result[name] = REDACTED if self.redactor.hides(subject, item) else self.value(item, depth)
 
     def name(self, key: str) -> str:
         self.characters -= min(len(key), MAX_KEY)

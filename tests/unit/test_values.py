@@ -422,7 +422,7 @@ def test_no_secrets() -> None:
 
 def test_redactor() -> None:
     """Patterns and keys of one's own add to those that come along, in metadata as in captured values."""
-    redactor = values.REDACTOR.extended(patterns=[r"\bEMP-\d+\b"], keys=["salary"])
+    redactor = values.REDACTOR.extended(patterns=[r"\bEMP-\d{1,9}\b"], keys=["salary"])
     stored = capture({"salary_eur": 100, "note": "see EMP-4711", "password": "x"}, 0, redactor)
     assert orjson.loads(stored) == {"salary_eur": REDACTED, "note": f"see {REDACTED}", "password": REDACTED}
     assert metadata_json({"salary": 5}, redactor=redactor) == f'{{"salary":"{REDACTED}"}}'

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
-from asynclog.logger import NOWHERE, Place, TaskLogger, current_logger, label, place
+from asynclog.logger import NOWHERE, Place, TaskLogger, current_logger, place
 from asynclog.model import Task, TraceItem
 from asynclog.records import TraceRecord
 from asynclog.tasks import thread
@@ -59,7 +59,7 @@ class TaskContext:
     def unit(self, name: str) -> Iterator[None]:
         """What is logged inside is about this work item."""
         here = self._recorder.here()
-        inside = Place(self._recorder.feed, here.stage, label(name), here.step_id)
+        inside = Place(self._recorder.feed, here.stage, self._recorder.label(name), here.step_id)
         token = place.set(inside)
         try:
             yield
@@ -95,7 +95,7 @@ class TaskContext:
         item = TraceItem(
             task_id=self.task_id,
             timestamp=recorder.now(),
-            event=label(event) or "event",
+            event=recorder.label(event) or "event",
             data_json=recorder.capture(data) if data else None,
         )
         recorder.record(TraceRecord(self.task_id, item))

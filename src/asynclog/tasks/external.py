@@ -94,7 +94,8 @@ class External:
         Raises:
             InvalidError: it has no name, or the trigger type is none.
         """
-        title = label(name)
+        redactor = self._engine.settings.dials.redactor
+        title = label(name, redactor=redactor)
         if title is None:
             raise InvalidError("name", "an external task needs a name")
         if trigger_type not in TRIGGER_TYPES:
@@ -112,9 +113,9 @@ class External:
             run_id=self._run_files.name(now, trigger_type),
             external=True,
             trigger_type=trigger_type,  # type: ignore[arg-type]  # checked above
-            trigger_data_json=None if trigger_data is None else values.capture(trigger_data, limit),
-            params_json=values.capture({} if params is None else params, limit),
-            metadata_json=None if metadata is None else values.capture(metadata, limit),
+            trigger_data_json=None if trigger_data is None else values.capture(trigger_data, limit, redactor),
+            params_json=values.capture({} if params is None else params, limit, redactor),
+            metadata_json=None if metadata is None else values.capture(metadata, limit, redactor),
             status="running",
             created_at=now,
             started_at=now,
@@ -178,7 +179,7 @@ class External:
 
     async def _take(self, live: Live, body: bytes, batch_id: str | None, answers: _Answers) -> bytes:
         engine, dials = self._engine, self._engine.settings.dials
-        asked = (body, engine.clock.now(), dials.threshold, dials.message_limit)
+        asked = (body, engine.clock.now(), dials.threshold, dials.message_limit, dials.redactor)
         parsed = await asyncio.to_thread(parse, *asked) if len(body) > THREAD_BYTES else parse(*asked)
         feed = live.feed
         if feed is None or feed.sealed:
@@ -229,7 +230,7 @@ class External:
         if feed is None or feed.sealed:
             raise ConflictError(f"the task {task_id} was ended by somebody else meanwhile")
         limit = engine.settings.dials.max_data_size
-        message = None if error_message is None else values.redact(values.text(error_message))[:10_000]
+        message = None if error_message is None else self._said(error_message)
         log = engine.logger(feed, "system")
         if status == "success":
             log.info("task finished")
@@ -242,7 +243,7 @@ class External:
             status=status,
             finished_at=engine.clock.now(),
             progress=feed.progress or live.task.progress,
-            result_json=None if result is None else values.capture(result, limit),
+            result_json=None if result is None else values.capture(result, limit, engine.settings.dials.redactor),
             error_message=message,
             lease_until=None,
         )
@@ -275,7 +276,7 @@ class External:
             raise NotFoundError("stage", str(given["id"]))
         begun = stage is None
         if stage is None:
-            name = label(given.get("name"))
+            name = self._label(given.get("name"))
             if name is None:
                 raise InvalidError("name", "a new stage needs a name; an id changes one that was begun")
             number = given.get("number") or max((stage.number for stage in known), default=0) + 1
@@ -307,7 +308,7 @@ class External:
         engine, task_id = self._engine, live.task.id
         now = engine.clock.now()
         if step is None:
-            name = label(given.get("node_name")) or label(given.get("node_id"))
+            name = self._label(given.get("node_name")) or self._label(given.get("node_id"))
             if name is None:
                 raise InvalidError("node_id", "a new step needs a node_id; an id changes one that was begun")
             step = Step(
@@ -315,10 +316,10 @@ class External:
                 task_id=task_id,
                 parent_id=given.get("parent_id"),
                 step_index=index,
-                stage=label(given.get("stage")),
-                unit=label(given.get("unit")),
-                node_id=label(given.get("node_id")) or name,
-                node_type=label(given.get("node_type")) or "step",
+                stage=self._label(given.get("stage")),
+                unit=self._label(given.get("unit")),
+                node_id=self._label(given.get("node_id")) or name,
+                node_type=self._label(given.get("node_type")) or "step",
                 node_name=name,
                 started_at=now,
             )
@@ -337,10 +338,18 @@ class External:
     def _outcome(self, given: Mapping[str, Any], name: str, field: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if given.get(name) is not None:
-            found[field] = values.capture(given[name], self._engine.settings.dials.max_data_size)
+            dials = self._engine.settings.dials
+            found[field] = values.capture(given[name], dials.max_data_size, dials.redactor)
         if given.get("error_message") is not None:
-            found["error_message"] = values.redact(values.text(given["error_message"]))[:10_000]
+            found["error_message"] = self._said(given["error_message"])
         return found
+
+    def _label(self, name: object) -> str | None:
+        return label(name, redactor=self._engine.settings.dials.redactor)
+
+    def _said(self, error_message: object) -> str:
+        """What went wrong, as it is kept."""
+        return self._engine.settings.dials.redactor.redact(values.text(error_message))[:10_000]
 
     @contextlib.asynccontextmanager
     async def _changing(self, task_id: str, access: AccessScope) -> AsyncIterator[None]:

@@ -12,6 +12,7 @@ from asynclog import values
 from asynclog.logger import SOURCE_CHARACTERS, label
 from asynclog.model import Level, parse_timestamp
 from asynclog.records import Line
+from asynclog.redaction import REDACTOR, Redactor
 
 MAX_ERRORS: Final = 100
 """Errors named in an answer."""
@@ -59,7 +60,7 @@ class Parsed:
         return told if last_seq is None else {**told, "last_seq": last_seq}
 
 
-def parse(body: bytes, now: int, threshold: int, message_limit: int) -> Parsed:
+def parse(body: bytes, now: int, threshold: int, message_limit: int, redactor: Redactor = REDACTOR) -> Parsed:
     """Read NDJSON lines ``{message, level?, source?, timestamp?, stage?, unit?, metadata?}``.
 
     Args:
@@ -67,6 +68,7 @@ def parse(body: bytes, now: int, threshold: int, message_limit: int) -> Parsed:
         now: the time of lines that give none, in microseconds.
         threshold: lines below this level are counted as filtered.
         message_limit: bytes above which a message keeps head and tail; 0 for 64 MiB.
+        redactor: what counts as a secret.
 
     A line is rejected only when it is no object with a string ``message``, or has a bad level or time.
     """
@@ -76,7 +78,7 @@ def parse(body: bytes, now: int, threshold: int, message_limit: int) -> Parsed:
             parsed.reject(number, one)
             continue
         try:
-            line = _line(one, now, threshold, message_limit)
+            line = _line(one, now, threshold, message_limit, redactor)
         except ValueError as error:
             parsed.reject(number, str(error))
             continue
@@ -117,7 +119,7 @@ def _one(line: bytes) -> _Given | str:
     return _Given(**given)
 
 
-def _line(given: _Given, now: int, threshold: int, message_limit: int) -> Line | None:
+def _line(given: _Given, now: int, threshold: int, message_limit: int, redactor: Redactor) -> Line | None:
     level = Level.INFO if given.level is None else Level.parse(given.level)
     if level < threshold:
         return None
@@ -129,10 +131,10 @@ def _line(given: _Given, now: int, threshold: int, message_limit: int) -> Line |
     metadata = given.metadata
     if metadata is not None and not isinstance(metadata, dict):
         metadata = {"value": metadata}
-    source = label(given.source, SOURCE_CHARACTERS) or "plugin"
+    source = label(given.source, SOURCE_CHARACTERS, redactor) or "plugin"
     if source == "system":
         source, metadata = "plugin", {**(metadata or {}), "claimed_source": "system"}
-    text = values.redact(values.text(given.message))
+    text = redactor.redact(values.text(given.message))
     limit = message_limit or 1 << 26
     if len(text) * 4 > limit:
         text, size = values.cut(text, limit)
@@ -142,8 +144,8 @@ def _line(given: _Given, now: int, threshold: int, message_limit: int) -> Line |
         timestamp,
         int(level),
         source,
-        label(given.stage),
-        label(given.unit),
+        label(given.stage, redactor=redactor),
+        label(given.unit, redactor=redactor),
         text,
-        values.metadata_json(metadata) if metadata else None,
+        values.metadata_json(metadata, redactor=redactor) if metadata else None,
     )

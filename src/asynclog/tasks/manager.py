@@ -150,10 +150,11 @@ class TaskManager:
         chosen = self._plugin(plugin)
         params = {} if params is None else params
         given = chosen.check(params)
-        limit, now = self.engine.settings.dials.max_data_size, self.engine.clock.now()
+        dials, now = self.engine.settings.dials, self.engine.clock.now()
+        limit, redactor = dials.max_data_size, dials.redactor
         task = Task(
             id=new_id(),
-            name=label(name) or chosen.name,
+            name=label(name, redactor=redactor) or chosen.name,
             plugin=chosen.name,
             account=label(account),
             site=label(site),
@@ -161,9 +162,9 @@ class TaskManager:
             schedule_id=schedule_id,
             run_id=self.run_files.name(now, trigger_type),
             trigger_type=trigger_type,  # type: ignore[arg-type]  # checked above
-            trigger_data_json=None if trigger_data is None else values.capture(trigger_data, limit),
-            params_json=values.capture(params, limit),
-            metadata_json=None if metadata is None else values.capture(metadata, limit),
+            trigger_data_json=None if trigger_data is None else values.capture(trigger_data, limit, redactor),
+            params_json=values.capture(params, limit, redactor),
+            metadata_json=None if metadata is None else values.capture(metadata, limit, redactor),
             created_at=now,
         )
         feed = Feed(task.id)
@@ -267,7 +268,8 @@ class TaskManager:
         seconds = (now - (run.task.started_at or now)) / 1_000_000
         message = stack = None
         if failure is not None:
-            message, stack = error_text(failure), values.redact(traceback_text(failure))
+            redactor = recorder.dials.redactor
+            message, stack = error_text(failure, redactor), redactor.redact(traceback_text(failure))
             recorder.system.error("task failed after %.2f s: %s", seconds, message, exc_info=failure)
         elif status == "success":
             recorder.system.info("task finished in %.2f s", seconds)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from asynclog.config import Configuration, Hook, load
+from asynclog.config import Configuration, Hook, Redaction, load, redaction_of
 from asynclog.disk import Disk
 from asynclog.engine import Limits, open_engine
 from asynclog.protocols import Clock
@@ -40,6 +40,7 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
     shared_log_dir: str | Path | None = None,
     run_disk: Disk | None = None,
     hooks: Mapping[str, Hook | Mapping[str, Any]] | None = None,
+    redaction: Redaction | Mapping[str, Sequence[str]] | None = None,
     run_schedules: bool = True,
 ) -> AsyncIterator[TaskManager]:
     """Own a data directory and run tasks on it, from entry to exit.
@@ -62,15 +63,17 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
         shared_log_dir: where run directories are mirrored; it, or at least its parent, has to exist.
         run_disk: the file operations of run files.
         hooks: name of a webhook to what it starts: ``plugin`` and ``secret``; ``params``, ``account``, ``site``.
+        redaction: ``keys`` and ``patterns`` that count as secrets beside what always does; see docs/security.md.
         run_schedules: whether schedules start their plugins; a process that soon ends leaves that to the next.
 
     Raises:
         LockedError: another process owns the directory.
         StoreError, JournalError: it cannot be opened.
-        InvalidError: the configuration is wrong, a plugin cannot be loaded, or a hook cannot be.
+        InvalidError: the configuration is wrong, a plugin cannot be loaded, or a hook or a redaction pattern cannot be.
     """
     configuration = configuration or load(environment=os.environ)
     settings = settings or Settings(configuration.pinned, configuration.settings)
+    settings.dials.redactor = redaction_of(configuration.redaction if redaction is None else redaction).redactor()
     server = configuration.server
     found = discover(plugins, server.plugins if plugin_module is None else plugin_module)
     hooks = configuration.hooks if hooks is None else hooks

@@ -15,7 +15,7 @@ from asynclog import records, values
 from asynclog.engine import Engine
 from asynclog.feed import Feed
 from asynclog.identity import new_id
-from asynclog.logger import NOWHERE, Place, TaskLogger, place
+from asynclog.logger import NOWHERE, Place, TaskLogger, label, place
 from asynclog.model import Stage, Step
 from asynclog.records import Record, StageRecord, StepRecord
 from asynclog.tasks import trace
@@ -54,7 +54,11 @@ class Recorder:
 
     def capture(self, value: Any) -> str:
         """A value as JSON text, cut above ``max_data_size``."""
-        return values.capture(value, self.dials.max_data_size)
+        return values.capture(value, self.dials.max_data_size, self.dials.redactor)
+
+    def label(self, name: object) -> str | None:
+        """A name as it is kept; see `logger.label`."""
+        return label(name, redactor=self.dials.redactor)
 
     def record(self, record: Record) -> None:
         """Append a record, unless the task has ended."""

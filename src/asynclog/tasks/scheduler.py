@@ -202,7 +202,7 @@ class Scheduler:
                 return
             except AsynclogError as error:
                 _log.error("the schedule %s (%s) cannot start its plugin: %s", schedule.id, schedule.name, error)
-                changes["last_error"] = str(error)
+                changes["last_error"] = self._engine.settings.dials.redactor.redact(str(error))
         self._note(schedule.id, **changes)
 
     async def _begin(self, schedule: Schedule, data: dict[str, Any]) -> Task:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from asynclog import values
-from asynclog.logger import NOWHERE, Place, label, place, traceback_text
+from asynclog.logger import NOWHERE, Place, place, traceback_text
 from asynclog.model import Stage
+from asynclog.redaction import Redactor
 from asynclog.tasks.recorder import LARGEST_NUMBER, Recorder
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class StageScope:
     def __init__(self, context: TaskContext, recorder: Recorder, name: str, number: int | None, pending: Any) -> None:
         self._context = context
         self._recorder = recorder
-        self._name = label(name) or "stage"
+        self._name = recorder.label(name) or "stage"
         self._number = None if number is None else max(min(int(number), LARGEST_NUMBER), -LARGEST_NUMBER)
         self._stage: Stage | None = None
         self._left: tuple[Place, Token[Place]] | None = None
@@ -132,7 +133,7 @@ class StageScope:
             self._now_is(stage),
             finished_at=recorder.now(),
             result_json=stage.result_json if self.result is None else recorder.capture(self.result),
-            **outcome(error),
+            **outcome(error, recorder.dials.redactor),
         )
         seconds = ((ended.finished_at or 0) - ended.started_at) / 1_000_000
         facts = {"elapsed": seconds, "processed": ended.processed, "credits_used": ended.credits_used}
@@ -164,24 +165,24 @@ def leave(inside: Place, token: Token[Place]) -> None:
             place.set(NOWHERE if before is Token.MISSING else before)
 
 
-def outcome(error: BaseException | None) -> dict[str, Any]:
+def outcome(error: BaseException | None, redactor: Redactor) -> dict[str, Any]:
     """How a stage or step ended: its status, and what went wrong. What is cancelled did not fail by itself."""
     if error is None:
         return {"status": "success"}
     cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)
     return {
         "status": "interrupted" if cancelled else "error",
-        "error_message": error_text(error),
-        "error_stack": None if cancelled else values.redact(traceback_text(error)),
+        "error_message": error_text(error, redactor),
+        "error_stack": None if cancelled else redactor.redact(traceback_text(error)),
     }
 
 
-def error_text(error: BaseException) -> str:
+def error_text(error: BaseException, redactor: Redactor) -> str:
     """What an exception says, redacted; with its type where that alone would not tell what happened."""
     said, kind = values.text(error), type(error).__name__
     if (isinstance(error, KeyError) or not isinstance(error, Exception)) and said not in ("", kind):
         said = f"{kind}: {said}"
-    return values.redact(said or kind)[:1000]
+    return redactor.redact(said or kind)[:1000]
 
 
 def _shown(number: object) -> str:

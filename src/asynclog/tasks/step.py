@@ -13,8 +13,9 @@ import msgspec
 
 from asynclog import values
 from asynclog.identity import new_id
-from asynclog.logger import Place, label, place
+from asynclog.logger import Place, place
 from asynclog.model import Step
+from asynclog.redaction import REDACTOR
 from asynclog.tasks.current import current_context
 from asynclog.tasks.recorder import Recorder
 from asynclog.tasks.stage import leave, outcome
@@ -45,9 +46,9 @@ class StepScope:
         self._output: Any = None
         self._output_json: str | None = None
         if recorder is not None:
-            self._name = label(name) or "step"
-            self._type = label(node_type) or "step"
-            self._node = label(node_id) or self._name
+            self._name = recorder.label(name) or "step"
+            self._type = recorder.label(node_type) or "step"
+            self._node = recorder.label(node_id) or self._name
             kept = given is not None and recorder.dials.capture_inputs
             self._input_json = recorder.capture(given) if kept else None
 
@@ -70,7 +71,8 @@ class StepScope:
 
     def skip(self, reason: str = "") -> None:
         """The step was not needed: it ends as skipped, the reason in the place of an error message."""
-        self._skipped = values.redact(values.text(reason))
+        redactor = REDACTOR if self._recorder is None else self._recorder.dials.redactor
+        self._skipped = redactor.redact(values.text(reason))
 
     def fail(self, error: BaseException) -> None:
         """The step ends now, with this error, although nothing is raised here."""
@@ -122,7 +124,7 @@ class StepScope:
         recorder, step = self._recorder, self._step
         if recorder is None or step is None or step.status != "running":
             return
-        ending = outcome(error)
+        ending = outcome(error, recorder.dials.redactor)
         if failed:
             ending["status"] = "error"
         elif error is None and self._skipped is not None:

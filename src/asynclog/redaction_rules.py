@@ -1,0 +1,185 @@
+"""The shapes that secrets have in text: what finds them, what tells cheaply that there are none.
+
+Each pattern begins with a literal or a word, repeats only in bounds, possessively or over what nothing behind it
+matches, and gives back the same text when it is applied to its own result: so it takes linear time on any text, and a
+second pass changes nothing. The usual message never gets that far: `suspicious` asks for single characters first,
+which costs a fraction of asking for a word.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+REDACTED: Final = "[redacted]"
+"""What stands where a secret stood."""
+
+Rules = tuple[tuple[re.Pattern[str], "str | Callable[[re.Match[str]], str]"], ...]
+
+HIDDEN_KEY: Final = (
+    r"pass(?:word|wd|phrase|code)|pwd|secret|token|cookie|credential|authori[sz]ation|(?:^|[-_. ])(?:pass|auth|jwt)$"
+    r"|(?:api|private|access|account|signing|encryption|session|master|shared)[-_. ]?key"
+)
+"""In a key of an object, an option or a variable: what stands under it is a secret."""
+COUNTED: Final = re.compile(r"token|cookie|credential|pass$", re.IGNORECASE)
+"""A number under such a key counts them ("max_tokens": 4096) and stays."""
+
+_WORDS: Final = (
+    r"pass(?:word|wd|phrase|code)|pwd|secret|credential"
+    r"|(?:api|access|account|private|signing|encryption|master|session|shared)[-_ ]?key"
+)
+_QUOTED: Final = r"""(?:"(?:[^"\\\n]|\\.)*+"?|'(?:[^'\\\n]|\\.)*+'?|\\"[^"\n]*"?)"""
+_INSIDE: Final = r"\{[^{}]{0,2000}+\}?|\[[^\[\]]{0,2000}+\]?"
+_VALUE: Final = rf"""(?!\[redacted)(?!(?:none|null|true|false)\b)(?:{_QUOTED}|{_INSIDE}|[^\s,;&"'}})\]]+)"""
+_REST: Final = r"""[\w-]{0,32}["'\\]{0,4}+\s{0,4}+"""
+_EQUALS: Final = rf"{_REST}={{1,3}}+>?+\s{{0,4}}+"
+_COLON: Final = rf"{_REST}:\s{{0,4}}+"
+_ASSIGN: Final = rf"{_REST}(?>={{1,3}}+>?+|:=|:)\s{{0,4}}+"
+_OPENING: Final = r"""(?:(?!\[redacted)[\["'\\]){0,4}+"""
+_QUOTED_PARTS: Final = r"""(?:(?<==)"[^"\n]*+"?+[^\n"'\\]*+|\\(?!["'\n])[^\n"'\\]*+)*+"""
+"""A header's value goes on behind ``name="…"`` and a backslash, and ends at any other quote."""
+_NO_NUMBER: Final = r"(?!\d+(?![\w.]))"
+
+
+def named(words: Iterable[str] = ()) -> Rules:
+    """Secrets that follow their name, as in ``password=…``, ``"api_key": "…"``; these words are names too."""
+    names = "|".join([_WORDS, *map(re.escape, words)])
+    return ((re.compile(rf"({names})({_ASSIGN}){_VALUE}", re.IGNORECASE), rf"\1\2{REDACTED}"), *_NAMED)
+
+
+_NAMED: Final[Rules] = (
+    (re.compile(rf"(token{_EQUALS}){_NO_NUMBER}{_VALUE}", re.IGNORECASE), rf"\1{REDACTED}"),
+    (
+        re.compile(
+            rf"""((?:(?<=[-_])token|(?<![a-z0-9])pass(?=["'\\\s]{{0,8}}[=:]))(?>{_ASSIGN})){_NO_NUMBER}{_VALUE}""",
+            re.IGNORECASE,
+        ),
+        rf"\1{REDACTED}",
+    ),
+    (
+        re.compile(
+            rf"""(["'](?:name|key)["']\s{{0,4}}:\s{{0,4}}["'][\w.-]{{0,64}}?(?:{_WORDS}|token|cookie)[\w.-]{{0,64}}["']\s{{0,4}}"""
+            rf""",\s{{0,4}}["']value["']\s{{0,4}}:\s{{0,4}})(?!\[redacted){_QUOTED}""",
+            re.IGNORECASE,
+        ),
+        rf"\1{REDACTED}",
+    ),
+    # "unexpected token: }" is prose; a quoted name is a key, and what is long enough is no word.
+    (
+        re.compile(
+            rf"""(token[\w-]{{0,32}}["'\\]{{1,4}}+\s{{0,4}}+:\s{{0,4}}+)(?=["'\\])(?!\\?["']\[redacted){_QUOTED}"""
+        ),
+        rf"\1{REDACTED}",
+    ),
+    (re.compile(rf"(token{_COLON}[\"'\\]{{0,4}})[\w.~+/=-]{{12,}}", re.IGNORECASE), rf"\1{REDACTED}"),
+    (
+        re.compile(
+            rf"""\b((?:authorization|cookie){_ASSIGN}{_OPENING})(?!\[redacted)[^\n"'\\]++{_QUOTED_PARTS}""",
+            re.IGNORECASE,
+        ),
+        rf"\1{REDACTED}",
+    ),
+    (
+        re.compile(
+            r"([?&](?:sig|signature|x-(?:amz|goog)-signature|auth|jwt|sid|session|session_?id|ticket)=)(?!\[redacted)"
+            r"[^\s&\"'#<>\\]+|([?&](?:code|key)=)(?!\[redacted)[^\s&\"'#<>\\]{16,}",
+            re.IGNORECASE,
+        ),
+        rf"\1\2{REDACTED}",
+    ),
+)
+
+
+def _basic(match: re.Match[str]) -> str:
+    # "basic authentication failed" is prose: only what decodes to user:password is a secret.
+    try:
+        return match[1] + REDACTED if b":" in base64.b64decode(match[2] + "==") else match[0]
+    except ValueError:
+        return match[0]
+
+
+SHAPED: Final[Rules] = (
+    (
+        re.compile(r"-----BEGIN ([A-Z0-9 ]{0,32}PRIVATE KEY)[^-]{0,16}-----[^-]*(?:-----END [A-Z0-9 ]{0,48}-----)?"),
+        r"[redacted \1]",
+    ),
+    (re.compile(r"(://[^/\s:@\"'<>]*:)[^/\s\"'<>]+@|(://)[\w.~%-]{20,}@"), rf"\1\2{REDACTED}@"),
+    (
+        re.compile(r"\b(bearer\s{1,8})(?!(?:authentication|authori[sz]ation)\b)[\w.~+/-]{8,}=*", re.IGNORECASE),
+        rf"\1{REDACTED}",
+    ),
+    (re.compile(r"\b(basic\s{1,8})([A-Za-z0-9+/]{6,}={0,2})(?![\w+/=])", re.IGNORECASE), _basic),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), REDACTED),
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"), REDACTED),
+    (re.compile(r"\b(asynclog_[0-9a-f]{12}_)[\w-]{16,}"), rf"\1{REDACTED}"),
+    (
+        re.compile(
+            r"\b(?:gh[pousr]_|github_pat_|gl(?:pat|ptt|dt|rt)-|sk[-_]|rk_|xox[abeprs]-|xapp-|AIza|pypi-|whsec_)[\w-]{16,}"
+            r"|\b(?:npm_|hf_|shp(?:at|ca|pa|ss)_)[A-Za-z0-9]{30,}"
+        ),
+        REDACTED,
+    ),
+    (
+        re.compile(
+            r"(?<![\w-])(--[\w-]{0,32}?(?:password|passwd|passphrase|passcode|pwd|secret|token|credential|api-?key"
+            r"|access-?key)[\w-]{0,16}\s{1,4}+)(?!\[redacted)(?![\s-])(?:\"[^\"\n]*\"?|'[^'\n]*'?|\S+)",
+            re.IGNORECASE,
+        ),
+        rf"\1{REDACTED}",
+    ),
+    (
+        re.compile(
+            r"(?<![\w-])((?:-u|--(?:proxy-)?user)[\s=]\s{0,3}[\"']?[^\s:'\"]{1,64}:)(?!\d+(?![^\s\"'])|\[redacted)[^\s\"']+"
+        ),
+        rf"\1{REDACTED}",
+    ),
+)
+"""Secrets that look like one wherever they stand, and those that follow an option of a command line."""
+
+# These begin with a literal, so that the search is a scan for one character; what follows fails fast.
+_DASHED: Final = re.compile(
+    r"-(?:-(?:---BEGIN|\w(?<![\w-]--\w))|u(?<!\S-u)(?!\S)|(?<=[tkabeprsi]-)(?=[\w-]{16})"
+    r"(?:(?<=\bsk-)|(?<=xox.-)|(?<=glpat-)|(?<=glptt-)|(?<=gl[dr]t-)|(?<=xapp-)|(?<=pypi-)))"
+)
+_UNDERSCORED: Final = re.compile(
+    r"_(?<=[pousrktgmfca]_)(?=[\w-]{16})(?:(?<=gh[pousr]_)|(?<=\b[sr]k_)|(?<=ub_pat_)|(?<=clog_)|(?<=npm_)|(?<=hf_)"
+    r"|(?<=shp.._)|(?<=hsec_))"
+)
+_CAPITAL: Final = re.compile(r"A(?:KIA|SIA|Iza)")
+_K_WORD: Final = re.compile(
+    r"k(?:(?<=tok)en|(?<=ook)ie|ey(?:(?<=[itsegnrd][-_ ]key)|(?<=(?:api|ess|unt|ate|ing|ion|ter|red)key)))"
+)
+_PARAMETER: Final = re.compile(
+    r"=(?:(?<=sig=)|(?<=ure=)|(?<=auth=)|(?<=jwt=)|(?<=sid=)|(?<=ion=)|(?<=nid=)|(?<=_id=)|(?<=ket=)|(?<=ode=)|(?<=key=))"
+)
+
+
+def suspicious(text: str) -> bool:
+    """Whether a rule may match: False promises that none does."""
+    return (
+        (("=" in text or ":" in text) and names_secret(text))
+        or ("-" in text and _DASHED.search(text) is not None)
+        or ("_" in text and _UNDERSCORED.search(text) is not None)
+        or ("@" in text and "://" in text)
+        or ("A" in text and _CAPITAL.search(text) is not None)
+        or ("J" in text and "eyJ" in text)
+        or ("B" in text and ("Basic " in text or "BASIC " in text or "BEARER " in text))
+        or "earer " in text
+    )
+
+
+def names_secret(text: str) -> bool:
+    """Whether a rule of `named` may match a text that has a separator in it."""
+    folded = text.lower()
+    return (
+        "secret" in folded
+        or "pass" in folded
+        or "credential" in folded
+        or ("k" in folded and _K_WORD.search(folded) is not None)
+        or ("w" in folded and "pwd" in folded)
+        or ("z" in folded and "authoriz" in folded)
+        or ("?" in text and _PARAMETER.search(folded) is not None)
+        or ("&" in text and _PARAMETER.search(folded) is not None)
+    )
