@@ -9,7 +9,8 @@ PUBLIC = """
     AccessScope AsynclogError ConflictError Entry EntryQuery ForbiddenError Gap InvalidError JournalError
     Level LockedError LogCapturingEmitter LogFilter LogPage Node NotFoundError PlainEmitter Progress
     ProgressEmitter RequestError Schedule Settings Stage Step StoreError Task TaskContext TaskLogger
-    TaskManager TaskQuery TooLargeError TooManyError UnauthenticatedError UnavailableError Workflow belief_scope current_context open step
+    TaskManager TaskQuery TooLargeError TooManyError UnauthenticatedError UnavailableError Workflow
+    belief_scope current_context open requires step
 """.split()
 
 

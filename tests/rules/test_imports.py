@@ -21,7 +21,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "rich": ("cli/",),
     "starlette": ("server/",),
     "uvicorn": ("server/",),
-    "websockets": ("cli/remote.py",),
+    "websockets": ("cli/remote.py", "server/wsprotocol.py"),
 }
 # Words: they decide, and somebody else performs.
 WORDS = ("errors", "model", "principal", "values", "redaction", "filters", "records", "queries", "wire")

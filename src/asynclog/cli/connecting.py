@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -21,7 +21,11 @@ POLL_SECONDS: Final = 0.05
 
 @asynccontextmanager
 async def connect(
-    configuration: Configuration, url: str | None = None, *, create: bool = False
+    configuration: Configuration,
+    url: str | None = None,
+    *,
+    create: bool = False,
+    key: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[Service]:
     """Whoever answers for a data directory: the service that owns it, else the directory itself, opened.
 
@@ -29,15 +33,17 @@ async def connect(
         configuration: where the directory is, and what counts when it is opened here.
         url: a service to ask instead, wherever its data is.
         create: whether the directory may be made.
+        key: what a service is told about who asks; asked only when there is one.
 
     Raises:
+        InvalidError: the key is none.
         UnavailableError: there is no directory, or a process that serves nobody keeps it.
     """
     from asynclog.cli.remote import RemoteService  # noqa: PLC0415  # half of the commands need one of the two
 
     folder = configuration.folder
     if url is not None:
-        yield RemoteService(lambda: url)
+        yield RemoteService(lambda: url, key())
         return
     if not create and not (folder / "asynclog.db").exists():
         raise UnavailableError(
@@ -47,7 +53,7 @@ async def connect(
     while True:
         found = _serving(configuration)
         if found is not None:
-            yield RemoteService(lambda: _serving(configuration))
+            yield RemoteService(lambda: _serving(configuration), key())
             return
         from asynclog.cli.local import open_service  # noqa: PLC0415  # as above
 

@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "delete": "acting",
     "plugins": "acting",
     "schedules": "schedules",
+    "keys": "keys",
     "settings": "upkeep",
     "cleanup": "upkeep",
 }

@@ -15,6 +15,7 @@ import msgspec
 
 from asynclog import config
 from asynclog.cli.connecting import connect
+from asynclog.cli.credentials import api_key
 from asynclog.cli.service import Service
 from asynclog.config import Configuration
 from asynclog.filters import FILTER_PARAMETERS, LogFilter
@@ -47,21 +48,22 @@ _REPEATED: Final = {"status", "plugin", "trigger_type"}
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a command works: the configuration, and the address of a service if one was named."""
+    """Where a command works: the configuration, the address of a service and the file of a key if they were named."""
 
     configuration: Configuration
     url: str | None
+    key_file: str | None = None
 
     def connect(self, *, create: bool = False) -> AbstractAsyncContextManager[Service]:
         """See `connecting.connect`."""
-        return connect(self.configuration, self.url, create=create)
+        return connect(self.configuration, self.url, create=create, key=lambda: api_key(os.environ, self.key_file))
 
     def with_plugins(self, module: str | None) -> Place:
         """The same place, with the plugins of a module too when it is opened here."""
         if module is None:
             return self
         server = msgspec.structs.replace(self.configuration.server, plugins=module)
-        return Place(msgspec.structs.replace(self.configuration, server=server), self.url)
+        return Place(msgspec.structs.replace(self.configuration, server=server), self.url, self.key_file)
 
 
 def moment(value: str) -> str:
@@ -80,12 +82,13 @@ def stack(function: Command, options: Sequence[Callable[[Command], Command]]) ->
 
 
 def place(function: Command) -> Command:
-    """``--data``, ``--config`` and ``--url`` as the argument ``place``."""
+    """``--data``, ``--config``, ``--url`` and ``--api-key-file`` as the argument ``place``."""
 
     @functools.wraps(function)
-    def call(*args: Any, data: str | None, config_file: str | None, url: str | None, **rest: Any) -> Any:
+    def call(*args: Any, data: str | None, config_file: str | None, **rest: Any) -> Any:
         configuration = config.load({"data": data}, os.environ, config_file)
-        return function(*args, place=Place(configuration, url or os.environ.get("ASYNCLOG_URL") or None), **rest)
+        url = rest.pop("url") or os.environ.get("ASYNCLOG_URL") or None
+        return function(*args, place=Place(configuration, url, rest.pop("key_file")), **rest)
 
     return stack(
         call,
@@ -95,6 +98,9 @@ def place(function: Command) -> Command:
                 "--config", "config_file", metavar="FILE", help="The configuration.  [default: asynclog.toml]"
             ),
             click.option("--url", metavar="URL", help="A service to ask, instead of the data directory's own."),
+            click.option(
+                "--api-key-file", "key_file", metavar="FILE", help="The API key for it.  [default: ASYNCLOG_API_KEY]"
+            ),
         ],
     )
 

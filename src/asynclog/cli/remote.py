@@ -7,14 +7,15 @@ import contextlib
 import http.client
 import random
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
+from asynclog.cli.credentials import VARIABLE
 from asynclog.cli.service import LostError, Object, Query, RefusedError, refusal
-from asynclog.errors import InvalidError, NotFoundError
+from asynclog.errors import AsynclogError, InvalidError, NotFoundError
 
 TIMEOUT_SECONDS: Final = 30.0
 """How long the service may be silent."""
@@ -23,6 +24,8 @@ FIRST_DELAY_SECONDS: Final = 0.1
 LONGEST_DELAY_SECONDS: Final = 5.0
 FRAME_BYTES: Final = 256 * 1024 * 1024
 """A frame larger than this is not ours."""
+UNAUTHENTICATED: Final = 4401
+FORBIDDEN: Final = 4403
 GONE: Final = 4404
 BAD_QUERY: Final = 4422
 
@@ -32,24 +35,26 @@ class RemoteService:
 
     Args:
         locate: where the service is now; asked before each connection, for a restart may move it.
+        key: the API key that is sent with everything, if there is one.
     """
 
     remote = True
 
-    def __init__(self, locate: Callable[[], str | None]) -> None:
+    def __init__(self, locate: Callable[[], str | None], key: str | None = None) -> None:
         self._locate = locate
+        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._url = locate() or ""
 
     async def call(self, method: str, path: str, query: Query = (), body: object = None) -> Any:
         """See `Service.call`."""
-        exchange = _Exchange(self._current(), method, path, query, body)
+        exchange = _Exchange(self._current(), self._headers, method, path, query, body)
         async with _abortable(exchange):
             data = await asyncio.to_thread(exchange.whole)
         return msgspec.json.decode(data) if data else None
 
     async def stream(self, path: str, query: Query = ()) -> AsyncGenerator[bytes, None]:
         """See `Service.stream`."""
-        exchange = _Exchange(self._current(), "GET", path, query, None)
+        exchange = _Exchange(self._current(), self._headers, "GET", path, query)
         async with _abortable(exchange):
             while piece := await asyncio.to_thread(exchange.piece):
                 yield piece
@@ -84,19 +89,23 @@ class RemoteService:
         address = "ws" + self._current().removeprefix("http").rstrip("/")
         address += f"/ws/tasks/{quote(task_id, safe='')}/logs?{urlencode([*query, ('after', str(after))])}"
         try:
-            async with connect(address, compression=None, proxy=None, max_size=FRAME_BYTES) as connection:
+            async with connect(
+                address, additional_headers=self._headers, compression=None, proxy=None, max_size=FRAME_BYTES
+            ) as connection:
                 try:
                     while True:
                         yield msgspec.json.decode(await connection.recv())
                 except ConnectionClosed:
                     if connection.close_code == GONE:
                         raise NotFoundError("task", task_id) from None
+                    if connection.close_code in (UNAUTHENTICATED, FORBIDDEN):
+                        raise _refused(connection.close_code - 4000, connection.close_reason or "") from None
                     if connection.close_code == BAD_QUERY:
                         raise RefusedError(422, connection.close_reason or "the filter is bad") from None
                     raise LostError(f"the service at {self._url} closed the connection") from None
         except InvalidStatus as error:
             if 400 <= error.response.status_code < 500:
-                raise refusal(error.response.status_code, bytes(error.response.body or b"")) from None
+                raise _refusal(error.response.status_code, bytes(error.response.body or b"")) from None
             raise LostError(f"the service at {self._url} refuses: {error}") from None
         except (OSError, TimeoutError, WebSocketException) as error:
             raise LostError(f"the service at {self._url} does not answer: {error or type(error).__name__}") from None
@@ -112,7 +121,9 @@ class RemoteService:
 class _Exchange:
     """One request and its answer. Blocking, for a thread; `abort` may be called from another one."""
 
-    def __init__(self, url: str, method: str, path: str, query: Query, body: object) -> None:
+    def __init__(
+        self, url: str, headers: Mapping[str, str], method: str, path: str, query: Query, body: object = None
+    ) -> None:
         parts = urlsplit(url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._url = url
@@ -120,6 +131,7 @@ class _Exchange:
         self._request = (method, parts.path.rstrip("/") + path + ("?" + urlencode(query) if query else ""))
         self._body = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
         self._kind = "application/x-ndjson" if isinstance(body, bytes) else "application/json"
+        self._headers = headers
         self._answer: http.client.HTTPResponse | None = None
 
     def whole(self) -> bytes:
@@ -139,11 +151,11 @@ class _Exchange:
             raise self._lost(error) from None
 
     def _open(self) -> http.client.HTTPResponse:
-        headers = {} if self._body is None else {"Content-Type": self._kind}
+        headers = {**self._headers, **({} if self._body is None else {"Content-Type": self._kind})}
         self._connection.request(*self._request, self._body, headers)
         self._answer = answer = self._connection.getresponse()
         if answer.status >= 400:
-            raise refusal(answer.status, answer.read())
+            raise _refusal(answer.status, answer.read())
         return answer
 
     def _lost(self, error: Exception) -> LostError:
@@ -161,6 +173,21 @@ class _Exchange:
         if connected is not None:
             with contextlib.suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
+
+
+def _refusal(status: int, body: bytes) -> AsynclogError:
+    error = refusal(status, body)
+    return _refused(status, str(error)) if status == UNAUTHENTICATED - 4000 else error
+
+
+def _refused(status: int, message: str) -> RefusedError:
+    """An error that says how a key is sent from here."""
+    if status == UNAUTHENTICATED - 4000:
+        message = (
+            f"the service wants to know who asks ({message.rstrip('.')}); put an API key into {VARIABLE},"
+            " or into a file and name it with --api-key-file"
+        )
+    return RefusedError(status, message)
 
 
 @contextlib.asynccontextmanager

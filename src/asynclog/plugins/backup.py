@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from asynclog import TaskContext
+from asynclog import TaskContext, requires
 from asynclog.plugins.archive import ArchiveError, Packer
 from asynclog.plugins.arrival import ArrivalError, arriving, sha256_of
 from asynclog.plugins.dbcopy import CopyError, copy_database, size_of
@@ -47,6 +47,7 @@ class BackupParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError("name a database, a folder, or both")
 
 
+@requires("admin")
 def run(params: BackupParams, context: TaskContext) -> dict[str, Any]:
     """Backs up a SQLite database in use and a folder (as zip), reads both back and notes their checksums.
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from asynclog import TaskContext
+from asynclog import TaskContext, requires
 from asynclog.plugins.child import Outcome, run_child
 from asynclog.plugins.lines import Line, claimed_level
 
@@ -56,6 +56,7 @@ class CommandParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return self.shell if self.shell is not None else shlex.join(self.argv or [])
 
 
+@requires("admin")
 async def run(params: CommandParams, context: TaskContext) -> dict[str, Any]:
     """Runs any command: its output is logged live as stdout and stderr, its exit code decides.
 

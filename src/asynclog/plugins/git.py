@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from asynclog import TaskContext
+from asynclog import TaskContext, requires
 from asynclog.plugins.child import Outcome, run_child
 from asynclog.plugins.lines import Line, claimed_level
 
@@ -45,6 +45,7 @@ class GitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     commits: Annotated[int, Meta(ge=1, le=100_000, description="How many of the newest commits `log` shows.")] = 20
 
 
+@requires("admin")
 async def run(params: GitParams, context: TaskContext) -> dict[str, Any]:
     """Shows a git repository's status and newest commits and checks all its objects (fsck).
 

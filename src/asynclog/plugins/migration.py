@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta
 
-from asynclog import TaskContext
+from asynclog import TaskContext, requires
 from asynclog.plugins.dbcopy import LOOK_SECONDS, CopyError, patiently, quoted, size_of
 from asynclog.plugins.pace import Pace
 from asynclog.plugins.tableplan import PlanError, TablePlan, plan_table, table_names
@@ -51,6 +51,7 @@ class MigrationParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     )
 
 
+@requires("admin")
 def run(params: MigrationParams, context: TaskContext) -> dict[str, Any]:
     """Copies and transforms tables between two SQLite files, in chunks, and verifies the row counts.
 

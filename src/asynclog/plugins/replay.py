@@ -13,7 +13,7 @@ from typing import Annotated, Any, BinaryIO, Final, cast
 import msgspec
 from msgspec import Meta
 
-from asynclog import TaskContext, TaskLogger
+from asynclog import TaskContext, TaskLogger, requires
 from asynclog.plugins.lines import LineSplitter
 from asynclog.plugins.logformats import FormatName, Parsed, entries, recognise
 from asynclog.plugins.pace import Pace
@@ -45,6 +45,7 @@ class ReplayParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     limit: Annotated[int, Meta(ge=0, description="Stop after so many entries; 0 is the whole file.")] = 0
 
 
+@requires("admin")
 async def run(params: ReplayParams, context: TaskContext) -> dict[str, Any]:
     """Replays a log file with its own levels and components as sources, at a chosen rate.
 

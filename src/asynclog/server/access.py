@@ -15,6 +15,7 @@ from asynclog.server.problems import RefusedError
 from asynclog.server.sessions import COOKIE, Sessions
 from asynclog.server.tickets import Tickets
 from asynclog.tasks.keyring import KeyRing
+from asynclog.tasks.plugin import Plugin
 
 MARK: Final = "X-Asynclog"
 """The header that a page of another site cannot send without being asked first."""
@@ -135,6 +136,11 @@ def require(principal: Principal, role: Role, *, everywhere: bool = False) -> No
             f"this takes the role {role.label} for all accounts and sites, for it reaches beyond the one that the key"
             f" {principal.name!r} is for"
         )
+
+
+def require_starter(principal: Principal, plugin: Plugin) -> None:
+    """Let somebody start a plugin, now or by a schedule. Raises ForbiddenError."""
+    require(principal, plugin.role, everywhere=plugin.role == Role.ADMIN)
 
 
 def _key(headers: Headers) -> str | None:

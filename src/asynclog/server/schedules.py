@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from asynclog import values
 from asynclog.model import Schedule, Task
+from asynclog.server.access import require_starter
 from asynclog.server.body import read_json
 from asynclog.server.operation import JSON, Call, answer
 from asynclog.wire import raw, task_object, time_or_none
@@ -58,8 +59,21 @@ async def listed(call: Call) -> Response:
     return answer({"schedules": [_shown(call, schedule) for schedule in call.tasks.scheduler.all(call.access)]})
 
 
+def _named(call: Call) -> Schedule:
+    return call.tasks.scheduler.get(call.path["schedule_id"], call.access)
+
+
+def _check_starter(call: Call, *names: str | None) -> None:
+    """Whoever lets a plugin be started has to be one who may start it. What there is not is refused elsewhere."""
+    for name in names:
+        plugin = None if name is None else call.tasks.plugins.get(name)
+        if plugin is not None:
+            require_starter(call.principal, plugin)
+
+
 async def create(call: Call) -> Response:
     """Make one."""
+    _check_starter(call, call.body.plugin)
     schedule = await call.tasks.scheduler.create(_given(call))
     place = f"{call.request.scope.get('root_path', '')}/api/schedules/{schedule.id}"
     return answer(_shown(call, schedule), 201, {"Location": place})
@@ -67,12 +81,14 @@ async def create(call: Call) -> Response:
 
 async def show(call: Call) -> Response:
     """One of them."""
-    return answer(_shown(call, call.tasks.scheduler.get(call.path["schedule_id"], call.access)))
+    return answer(_shown(call, _named(call)))
 
 
 async def change(call: Call) -> Response:
     """Change, pause or resume one."""
-    return answer(_shown(call, await call.tasks.scheduler.change(call.path["schedule_id"], _given(call), call.access)))
+    known, given = _named(call), _given(call)
+    _check_starter(call, known.plugin, given.get("plugin"))
+    return answer(_shown(call, await call.tasks.scheduler.change(known.id, given, call.access)))
 
 
 async def remove(call: Call) -> Response:
@@ -83,6 +99,7 @@ async def remove(call: Call) -> Response:
 
 async def run(call: Call) -> Response:
     """Start its plugin now."""
+    _check_starter(call, _named(call).plugin)
     return _started(call, await call.tasks.scheduler.run_now(call.path["schedule_id"], call.access))
 
 

@@ -228,6 +228,7 @@ class Plugin(Shape):
     name: str
     description: str
     params_schema: Any = None
+    role: Annotated[Literal["admin"] | UnsetType, Meta(description="Who may start it, if not operators too.")] = UNSET
 
 
 class Plugins(Shape):

@@ -9,6 +9,8 @@ from starlette.responses import Response
 
 from asynclog.errors import InvalidError, NotFoundError
 from asynclog.model import Task
+from asynclog.principal import Role
+from asynclog.server.access import require_starter
 from asynclog.server.listing import task_query
 from asynclog.server.operation import Call, answer
 from asynclog.server.shapes import StartTask
@@ -43,6 +45,7 @@ async def start(call: Call) -> Response:
     if body.plugin not in plugins:
         known = ", ".join(sorted(plugins)) or "none"
         raise InvalidError("plugin", f"plugin: there is no plugin {body.plugin!r}; there are: {known}")
+    require_starter(call.principal, plugins[body.plugin])
     return _started(call, await call.tasks.start(body.plugin, options.pop("params"), name=body.name, **options))
 
 
@@ -122,6 +125,8 @@ async def plugins(call: Call) -> Response:
         shown: dict[str, Any] = {"name": plugin.name, "description": plugin.description}
         if plugin.params_schema is not None:
             shown["params_schema"] = plugin.params_schema
+        if plugin.role > Role.OPERATOR:
+            shown["role"] = plugin.role.label
         found.append(shown)
     return answer({"plugins": sorted(found, key=lambda shown: str(shown["name"]))})
 

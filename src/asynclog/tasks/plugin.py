@@ -8,15 +8,36 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, TypeVar, get_type_hints
 
 import msgspec
 
 from asynclog.errors import InvalidError
 from asynclog.logger import label
+from asynclog.principal import Role
 
 GROUP: Final = "asynclog.plugins"
 """The entry-point group."""
+
+
+Target = TypeVar("Target")
+
+
+def requires(role: str) -> Callable[[Target], Target]:
+    """Say on a plugin which role its starter needs: ``@asynclog.requires("admin")``. An operator's without it.
+
+    Where keys have accounts and sites, ``admin`` takes a key for all of them. The library itself asks nobody.
+
+    Raises:
+        ValueError: it is no role.
+    """
+    needed = Role.parse(role)
+
+    def mark(target: Target) -> Target:
+        setattr(target, "role", needed.label)  # noqa: B010  # of anything that can be called
+        return target
+
+    return mark
 
 
 class Plugin:
@@ -45,6 +66,8 @@ class Plugin:
         self.description = _description(target, self._call)
         self._struct = _params_struct(self._call, takes)
         self.params_schema = _schema(target, self._call, self._struct)
+        self.role = _role(name, target, self._call)
+        """What whoever starts it over HTTP has to be at least."""
 
     def check(self, params: object) -> Any:
         """The parameters as the plugin takes them.
@@ -174,6 +197,18 @@ def _schema(target: object, call: Callable[..., Any], struct: type[msgspec.Struc
         if given is not None:
             return given
     return None if struct is None else msgspec.json.schema(struct)
+
+
+def _role(name: str, target: object, call: Callable[..., Any]) -> Role:
+    while isinstance(call, functools.partial):
+        call = call.func
+    given = getattr(target, "role", None) or getattr(call, "role", None)
+    if given is None:
+        return Role.OPERATOR
+    try:
+        return max(Role.OPERATOR, Role.parse(given))
+    except ValueError as error:
+        raise InvalidError("plugin", f"the plugin {name!r} asks for a role that is none: {error}") from None
 
 
 def discover(given: Mapping[str, object] | None = None, module: str | None = None) -> dict[str, Plugin]:
