@@ -258,17 +258,19 @@ class Hub:
 
     def take(self, frames: list[Frame], feeds: list[Feed | None]) -> None:
         """Show records, in journal order, to those who watch. The end of a task comes by `end` instead."""
+        wanted = {feed for feed in set(feeds) if feed is None or feed.watched}
+        if not wanted:  # the usual case costs next to nothing
+            return
         grown: set[str] = set()
         changed: set[str] = set()
+        shown = [pair for pair in zip(frames, feeds, strict=True) if pair[1] in wanted]
         try:
-            for (record_id, seq, _, payload), feed in zip(frames, feeds, strict=True):
+            for (record_id, seq, _, payload), feed in shown:
                 if feed is None:
                     self._take_state(payload, changed)
-                elif feed.watched:
-                    live = self._lives.get(feed.task_id)
-                    if live is not None:
-                        grown.add(feed.task_id)
-                        _extend(live.tail, record_id, seq, payload)
+                elif (live := self._lives.get(feed.task_id)) is not None:
+                    grown.add(feed.task_id)
+                    _extend(live.tail, record_id, seq, payload)
         except BaseException:
             self.wake()  # they find in the store what they missed here
             raise

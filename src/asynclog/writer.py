@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 from asynclog import failpoints
@@ -29,6 +29,12 @@ BATCH_BYTES: Final = 8 << 20
 """Payload bytes of one transaction, about."""
 BACKOFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0)
 """How long to wait after the first, second, … failure in a row; the last one from then on."""
+
+PIECE: Final = 256
+"""Records taken off the queue at once; their bytes are counted afterwards."""
+
+_span_of: Final = itemgetter(2)
+_payload_of: Final = itemgetter(3)
 
 _log = logging.getLogger("asynclog.writer")
 
@@ -58,7 +64,9 @@ class Writer:
         self._collect = collect
         self._interval = interval
         self._queue: asyncio.Queue[list[Frame]] = asyncio.Queue()
-        self._chunk: deque[Frame] = deque()
+        self._chunk: list[Frame] = []
+        """What was taken off the queue last; up to `_next` it is in the batch."""
+        self._next = 0
         self._batch: list[Frame] = []
         self._queued: list[Frame] = []
         self._taken = journal.stored_id
@@ -136,15 +144,27 @@ class Writer:
         """Take the next records, in the order of their ids, into the batch."""
         size = 0
         while self._taken < through and len(self._batch) < BATCH_RECORDS and size < BATCH_BYTES:
-            if not self._chunk and not self._queue.empty():
-                self._chunk.extend(self._queue.get_nowait())
-            if self._chunk and self._chunk[0][0] <= self._taken + 1:
-                frame = self._chunk.popleft()
-                self._queued.append(frame)
-                if frame[0] == self._taken + 1:
-                    size += self._add(frame)
+            if self._next == len(self._chunk) and not self._queue.empty():
+                self._chunk, self._next = self._queue.get_nowait(), 0
+            queued_id = self._chunk[self._next][0] if self._next < len(self._chunk) else through + 1
+            if queued_id <= self._taken + 1:
+                size += self._take(min(PIECE, BATCH_RECORDS - len(self._batch)))
             else:
-                size += await self._fill_hole(min(through, self._chunk[0][0] - 1) if self._chunk else through)
+                size += await self._fill_hole(min(through, queued_id - 1))
+
+    def _take(self, count: int) -> int:
+        """Take up to so many records off the queue, as far as there is no hole between them; return their bytes."""
+        piece = self._chunk[self._next : self._next + count]
+        while not _is_whole(piece):
+            piece = piece[: len(piece) // 2]
+        self._next += len(piece)
+        self._queued += piece
+        if piece[0][0] <= self._taken:  # a reader of the journal was faster
+            piece = [frame for frame in piece if frame[0] > self._taken]
+        self._batch += piece
+        if piece:
+            self._taken = piece[-1][0] + piece[-1][2] - 1
+        return sum(map(len, map(_payload_of, piece)))
 
     def _add(self, frame: Frame) -> int:
         self._batch.append(frame)
@@ -204,6 +224,8 @@ class Writer:
         self._batch = []
         self._journal.release(self._queued)
         self._queued = []
+        del self._chunk[: self._next]
+        self._next = 0
         failpoints.hit("writer.committed")
         if self._settled(through):
             await asyncio.to_thread(self._journal.remove_stored)
@@ -230,6 +252,13 @@ class Writer:
             if through <= stored and not future.done():
                 future.set_result(None)
         self._barriers = [(through, future) for through, future in self._barriers if not future.done()]
+
+
+def _is_whole(frames: list[Frame]) -> bool:
+    """Whether no id is missing between these."""
+    first, (last, _, span, _) = frames[0][0], frames[-1]
+    spans: int = sum(map(_span_of, frames))
+    return first + spans == last + span
 
 
 def _some(reader: Iterator[Frame], count: int) -> tuple[list[Frame], bool]:
