@@ -146,7 +146,7 @@ class Subscription:
         live = self._live
         if self._doubted or not live.tail.last or self._cursor != live.tail.last:
             return False
-        gap = next_gap(live.gaps, self._cursor)
+        gap = next_gap(live.gaps, self._cursor) if live.gaps else None
         return gap is None or gap.from_seq > self._cursor + 1
 
     def _patience(self, head: int) -> float | None:
@@ -157,12 +157,13 @@ class Subscription:
 
     def _telling(self, event: Entries | Gap) -> bool:
         """Whether an event is to be told now: each but entries of which there are none, those only now and then."""
-        now = asyncio.get_running_loop().time()
         if isinstance(event, Entries):
-            if not event.lines and now < self._told_at + QUIET_SECONDS:
-                return False
+            if not event.lines:
+                now = asyncio.get_running_loop().time()
+                if now < self._told_at + QUIET_SECONDS:
+                    return False
+                self._told_at = now
             self._told = event.through
-        self._told_at = now
         return True
 
     def _passed(self, through: int) -> list[Entries]:

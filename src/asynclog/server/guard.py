@@ -60,7 +60,7 @@ class Guard:
 
         refusal = self._refusal(scope)
         if refusal is None:
-            await self._app(scope, receive, dressed)
+            await self._app(scope, receive, dressed if scope["type"] == "http" else send)
         elif scope["type"] == "http":
             await refusal(scope, receive, dressed)
         elif "websocket.http.response" in scope.get("extensions", {}):
