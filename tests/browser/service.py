@@ -32,6 +32,17 @@ class Service:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
+    def use(self, key: str) -> None:
+        """Makes every call from here on with this API key."""
+        self._client.headers["authorization"] = f"Bearer {key}"
+
+    async def make_key(self, name: str, role: str, **more: object) -> dict[str, Any]:
+        """A new API key, with its text as ``key``; the first one is used for what follows."""
+        made = await self.call("POST", "/api/keys", {"name": name, "role": role, **more})
+        if "authorization" not in self._client.headers:
+            self.use(made["key"])
+        return dict(made)
+
     async def external(self, name: str, entries: Iterable[Mapping[str, Any]] = ()) -> str:
         """A task whose entries come from the test itself; its id. The service logs its start as entry 1."""
         task = await self.call("POST", "/api/tasks", {"external": True, "name": name})

@@ -30,6 +30,8 @@ async def faults(page: Page) -> list[str]:
 
 async def filled(service: Service) -> str:
     """A task with a bit of everything."""
+    if not (await service.call("GET", "/api/schedules"))["schedules"]:
+        await service.call("POST", "/api/schedules", {"plugin": "staged", "interval": 86400, "name": "once a day"})
     return str((await service.run("staged"))["id"])
 
 
@@ -46,6 +48,8 @@ async def test_axe_finds_nothing_serious(
         f"/tasks/{task}": "[data-seq][aria-current]",
         "/logs": "[data-seq]",
         "/plugins": ".plugin canvas",
+        "/schedules": ".list tbody tr",
+        "/keys": ".open",
         "/settings": "fieldset",
     }
     try:

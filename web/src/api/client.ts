@@ -23,6 +23,19 @@ export interface CallOptions {
   signal?: AbortSignal
 }
 
+let lost: () => void = () => undefined
+
+/** Whom to tell when the service asks for a key: at the start, after the session's end, or when its key was revoked. */
+export function onUnauthorized(listener: () => void): void {
+  lost = listener
+}
+
+export function unauthorized(): void {
+  lost()
+}
+
+const READING = new Set(['GET', 'HEAD'])
+
 /** One JSON request. Resolves with the answer's body (null for 204), rejects with ApiError or an AbortError. */
 export async function call<T>(method: string, path: string, options: CallOptions = {}): Promise<T> {
   const { query, body, signal } = options
@@ -32,13 +45,19 @@ export async function call<T>(method: string, path: string, options: CallOptions
     answer = await fetch(address, {
       method,
       ...(signal && { signal }),
-      headers: { accept: 'application/json', ...(body !== undefined && { 'content-type': 'application/json' }) },
+      headers: {
+        accept: 'application/json',
+        // No page of another origin can send this: the service takes it for the proof that it is us.
+        ...(!READING.has(method) && { 'x-asynclog': '1' }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
   } catch (error) {
     if (isAbort(error)) throw error
     throw new ApiError(0, 'The service does not answer', 'It may be stopped or restarting, or the network is down.')
   }
+  if (answer.status === 401) unauthorized()
   if (!answer.ok) throw await problem(answer)
   if (answer.status === 204) return null as T
   return (await answer.json()) as T

@@ -3,13 +3,20 @@ import { call } from './client'
 import type {
   Bucket,
   Histogram,
+  Keys,
   LoggingChange,
   LoggingSettings,
   LogPage,
   LogStats,
+  MadeKey,
+  NewKey,
+  NewSchedule,
   Plugins,
   PluginStats,
+  Schedule,
+  Schedules,
   SearchPage,
+  Session,
   Stages,
   StartTask,
   Step,
@@ -78,6 +85,35 @@ export const getStep = (id: string, step: string, signal?: AbortSignal) =>
 /** Entries across tasks, newest first unless the query says otherwise. */
 export const getCrossLogs = (query: URLSearchParams, signal?: AbortSignal) =>
   call<SearchPage>('GET', 'api/logs', { query, signal })
+
+export const getSchedules = (signal?: AbortSignal) =>
+  call<Schedules>('GET', 'api/schedules', { signal }).then((answer) => answer.schedules)
+
+export const makeSchedule = (body: NewSchedule) => call<Schedule>('POST', 'api/schedules', { body })
+
+const schedule = (id: string) => `api/schedules/${encodeURIComponent(id)}`
+
+export const pauseSchedule = (id: string, paused: boolean) =>
+  call<Schedule>('PATCH', schedule(id), { body: { paused } })
+
+export const removeSchedule = (id: string) => call<null>('DELETE', schedule(id))
+
+/** Starts its plugin now, whenever it is due next. */
+export const runSchedule = (id: string) => call<Task>('POST', `${schedule(id)}/run`)
+
+export const getSession = (signal?: AbortSignal) => call<Session>('GET', 'api/session', { signal })
+
+/** The browser gets a session that scripts cannot read; the key itself is not kept. */
+export const signIn = (key: string) => call<Session>('POST', 'api/session', { body: { key } })
+
+export const signOut = () => call<null>('DELETE', 'api/session')
+
+export const getKeys = (signal?: AbortSignal) => call<Keys>('GET', 'api/keys', { signal }).then((answer) => answer.keys)
+
+/** The answer holds the key's text, this once. */
+export const makeKey = (body: NewKey) => call<MadeKey>('POST', 'api/keys', { body })
+
+export const revokeKey = (id: string) => call<null>('DELETE', `api/keys/${encodeURIComponent(id)}`)
 
 export const getSettings = (signal?: AbortSignal) => call<LoggingSettings>('GET', 'api/settings/logging', { signal })
 

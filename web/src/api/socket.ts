@@ -1,4 +1,5 @@
 import { backoffDelay } from './backoff'
+import { unauthorized } from './client'
 
 /** What a live connection can honestly say of itself. */
 export type SocketState =
@@ -7,7 +8,7 @@ export type SocketState =
   | { kind: 'waiting'; retryAt: number; attempt: number }
   /** The task has finished and everything was sent. */
   | { kind: 'ended' }
-  /** Not worth another try: gone (4404), a bad query (4422). */
+  /** Not worth another try: gone (4404), a bad query (4422), no key or too small a one (4401, 4403). */
   | { kind: 'refused'; code: number; reason: string }
   | { kind: 'closed' }
 
@@ -99,6 +100,7 @@ export class LiveSocket<F extends { type: string }> {
     if (socket !== this.socket) return
     this.socket = null
     if (this.ended) return this.handlers.state({ kind: 'ended' })
+    if (code === 4401) unauthorized()
     if (code === 4404 || code === 4422 || code === 4401 || code === 4403) {
       return this.handlers.state({ kind: 'refused', code, reason })
     }

@@ -1,4 +1,4 @@
-import type { Entry, Gap, Stage, Step, Task } from './generated/types.gen'
+import type { Entry, Gap, Session, Stage, Step, Task } from './generated/types.gen'
 
 /**
  * The service's JSON. Its shapes are generated from the service's own description (`make api-types`); here are the
@@ -6,6 +6,7 @@ import type { Entry, Gap, Stage, Step, Task } from './generated/types.gen'
  */
 export type * from './generated/types.gen'
 
+export type Role = Session['role']
 export type Level = Entry['level']
 /** Entries by level; one that does not occur may be missing. */
 export type LevelTotals = Partial<Record<Level, number>>

@@ -4,10 +4,12 @@ export type Route =
   | { view: 'task'; id: string; query: URLSearchParams }
   | { view: 'logs'; query: URLSearchParams }
   | { view: 'plugins'; query: URLSearchParams }
+  | { view: 'schedules'; query: URLSearchParams }
+  | { view: 'keys'; query: URLSearchParams }
   | { view: 'settings'; query: URLSearchParams }
   | { view: 'unknown'; path: string; query: URLSearchParams }
 
-const PAGES = ['tasks', 'logs', 'plugins', 'settings'] as const
+const PAGES = ['tasks', 'logs', 'plugins', 'schedules', 'keys', 'settings'] as const
 
 export function parseHash(hash: string): Route {
   const text = hash.replace(/^#/, '')

@@ -615,6 +615,148 @@ export type Retention = {
 };
 
 /**
+ * Session
+ *
+ * Who asks, and what they may.
+ */
+export type Session = {
+    name: string;
+    /**
+     * Null while nobody is asked for a key.
+     */
+    key_id: string | null;
+    role: 'admin' | 'operator' | 'viewer';
+    /**
+     * The one account that is seen; null for all.
+     */
+    account: string | null;
+    /**
+     * The one site that is seen; null for all.
+     */
+    site: string | null;
+    /**
+     * Whether no account and no site is hidden.
+     */
+    all_scopes: boolean;
+    /**
+     * Whether the service has no key, so that nobody is asked for one.
+     */
+    open: boolean;
+    /**
+     * When the session or the key ends; null for never.
+     */
+    expires_at: string | null;
+};
+
+/**
+ * SignIn
+ *
+ * What a browser signs in with.
+ */
+export type SignIn = {
+    /**
+     * An API key.
+     */
+    key: string;
+};
+
+/**
+ * Ticket
+ *
+ * Lets one WebSocket in, once, as ``?ticket=``.
+ */
+export type Ticket = {
+    ticket: string;
+    /**
+     * ISO-8601, UTC, six digits of the second, Z.
+     */
+    expires_at: string;
+};
+
+/**
+ * Keys
+ *
+ * Every key there ever was, oldest first.
+ */
+export type Keys = {
+    keys: Array<Key>;
+};
+
+/**
+ * Key
+ *
+ * A key, without what would let its holder in.
+ */
+export type Key = {
+    id: string;
+    name: string;
+    role: 'admin' | 'operator' | 'viewer';
+    account: string | null;
+    site: string | null;
+    all_scopes: boolean;
+    /**
+     * ISO-8601, UTC, six digits of the second, Z.
+     */
+    created_at: string;
+    created_by: string;
+    expires_at: string | null;
+    revoked_at: string | null;
+    /**
+     * To the minute.
+     */
+    last_used_at: string | null;
+};
+
+/**
+ * NewKey
+ *
+ * A key to be made. Without account and site it is for all of them.
+ */
+export type NewKey = {
+    /**
+     * Whose it is, or what it is for.
+     */
+    name: string;
+    role: 'admin' | 'operator' | 'viewer';
+    account?: string | null;
+    site?: string | null;
+    /**
+     * True says that leaving account and site out was meant; false refuses that.
+     */
+    all_scopes?: boolean | null;
+    expires_in_days?: number | null;
+};
+
+/**
+ * MadeKey
+ *
+ * A key that was made just now.
+ */
+export type MadeKey = {
+    id: string;
+    name: string;
+    role: 'admin' | 'operator' | 'viewer';
+    account: string | null;
+    site: string | null;
+    all_scopes: boolean;
+    /**
+     * ISO-8601, UTC, six digits of the second, Z.
+     */
+    created_at: string;
+    created_by: string;
+    expires_at: string | null;
+    revoked_at: string | null;
+    /**
+     * To the minute.
+     */
+    last_used_at: string | null;
+    /**
+     * What its holder sends. It is shown here and never again.
+     */
+    key: string;
+};
+
+/**
  * Health
  *
  * The process answers.
