@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from asynclog.redaction_patterns import checked_keys, compiled_patterns
-from asynclog.redaction_rules import COUNTED, HIDDEN_KEY, REDACTED, SHAPED, Rules, named, names_secret, suspicious
+from asynclog.redaction_rules import COUNTED, HIDDEN_KEY, REDACTED, SHAPED, applied, named, suspicious
 
 __all__ = ["NAMED", "NAMING", "REDACTED", "REDACTOR", "Redactor", "redact"]
 
@@ -29,6 +29,7 @@ NAMING: Final = frozenset({"name", "Name", "key", "Key"})
 NAMED: Final = frozenset({"value", "Value"})
 """What is under one of these may be named under one of those: ``{"name": "DB_PASSWORD", "value": "…"}``."""
 _OPTION: Final = re.compile(r"--?[A-Za-z][\w.-]{0,63}")
+_NEXT_OPTION: Final = re.compile(r"--[A-Za-z][\w.-]{0,63}(?:=.*)?|-[A-Za-z]{1,2}", re.DOTALL)
 _USER_OPTIONS: Final = frozenset({"-u", "--user", "--proxy-user"})
 _USER: Final = re.compile(r"([^\s:]{1,64}:)(?!\d+$|\[redacted)\S.*", re.DOTALL)
 
@@ -87,16 +88,16 @@ class Redactor:
     def redact(self, text: str) -> str:
         """The text without its secrets; the very same object when there are none in sight."""
         if suspicious(text):
-            # The named rules are slower than asking once more whether there is a name.
-            if ("=" in text or ":" in text) and names_secret(text):
-                text = _applied(self._named, text)
-            text = _applied(SHAPED, text)
+            folded = text.lower()
+            if "=" in text or ":" in text:
+                text = applied(self._named, text, folded)
+            text = applied(SHAPED, text, folded)
         return self._without_own(text) if self._extended else text
 
     def _without_own(self, text: str) -> str:
         """Without what users have named."""
         if self._words and self._names_own(text):
-            text = _applied(self._named, text)
+            text = applied(self._named, text, text.lower())
         for pattern in self._compiled:
             text = pattern.sub(REDACTED, text)
         return text
@@ -123,7 +124,7 @@ class Redactor:
             return _USER.sub(rf"\1{REDACTED}", value)
         if not (_OPTION.fullmatch(before) and self.hides(before, value)):
             return value
-        return value if _OPTION.fullmatch(value) or (value.isdecimal() and COUNTED.search(before)) else REDACTED
+        return value if _NEXT_OPTION.fullmatch(value) or (value.isdecimal() and COUNTED.search(before)) else REDACTED
 
 
 class _KnownKeys(dict[str, "bool | None"]):
@@ -146,12 +147,6 @@ class _KnownKeys(dict[str, "bool | None"]):
                 self.clear()
             self[key] = answer
         return answer
-
-
-def _applied(rules: Rules, text: str) -> str:
-    for pattern, replacement in rules:
-        text = pattern.sub(replacement, text)
-    return text
 
 
 REDACTOR: Final = Redactor()

@@ -11,12 +11,10 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 REDACTED: Final = "[redacted]"
 """What stands where a secret stood."""
-
-Rules = tuple[tuple[re.Pattern[str], "str | Callable[[re.Match[str]], str]"], ...]
 
 HIDDEN_KEY: Final = (
     r"pass(?:word|wd|phrase|code)|pwd|secret|token|cookie|credential|authori[sz]ation|(?:^|[-_. ])(?:pass|auth|jwt)$"
@@ -30,6 +28,8 @@ _WORDS: Final = (
     r"pass(?:word|wd|phrase|code)|pwd|secret|credential"
     r"|(?:api|access|account|private|signing|encryption|master|session|shared)[-_ ]?key"
 )
+_INITIALS: Final = "psacem"
+"""Of these words."""
 _QUOTED: Final = r"""(?:"(?:[^"\\\n]|\\.)*+"?|'(?:[^'\\\n]|\\.)*+'?|\\"[^"\n]*"?)"""
 _INSIDE: Final = r"\{[^{}]{0,2000}+\}?|\[[^\[\]]{0,2000}+\]?"
 _VALUE: Final = rf"""(?!\[redacted)(?!(?:none|null|true|false)\b)(?:{_QUOTED}|{_INSIDE}|[^\s,;&"'}})\]]+)"""
@@ -43,57 +43,82 @@ _QUOTED_PARTS: Final = r"""(?:(?<==)"[^"\n]*+"?+[^\n"'\\]*+|\\(?!["'\n])[^\n"'\\
 _NO_NUMBER: Final = r"(?!\d+(?![\w.]))"
 
 
+class Rule(NamedTuple):
+    """What is replaced, by what; tried only on a text that has one of the marks in it, whatever their case."""
+
+    marks: tuple[str, ...]
+    pattern: re.Pattern[str]
+    replacement: str | Callable[[re.Match[str]], str]
+
+
+Rules = tuple[Rule, ...]
+
+
+def _rule(marks: str, pattern: str, replacement: str | Callable[[re.Match[str]], str], *, any_case: bool) -> Rule:
+    return Rule(tuple(marks.split()), re.compile(pattern, re.IGNORECASE if any_case else 0), replacement)
+
+
+def applied(rules: Rules, text: str, folded: str) -> str:
+    """The text with each rule applied that may match. ``folded``: the text before any rule, in lower case."""
+    for marks, pattern, replacement in rules:
+        if any(mark in folded for mark in marks):
+            text = pattern.sub(replacement, text)
+    return text
+
+
 def named(words: Iterable[str] = ()) -> Rules:
     """Secrets that follow their name, as in ``password=…``, ``"api_key": "…"``; these words are names too."""
-    names = "|".join([_WORDS, *map(re.escape, words)])
-    return ((re.compile(rf"({names})({_ASSIGN}){_VALUE}", re.IGNORECASE), rf"\1\2{REDACTED}"), *_NAMED)
+    own = tuple(words)
+    names = "|".join([_WORDS, *map(re.escape, own)])
+    initials = _INITIALS + "".join(re.escape(word[0]) for word in own)
+    # Most characters are none of the initials, which is found out faster than that none of the words begins there.
+    pattern = re.compile(rf"(?=[{initials}])({names})({_ASSIGN}){_VALUE}", re.IGNORECASE)
+    marks = ("pass", "pwd", "secret", "credential", "key", *map(str.lower, own))
+    return (Rule(marks, pattern, rf"\1\2{REDACTED}"), *_NAMED)
 
 
 _NAMED: Final[Rules] = (
-    (re.compile(rf"(token{_EQUALS}){_NO_NUMBER}{_VALUE}", re.IGNORECASE), rf"\1{REDACTED}"),
-    (
-        re.compile(
-            rf"""((?:(?<=[-_])token|(?<![a-z0-9])pass(?=["'\\\s]{{0,8}}[=:]))(?>{_ASSIGN})){_NO_NUMBER}{_VALUE}""",
-            re.IGNORECASE,
-        ),
+    _rule("token", rf"(token{_EQUALS}){_NO_NUMBER}{_VALUE}", rf"\1{REDACTED}", any_case=True),
+    _rule("-token _token", rf"((?<=[-_])token{_ASSIGN}){_NO_NUMBER}{_VALUE}", rf"\1{REDACTED}", any_case=True),
+    _rule(
+        "pass",
+        rf"""(pass(?<![a-z0-9]pass)(?=["'\\\s]{{0,8}}[=:])(?>{_ASSIGN})){_NO_NUMBER}{_VALUE}""",
         rf"\1{REDACTED}",
+        any_case=True,
     ),
-    (
-        re.compile(
-            rf"""(["'](?:name|key)["']\s{{0,4}}:\s{{0,4}}["'][\w.-]{{0,64}}?(?:{_WORDS}|token|cookie)[\w.-]{{0,64}}["']\s{{0,4}}"""
-            rf""",\s{{0,4}}["']value["']\s{{0,4}}:\s{{0,4}})(?!\[redacted){_QUOTED}""",
-            re.IGNORECASE,
-        ),
+    _rule(
+        "value",
+        rf"""(["'](?:name|key)["']\s{{0,4}}:\s{{0,4}}["'][\w.-]{{0,64}}?(?:{_WORDS}|token|cookie)[\w.-]{{0,64}}+["']"""
+        rf"""\s{{0,4}},\s{{0,4}}["']value["']\s{{0,4}}:\s{{0,4}})(?!\[redacted){_QUOTED}""",
         rf"\1{REDACTED}",
+        any_case=True,
     ),
     # "unexpected token: }" is prose; a quoted name is a key, and what is long enough is no word.
-    (
-        re.compile(
-            rf"""(token[\w-]{{0,32}}["'\\]{{1,4}}+\s{{0,4}}+:\s{{0,4}}+)(?=["'\\])(?!\\?["']\[redacted){_QUOTED}"""
-        ),
+    _rule(
+        "token",
+        rf"""(token[\w-]{{0,32}}["'\\]{{1,4}}+\s{{0,4}}+:\s{{0,4}}+)(?!\\?["']\[redacted){_QUOTED}""",
         rf"\1{REDACTED}",
+        any_case=True,
     ),
-    (re.compile(rf"(token{_COLON}[\"'\\]{{0,4}})[\w.~+/=-]{{12,}}", re.IGNORECASE), rf"\1{REDACTED}"),
-    (
-        re.compile(
-            rf"""\b((?:authorization|cookie){_ASSIGN}{_OPENING})(?!\[redacted)[^\n"'\\]++{_QUOTED_PARTS}""",
-            re.IGNORECASE,
-        ),
+    _rule("token", rf"(token{_COLON}[\"'\\]{{0,4}})[\w.~+/=-]{{12,}}", rf"\1{REDACTED}", any_case=True),
+    _rule(
+        "authorization cookie",
+        rf"""\b((?:authorization|cookie){_ASSIGN}{_OPENING})(?!\[redacted)[^\n"'\\]++{_QUOTED_PARTS}""",
         rf"\1{REDACTED}",
+        any_case=True,
     ),
-    (
-        re.compile(
-            r"([?&](?:sig|signature|x-(?:amz|goog)-signature|auth|jwt|sid|session|session_?id|ticket)=)(?!\[redacted)"
-            r"[^\s&\"'#<>\\]+|([?&](?:code|key)=)(?!\[redacted)[^\s&\"'#<>\\]{16,}",
-            re.IGNORECASE,
-        ),
+    _rule(
+        "? &",
+        r"([?&](?:sig|signature|x-(?:amz|goog)-signature|auth|jwt|sid|session|session_?id|ticket)=)(?!\[redacted)"
+        r"[^\s&\"'#<>\\]+|([?&](?:code|key)=)(?!\[redacted)[^\s&\"'#<>\\]{16,}",
         rf"\1\2{REDACTED}",
+        any_case=True,
     ),
 )
 
 
 def _basic(match: re.Match[str]) -> str:
-    # "basic authentication failed" is prose: only what decodes to user:password is a secret.
+    # "Basic authentication failed" is prose: only what decodes to user:password is a secret.
     try:
         return match[1] + REDACTED if b":" in base64.b64decode(match[2] + "==") else match[0]
     except ValueError:
@@ -101,39 +126,48 @@ def _basic(match: re.Match[str]) -> str:
 
 
 SHAPED: Final[Rules] = (
-    (
-        re.compile(r"-----BEGIN ([A-Z0-9 ]{0,32}PRIVATE KEY)[^-]{0,16}-----[^-]*(?:-----END [A-Z0-9 ]{0,48}-----)?"),
+    _rule(
+        "-----begin",
+        r"-----BEGIN ([A-Z0-9 ]{0,32}PRIVATE KEY)[^-]{0,16}-----[^-]*(?:-----END [A-Z0-9 ]{0,48}-----)?",
         r"[redacted \1]",
+        any_case=False,
     ),
-    (re.compile(r"(://[^/\s:@\"'<>]*:)[^/\s\"'<>]+@|(://)[\w.~%-]{20,}@"), rf"\1\2{REDACTED}@"),
-    (
-        re.compile(r"\b(bearer\s{1,8})(?!(?:authentication|authori[sz]ation)\b)[\w.~+/-]{8,}=*", re.IGNORECASE),
+    _rule(
+        "://",
+        r"(://[^/\s:@\"'<>]*:)[^/\s\"'<>]+@|(://)[\w.~%-]{20,}@",
+        rf"\1\2{REDACTED}@",
+        any_case=False,
+    ),
+    _rule(
+        "bearer",
+        r"\b((?:Bearer|bearer|BEARER) \s{0,7})(?!(?i:authentication|authori[sz]ation)\b)[\w.~+/-]{8,}=*",
         rf"\1{REDACTED}",
+        any_case=False,
     ),
-    (re.compile(r"\b(basic\s{1,8})([A-Za-z0-9+/]{6,}={0,2})(?![\w+/=])", re.IGNORECASE), _basic),
-    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), REDACTED),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"), REDACTED),
-    (re.compile(r"\b(asynclog_[0-9a-f]{12}_)[\w-]{16,}"), rf"\1{REDACTED}"),
-    (
-        re.compile(
-            r"\b(?:gh[pousr]_|github_pat_|gl(?:pat|ptt|dt|rt)-|sk[-_]|rk_|xox[abeprs]-|xapp-|AIza|pypi-|whsec_)[\w-]{16,}"
-            r"|\b(?:npm_|hf_|shp(?:at|ca|pa|ss)_)[A-Za-z0-9]{30,}"
-        ),
+    _rule("basic", r"\b((?:Basic|BASIC) \s{0,7})([A-Za-z0-9+/]{6,}={0,2})(?![\w+/=])", _basic, any_case=False),
+    _rule("akia asia", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", REDACTED, any_case=False),
+    _rule("eyj", r"\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?", REDACTED, any_case=False),
+    _rule("asynclog_", r"\b(asynclog_[0-9a-f]{12}_)[\w-]{16,}", rf"\1{REDACTED}", any_case=False),
+    _rule(
+        "_ - aiza",
+        r"\b(?:gh[pousr]_|github_pat_|gl(?:pat|ptt|dt|rt)-|sk[-_]|rk_|xox[abeprs]-|xapp-|AIza|pypi-|whsec_)[\w-]{16,}"
+        r"|\b(?:npm_|hf_|shp(?:at|ca|pa|ss)_)[A-Za-z0-9]{30,}",
         REDACTED,
+        any_case=False,
     ),
-    (
-        re.compile(
-            r"(?<![\w-])(--[\w-]{0,32}?(?:password|passwd|passphrase|passcode|pwd|secret|token|credential|api-?key"
-            r"|access-?key)[\w-]{0,16}\s{1,4}+)(?!\[redacted)(?![\s-])(?:\"[^\"\n]*\"?|'[^'\n]*'?|\S+)",
-            re.IGNORECASE,
-        ),
+    _rule(
+        "--",
+        r"(?<![\w-])(--[\w-]{0,32}?(?:password|passwd|passphrase|passcode|pwd|secret|token|credential|api-?key"
+        r"|access-?key)[\w-]{0,16}\s{1,4}+)(?!\[redacted)(?![\s-])(?:\"[^\"\n]*\"?|'[^'\n]*'?|\S+)",
         rf"\1{REDACTED}",
+        any_case=True,
     ),
-    (
-        re.compile(
-            r"(?<![\w-])((?:-u|--(?:proxy-)?user)[\s=]\s{0,3}[\"']?[^\s:'\"]{1,64}:)(?!\d+(?![^\s\"'])|\[redacted)[^\s\"']+"
-        ),
+    _rule(
+        "-u -user",
+        r"(?<![\w-])((?:-u|--(?:proxy-)?user)[\s=]\s{0,3}[\"']?[^\s:'\"]{1,64}:)(?!\d+(?![^\s\"'])|\[redacted)"
+        r"[^\s\"']+",
         rf"\1{REDACTED}",
+        any_case=False,
     ),
 )
 """Secrets that look like one wherever they stand, and those that follow an option of a command line."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from asynclog.config import load, redaction_of
+from asynclog.errors import InvalidError
 from asynclog.redaction import REDACTED, REDACTOR, Redactor, redact
+from asynclog.values import capture, normalise
 
 S = "hunter2-hunter2"
 
@@ -48,6 +55,33 @@ S = "hunter2-hunter2"
         f"sk_live_{S}{S}",
         f"xoxb-{S}{S}",
         f"eyJhbGciOiJIUzI1NiJ9.{S}.{S}",
+        f"DB_PASS={S} DEBUG=1",
+        f"PGPASSWORD={S} psql",
+        f"pass: {S}",
+        f"GET /x?a=1&sig={S}",
+        f"wss://host/ws?ticket={S}",
+        f"https://s3/x?X-Amz-Signature={S}&X-Amz-Date=1",
+        f"/cb?code={S}{S}",
+        f"X-Auth-Token: {S}",
+        f'{{"token": "{S}"}}',
+        f"{{'refresh_token': '{S}'}}",
+        f'{{"password": {{"value": "{S}"}}}}',
+        f'{{"passwords": ["{S}", "x"]}}',
+        f'{{"name": "DB_PASSWORD", "value": "{S}"}}',
+        f'{{\\"Cookie\\": \\"sid={S}\\"}}',
+        f'Cookie: a="1"; sid={S}',
+        f'Authorization: Digest username="bob", response="{S}"',
+        f"curl -u bob:{S} https://host",
+        f"curl --user 'bob:{S}' https://host",
+        f"AccountName=x;AccountKey={S}==",
+        f"Server=db;User Id=bob;Password={S};",
+        f"glrt-{S}{S}",
+        f"xapp-1-{S}{S}",
+        f"rk_live_{S}{S}",
+        f"whsec_{S}{S}",
+        f"pypi-AgEI{S}{S}",
+        f"https://{S}{S}@git.example.org/x.git",
+        f"asynclog_0123456789ab_{S}{S}",
     ],
 )
 def test_secrets_go(text: str) -> None:
@@ -94,6 +128,14 @@ def test_the_rest_stays() -> None:
         "--------------------------------",
         "[2026-02-07 12:00:00,123] INFO org.apache.hadoop.mapred: Task attempt_01",
         "risk-free desk-top, eyJ, ASIA",
+        "pass: 12, fail: 0",
+        "docker run -u 1000:1000 image",
+        "GET /x?page=3&size=20&order_by=id",
+        "/x?code=404",
+        "https://host/a?mail=someone.with.a.long.name@example.org",
+        "asynclog_log_call_bench_of_the_day",
+        "task_0001_of_the_long_list_of_tasks npm_config_registry",
+        '{"name": "page", "value": "3"}',
         "",
     ],
 )
@@ -129,6 +171,19 @@ def test_keys() -> None:
     assert len(REDACTOR.known) <= 8192
 
 
+def test_numbers_in_a_harmless_template() -> None:
+    """Text is not looked at when its template is harmless and only numbers were put in, and in no other case."""
+    assert REDACTOR.clears("fetched %d charts", (42,))
+    assert REDACTOR.clears("%s of %s", (1, None))
+    assert not REDACTOR.clears("fetched %s", ("x",))
+    assert not REDACTOR.clears("password=%d", (4096,))
+    assert not Redactor(patterns=["EMP-[0-9]{1,9}"]).clears("EMP-%d", (1,))
+    assert not Redactor(keys=["salary"]).clears("salary: %d", (1,))
+    more = Redactor()
+    assert all(more.clears(f"template {number}", (1,)) for number in range(10_000))
+    assert len(more._templates) <= 4096
+
+
 def test_extended() -> None:
     """More patterns and keys give another value; the first one does not change."""
     more = REDACTOR.extended(patterns=[r"EMP-\d+"], keys=["salary"]).extended(patterns=["ORD-[0-9]+"])
@@ -138,6 +193,119 @@ def test_extended() -> None:
     assert redact("EMP-1") == "EMP-1"
     assert not REDACTOR.hides("salary", 5)
     assert Redactor().redact("EMP-1") == "EMP-1"
+
+
+def test_own_keys_count_in_text() -> None:
+    """A word of the user's hides what stands behind it in text too, and what is not there is not touched."""
+    own = Redactor(keys=["salary", "kunden-nr"])
+    assert own.redact(f"the Salary: {S} of") == f"the Salary: {REDACTED} of"
+    assert own.redact(f'{{"KUNDEN-NR": "{S}"}}') == f'{{"KUNDEN-NR": {REDACTED}}}'
+    assert own.redact(f"?salary={S}&page=2") == f"?salary={REDACTED}&page=2"
+    assert own.redact("salary is paid") == "salary is paid"
+    assert not own.suspects("nothing of it")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"EMP-\d+",
+        r"EMP-\d{1,9}\b",
+        r"(?i)\bcust-[a-z0-9]{4,12}\b",
+        r"\d{4}-\d{4}-\d{4}-\d{4}",
+        r"(?:IBAN|iban) ?[A-Z]{2}\d{2}[A-Z0-9]{11,30}",
+        r"\w{1,64}+@example\.org",
+        r"(?<=key )\S+",
+        r"(?:ab){1,10}x",
+        r"x(?!y)\w{3,}",
+    ],
+)
+def test_patterns_that_are_taken(pattern: str) -> None:
+    """What people write to name an identifier is taken, as long as it is bounded."""
+    Redactor(patterns=[pattern])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        (r"(a+)+b", "repeats"),
+        (r"(a|a)*b", "several ways"),
+        (r"(a|aa){1,50}b", "several ways"),
+        (r"(\w{1,20}\s?){1,20}!", "several ways"),
+        (r".*secret", "without end"),
+        (r"\d+x", "without end"),
+        (r"\d++x", "without end"),
+        (r"x\s+?", "without end"),
+        (r"\w{0,64}\w{0,64}\w{0,64}x", "steps"),
+        (r"(.)\1{3,9}", "group"),
+        (r"a*", "nothing"),
+        (r"", "1 to"),
+        (r"(", "no regular expression"),
+        (r"x{1,99999999999999999999}", "no regular expression"),
+        ("(" * 500 + "x" + ")" * 500, "1 to|no regular expression|could stop"),
+    ],
+)
+def test_patterns_that_are_refused(pattern: str, said: str) -> None:
+    """A pattern that could stall every thread on some text is refused with the reason, before anything is logged."""
+    with pytest.raises(ValueError, match=said):
+        Redactor(patterns=[pattern])
+
+
+@pytest.mark.parametrize("key", ["", "ab", " abc", "x" * 65, "a\nb", 5, None])
+def test_keys_that_are_refused(key: Any) -> None:
+    """A key that would hide nearly everything, or is no word, is refused."""
+    with pytest.raises(ValueError, match="3 to 64"):
+        Redactor(keys=[key])
+
+
+def test_not_too_many() -> None:
+    """Each of the user's patterns is tried on every text, so their number is bounded; so is that of keys."""
+    with pytest.raises(ValueError, match="at most 32"):
+        Redactor(patterns=["x"] * 33)
+    with pytest.raises(ValueError, match="at most 256"):
+        Redactor(keys=["abc"] * 257)
+
+
+def test_the_configuration_names_what_is_wrong(tmp_path: Path) -> None:
+    """asynclog.toml and `open` take keys and patterns; a bad one is an error that says which and why."""
+    file = tmp_path / "asynclog.toml"
+    file.write_text("[redaction]\nkeys = ['salary']\npatterns = ['EMP-\\d+']\n")
+    assert load(file=file).redaction.redactor().redact("EMP-17") == REDACTED
+    file.write_text("[redaction]\npatterns = ['(a+)+b']\n")
+    with pytest.raises(InvalidError, match=r"\[redaction\].*\(a\+\)\+b.*could stop"):
+        load(file=file)
+    file.write_text("[redaction]\nwords = ['x']\n")
+    with pytest.raises(InvalidError, match="words"):
+        load(file=file)
+    with pytest.raises(InvalidError, match="keys and patterns"):
+        redaction_of({"keys": "salary"})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["mysql", "--password", S, "db"], ["mysql", "--password", REDACTED, "db"]),
+        (["x", "--token=" + S], ["x", "--token=" + REDACTED]),
+        (["x", "--db-secret", "-p" + S], ["x", "--db-secret", REDACTED]),
+        (["x", "--password", "--verbose"], ["x", "--password", "--verbose"]),
+        (["x", "--max-tokens", "4096"], ["x", "--max-tokens", "4096"]),
+        (["curl", "-u", "bob:" + S], ["curl", "-u", "bob:" + REDACTED]),
+        (["docker", "-u", "1000:1000"], ["docker", "-u", "1000:1000"]),
+        (("x", "--api-key", S), ["x", "--api-key", REDACTED]),
+        ([("Cookie", S), ("Accept", "*/*")], [["Cookie", REDACTED], ["Accept", "*/*"]]),
+        ([[b"authorization", S.encode()]], [["authorization", REDACTED]]),
+        ([{"name": "DB_PASSWORD", "value": S}], [{"name": "DB_PASSWORD", "value": REDACTED}]),
+        ({"value": S, "key": "api_key"}, {"value": REDACTED, "key": "api_key"}),
+        ({"name": "page", "value": "3"}, {"name": "page", "value": "3"}),
+        ({"env": {"PGPASSWORD": S, "HOME": "/root"}}, {"env": {"PGPASSWORD": REDACTED, "HOME": "/root"}}),
+        ({"db_pass": S, "passed": "all"}, {"db_pass": REDACTED, "passed": "all"}),
+        (["password", "name"], ["password", "name"]),
+    ],
+)
+def test_secrets_named_by_what_stands_before_them(given: Any, kept: Any) -> None:
+    """A secret that is an item of its own goes: after its option, its header's name, beside the variable's name."""
+    assert normalise(given) == kept
+    assert normalise(kept) == kept
+    assert json.loads(capture({"argv": given}, 0)) == {"argv": kept}
 
 
 BEGINNINGS = [
