@@ -16,7 +16,7 @@ import msgspec
 
 from asynclog import records
 from asynclog.feed import Feed
-from asynclog.model import AccessScope, Gap, Stage, Step, Task
+from asynclog.model import AUDIT_PLUGIN, AccessScope, Gap, Stage, Step, Task
 from asynclog.records import (
     BatchRecord,
     EntryRecord,
@@ -67,6 +67,11 @@ class Live:
     def head(self) -> int:
         """The newest seq a reader can be given."""
         return self._task.last_seq if self.feed is None else self.feed.head
+
+    @property
+    def runs(self) -> bool:
+        """Whether somebody's code runs, here or elsewhere: the audit goes on without."""
+        return self.feed is not None and self._task.plugin != AUDIT_PLUGIN
 
     @property
     def ended(self) -> bool:
@@ -316,4 +321,4 @@ def _extend(tail: Tail, record_id: int, seq: int, payload: bytes) -> None:
 
 def visible(task: Task, access: AccessScope) -> bool:
     """Whether a caller may see the task."""
-    return access.allows(task.account, task.site)
+    return access.sees(task)

@@ -12,6 +12,8 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
+from asynclog.errors import NotFoundError
+
 MAX_TIMESTAMP: Final = 253_402_300_799_999_999
 """9999-12-31T23:59:59.999999Z in microseconds: what ISO-8601 with four digits can show."""
 
@@ -282,18 +284,51 @@ class Gap(Value, frozen=True):
     reason: str
 
 
+AUDIT_PLUGIN: Final = "asynclog.audit"
+"""The plugin of the one task whose entries say who changed what; no other task may name it."""
+AUDIT_TASK: Final = "asynclog-audit"
+"""The id of that task, in every data directory."""
+
+
 class AccessScope(Value, frozen=True):
-    """The account and site a caller may see; None for either means all of them."""
+    """The account and site a caller may see; None for either means all of them. ``audit``: what others changed, too."""
 
     account: str | None = None
     site: str | None = None
+    audit: bool = False
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether no account and no site is hidden."""
+        return self.account is None and self.site is None
 
     def allows(self, account: str | None, site: str | None) -> bool:
         """Whether something of this account and site is visible."""
         return self.account in (None, account) and self.site in (None, site)
 
+    def sees(self, task: Task) -> bool:
+        """Whether a task is visible: what `store.scope` says in SQL."""
+        return self.allows(task.account, task.site) and (self.audit or task.plugin != AUDIT_PLUGIN)
 
-EVERYTHING: Final = AccessScope()
+    def of_list(self, *, names_audit: bool) -> AccessScope:
+        """The scope of a list: the audit is in none that does not name it."""
+        return self if names_audit or not self.audit else AccessScope(account=self.account, site=self.site)
+
+    def home(self, account: str | None, site: str | None) -> tuple[str | None, str | None]:
+        """Where something new belongs: as it is given, and where it is not, to the scope's own account and site.
+
+        Raises:
+            NotFoundError: an account or a site that is not the scope's own, whether anybody has it or not.
+        """
+        if account is not None and not self.allows(account, self.site):
+            raise NotFoundError("account", account)
+        if site is not None and not self.allows(self.account, site):
+            raise NotFoundError("site", site)
+        return self.account if account is None else account, self.site if site is None else site
+
+
+EVERYTHING: Final = AccessScope(audit=True)
+"""What the service itself sees, and an admin of all accounts and sites."""
 
 
 def timestamp_text(microseconds: int) -> str:

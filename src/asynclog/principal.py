@@ -54,7 +54,7 @@ class Principal(Value, frozen=True):
     @property
     def sees_all(self) -> bool:
         """Whether no account and no site is hidden."""
-        return self.access == EVERYTHING
+        return self.access.everywhere
 
     def may(self, role: Role, *, everywhere: bool = False) -> bool:
         """Whether this role's doings are allowed; ``everywhere`` says that they reach beyond one account or site."""
@@ -82,8 +82,9 @@ class ApiKey(Value, frozen=True, kw_only=True):
 
     @property
     def access(self) -> AccessScope:
-        """What its holder sees."""
-        return AccessScope(self.account, self.site)
+        """What its holder sees; the audit is for admins of all accounts and sites."""
+        everywhere = self.account is None and self.site is None
+        return AccessScope(self.account, self.site, audit=everywhere and self.role == Role.ADMIN)
 
     @property
     def principal(self) -> Principal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from asynclog.filters import NO_FILTER, LogFilter
-from asynclog.model import EVERYTHING, AccessScope, Task, TaskStatus, Value
+from asynclog.model import AUDIT_PLUGIN, EVERYTHING, AccessScope, Task, TaskStatus, Value
 
 PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page of entries ends at this size, however few they are."""
@@ -31,6 +31,11 @@ class EntryQuery(Value, frozen=True, kw_only=True):
     offset: int = 0
     descending: bool = False
     max_bytes: int = PAGE_BYTES
+
+    @property
+    def scope(self) -> AccessScope:
+        """What of ``access`` counts here: see `AccessScope.of_list`."""
+        return self.access.of_list(names_audit=self.task_id is not None or self.plugin == AUDIT_PLUGIN)
 
 
 class EntryPage(Value, frozen=True, kw_only=True):
@@ -82,6 +87,11 @@ class TaskQuery(Value, frozen=True, kw_only=True):
     limit: int = 50
     cursor: str | None = None
     access: AccessScope = EVERYTHING
+
+    @property
+    def scope(self) -> AccessScope:
+        """What of ``access`` counts here: see `AccessScope.of_list`."""
+        return self.access.of_list(names_audit=AUDIT_PLUGIN in self.plugin)
 
 
 class TaskPage(Value, frozen=True, kw_only=True):

@@ -54,7 +54,7 @@ def listed(task: Task, query: TaskQuery) -> bool:
     )
     among = ((query.status, task.status), (query.plugin, task.plugin), (query.trigger_type, task.trigger_type))
     return (
-        query.access.allows(task.account, task.site)
+        query.scope.sees(task)
         and all(wanted is None or wanted == value for wanted, value in equal)
         and all(not wanted or value in wanted for wanted, value in among)
         and _within(task.started_at, query.started_after, query.started_before)

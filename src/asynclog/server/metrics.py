@@ -39,7 +39,7 @@ class ServiceCollector(Collector):
             ("journal_bytes", "Bytes of the journal on disk.", journal.size),
             ("pending_bytes", "Bytes of records in memory that are not stored yet.", journal.pending_bytes),
             ("run_files_behind", "Tasks whose run files are not finished.", run_files.behind),
-            ("tasks_running", "Tasks that run now.", sum(live.feed is not None for live in engine.hub)),
+            ("tasks_running", "Tasks that run now.", sum(live.runs for live in engine.hub)),
             ("ready", "1 when everything works as promised.", int(not engine.degraded and not service.closing)),
         ):
             yield GaugeMetricFamily(f"asynclog_{name}", help, value)

@@ -53,6 +53,16 @@ class Call:
         """The account and site that the caller sees; only where the operation has a role."""
         return self.principal.access
 
+    def note(self, action: str, subject: str, **details: Any) -> None:
+        """Take down in the audit what the caller has just changed: see `Audit.note`."""
+        self.tasks.audit.note(action, subject, self.principal, self.address, **details)
+
+    @property
+    def address(self) -> str | None:
+        """From where the request came, as far as is known."""
+        client = self.request.client
+        return None if client is None else client.host
+
     @property
     def tasks(self) -> TaskManager:
         """Where everything is asked."""

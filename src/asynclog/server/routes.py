@@ -4,62 +4,33 @@ from __future__ import annotations
 
 from typing import Final
 
-from asynclog.principal import Role
-from asynclog.queries import MAX_PAGE
-from asynclog.server import (
-    accessshapes,
-    external,
-    keys,
-    logs,
-    metrics,
-    openapi,
-    page,
-    schedules,
-    scheduleshapes,
-    session,
-    shapes,
-    tasks,
-    upkeep,
-)
+from asynclog.server import external, logs, page, schedules, scheduleshapes, shapes, tasks
 from asynclog.server.listing import PARAMETERS as TASK_LIST
 from asynclog.server.operation import JSON, NDJSON, Operation
-from asynclog.server.parameters import Parameter, choice, flag, text, whole
+from asynclog.server.parameters import choice, flag, text, whole
+from asynclog.server.routeparts import BY_ID, LIMIT, OPERATOR, TOO_LARGE, UNAVAILABLE, VIEWER, order
 from asynclog.server.search import search
+from asynclog.server.serviceroutes import SERVICE
 from asynclog.tasks.reader import MAX_BUCKETS
 
-VIEWER: Final = Role.VIEWER
-OPERATOR: Final = Role.OPERATOR
-ADMIN: Final = Role.ADMIN
-UNAVAILABLE: Final = {503: "The database does not answer now."}
 ENDED: Final = {409: "The task has ended."}
 NOT_EXTERNAL: Final = {409: "The task has ended, or is not external."}
-TOO_LARGE: Final = {413: "The body is larger than 8 MiB."}
-
-
-def _order(default: str) -> Parameter:
-    return choice("order", "desc is the exact reverse of asc.", ("asc", "desc"), default)
-
-
-LIMIT: Final = whole("limit", "Entries of the page; it also ends at 8 MiB.", 1, MAX_PAGE, 200)
 PAGE: Final = (
     LIMIT,
     whole("offset", "Matching entries to pass over; not together with after or before.", 0),
     whole("after", "Only entries above this seq.", 0),
     whole("before", "Only entries below this seq.", 0),
-    _order("asc"),
+    order("asc"),
     flag("total", "Whether to count all matches.", default=True),
 )
 SEARCH: Final = (
     text("task", "Only entries of the task with this id."),
     text("plugin", "Only entries of this plugin's tasks."),
-    LIMIT,
-    whole("after_id", "Only entries above this id.", 0),
-    whole("before_id", "Only entries below this id.", 0),
-    _order("desc"),
+    *BY_ID,
 )
+NOT_YOURS: Final = "There is no such task to be its parent, or the account or site is not the caller's."
 TASK: Final = "/api/tasks/{task_id}"
 LOGS: Final = f"{TASK}/logs"
-KEYS: Final = "/api/keys"
 SCHEDULES: Final = "/api/schedules"
 SCHEDULE: Final = f"{SCHEDULES}/{{schedule_id}}"
 
@@ -87,7 +58,7 @@ OPERATIONS: Final = (
         body=shapes.StartTask,
         answer=shapes.Task,
         status=201,
-        errors={409: "The service is going down.", **TOO_LARGE},
+        errors={404: NOT_YOURS, 409: "The service is going down.", **TOO_LARGE},
     ),
     Operation("GET", TASK, VIEWER, tasks.show, "One task.", answer=shapes.Task, errors=UNAVAILABLE),
     Operation(
@@ -273,7 +244,7 @@ OPERATIONS: Final = (
         body=scheduleshapes.NewSchedule,
         answer=scheduleshapes.Schedule,
         status=201,
-        errors={**TOO_LARGE, **UNAVAILABLE},
+        errors={404: "The account or site is not the caller's.", **TOO_LARGE, **UNAVAILABLE},
     ),
     Operation("GET", SCHEDULE, VIEWER, schedules.show, "One schedule.", answer=scheduleshapes.Schedule),
     Operation(
@@ -324,100 +295,5 @@ OPERATIONS: Final = (
             **TOO_LARGE,
         },
     ),
-    # --- plugins, settings, retention ---
-    Operation("GET", "/api/plugins", VIEWER, tasks.plugins, "The plugins there are.", answer=shapes.Plugins),
-    Operation(
-        "GET",
-        "/api/plugins/{name}/stats",
-        VIEWER,
-        tasks.plugin_stats,
-        "A plugin's tasks and nodes in numbers.",
-        answer=shapes.PluginStats,
-        hard=True,
-        errors=UNAVAILABLE,
-    ),
-    Operation(
-        "GET", "/api/settings/logging", VIEWER, upkeep.settings, "The logging settings.", answer=shapes.LoggingSettings
-    ),
-    Operation(
-        "PUT",
-        "/api/settings/logging",
-        ADMIN,
-        upkeep.change_settings,
-        "Change some logging settings: from the next log call on, and for good.",
-        body=shapes.LoggingChange,
-        answer=shapes.LoggingSettings,
-        errors={409: "A setting is pinned by a flag or the environment.", **TOO_LARGE, **UNAVAILABLE},
-    ),
-    Operation(
-        "POST",
-        "/api/retention/run",
-        ADMIN,
-        upkeep.retain,
-        "Remove what has outlived the retention settings; never a running task.",
-        (flag("dry_run", "Only say what would be removed.", default=False),),
-        answer=shapes.Retention,
-        errors=UNAVAILABLE,
-    ),
-    # --- who may ---
-    Operation("GET", "/api/session", VIEWER, session.show, "Who asks, and what they may.", answer=accessshapes.Session),
-    Operation(
-        "POST",
-        "/api/session",
-        None,
-        session.sign_in,
-        "Sign a browser in: the answer's cookie stands for the key, for at most 12 hours.",
-        body=accessshapes.SignIn,
-        answer=accessshapes.Session,
-        errors={401: "It is no key, or counts no more.", 429: "Too many wrong keys came from here.", **TOO_LARGE},
-    ),
-    Operation(
-        "DELETE", "/api/session", VIEWER, session.sign_out, "Sign a browser out.", status=204, errors=UNAVAILABLE
-    ),
-    Operation(
-        "POST",
-        "/api/tickets",
-        VIEWER,
-        session.ticket,
-        "A ticket that lets one WebSocket in within 30 seconds, as `?ticket=`.",
-        answer=accessshapes.Ticket,
-        status=201,
-        errors={429: "Too many tickets wait to be used."},
-    ),
-    Operation("GET", KEYS, ADMIN, keys.listed, "Every API key there ever was.", answer=accessshapes.Keys),
-    Operation(
-        "POST",
-        KEYS,
-        ADMIN,
-        keys.create,
-        "Make an API key; its text is in this answer and nowhere else.",
-        body=accessshapes.NewKey,
-        answer=accessshapes.MadeKey,
-        status=201,
-        errors={409: "It would be the first one, and not an admin's.", **TOO_LARGE, **UNAVAILABLE},
-    ),
-    Operation(
-        "DELETE",
-        f"{KEYS}/{{key_id}}",
-        ADMIN,
-        keys.revoke,
-        "Revoke an API key, at once.",
-        status=204,
-        errors={409: "Nobody could make keys any more.", **UNAVAILABLE},
-    ),
-    # --- the service itself ---
-    Operation("GET", "/healthz", None, upkeep.healthz, "Whether the process answers.", answer=shapes.Health),
-    Operation(
-        "GET",
-        "/readyz",
-        None,
-        upkeep.readyz,
-        "Whether everything works as promised, and why not.",
-        answer=shapes.Readiness,
-        errors={503: "Something does not; reasons says what."},
-    ),
-    Operation(
-        "GET", "/metrics", VIEWER, metrics.metrics, "Numbers for Prometheus.", media=("text/plain",), beyond=True
-    ),
-    Operation("GET", "/openapi.json", VIEWER, openapi.describe, "This description.", media=(JSON,)),
+    *SERVICE,
 )

@@ -15,6 +15,7 @@ from asynclog.model import Schedule, Task
 from asynclog.server.access import require_starter
 from asynclog.server.body import read_json
 from asynclog.server.operation import JSON, Call, answer
+from asynclog.tasks.audit import schedule_change
 from asynclog.wire import raw, task_object, time_or_none
 
 SECRET: Final = "X-Asynclog-Hook-Secret"  # noqa: S105 - the name of a header
@@ -74,7 +75,8 @@ def _check_starter(call: Call, *names: str | None) -> None:
 async def create(call: Call) -> Response:
     """Make one."""
     _check_starter(call, call.body.plugin)
-    schedule = await call.tasks.scheduler.create(_given(call))
+    schedule = await call.tasks.scheduler.create(_given(call), call.access)
+    call.note("schedule.create", schedule.id, **schedule_change(None, schedule))
     place = f"{call.request.scope.get('root_path', '')}/api/schedules/{schedule.id}"
     return answer(_shown(call, schedule), 201, {"Location": place})
 
@@ -88,12 +90,18 @@ async def change(call: Call) -> Response:
     """Change, pause or resume one."""
     known, given = _named(call), _given(call)
     _check_starter(call, known.plugin, given.get("plugin"))
-    return answer(_shown(call, await call.tasks.scheduler.change(known.id, given, call.access)))
+    schedule = await call.tasks.scheduler.change(known.id, given, call.access)
+    change = schedule_change(known, schedule)
+    if change["after"]:
+        call.note("schedule.change", schedule.id, name=schedule.name, **change)
+    return answer(_shown(call, schedule))
 
 
 async def remove(call: Call) -> Response:
     """Remove one; its tasks stay."""
-    await call.tasks.scheduler.remove(call.path["schedule_id"], call.access)
+    schedule = _named(call)
+    await call.tasks.scheduler.remove(schedule.id, call.access)
+    call.note("schedule.remove", schedule.id, **schedule_change(schedule, None))
     return Response(status_code=204)
 
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from starlette.responses import Response
 
-from asynclog.model import Task
+from asynclog.errors import NotFoundError
+from asynclog.model import AUDIT_TASK, Task
 from asynclog.protocols import Archive
 from asynclog.queries import EntryPage, EntryQuery
 from asynclog.server.operation import JSON, Call
@@ -27,13 +28,30 @@ def numbers(line: bytes) -> tuple[int, int]:
 
 async def search(call: Call) -> Response:
     """Entries of all tasks, of a plugin's or of one task."""
-    tasks, query = call.tasks, call.query
-    task = None if query["task"] is None else await tasks.task(query["task"], call.access)
+    tasks, asked = call.tasks, call.query["task"]
+    task = None if asked is None else await tasks.task(asked, call.access)
     complete = await tasks.engine.settle()
     archive: Archive = tasks.engine.store
-    found = await (_across(call, archive) if task is None else _within(call, archive, task))
+    return _page(
+        call, await (_across(call, archive) if task is None else _within(call, archive, task)), complete=complete
+    )
+
+
+async def audit(call: Call) -> Response:
+    """Who changed what: the entries of the audit's task, none before there is one."""
+    tasks = call.tasks
+    complete = await tasks.engine.settle()
+    archive: Archive = tasks.engine.store
+    try:
+        task = await tasks.task(AUDIT_TASK, call.access)
+    except NotFoundError:
+        return _page(call, EntryPage(lines=[], cursors=[], more=False), complete=complete)
+    return _page(call, await _within(call, archive, task), complete=complete)
+
+
+def _page(call: Call, found: EntryPage, *, complete: bool) -> Response:
     more = numbers(found.lines[-1])[0] if found.more else None
-    descending = query["order"] == "desc"
+    descending = call.query["order"] == "desc"
     rest = {
         "next_before": more if descending else None,
         "next_after": None if descending else more,
@@ -64,7 +82,7 @@ async def _within(call: Call, archive: Archive, task: Task) -> EntryPage:
     return await archive.entries(
         EntryQuery(
             task_id=task.id,
-            plugin=query["plugin"],
+            plugin=query.get("plugin"),
             filter=call.filter,
             access=call.access,
             limit=query["limit"],

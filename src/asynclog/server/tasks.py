@@ -8,6 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from asynclog.errors import InvalidError, NotFoundError
+from asynclog.logger import label
 from asynclog.model import Task
 from asynclog.principal import Role
 from asynclog.server.access import require_starter
@@ -26,15 +27,12 @@ async def start(call: Call) -> Response:
     options: dict[str, Any] = {
         "params": body.params,
         "trigger_data": body.trigger_data,
-        "account": body.account,
-        "site": body.site,
         "parent_id": body.parent_id,
         "metadata": body.metadata,
     }
     if body.trigger_type is not None:
         options["trigger_type"] = body.trigger_type
-    if body.parent_id is not None:
-        await _check_parent(call, body.parent_id)
+    options["account"], options["site"] = await _home(call, body)
     if body.external:
         if body.plugin is not None:
             options["plugin"] = body.plugin
@@ -49,11 +47,14 @@ async def start(call: Call) -> Response:
     return _started(call, await call.tasks.start(body.plugin, options.pop("params"), name=body.name, **options))
 
 
-async def _check_parent(call: Call, parent_id: str) -> None:
-    try:
-        await call.tasks.task(parent_id, call.access)
-    except NotFoundError:
-        raise InvalidError("parent_id", f"parent_id: there is no task {parent_id!r}") from None
+async def _home(call: Call, body: StartTask) -> tuple[str | None, str | None]:
+    """The account and site of a new task: as given, else its parent's, else the caller's. Raises NotFoundError."""
+    account, site = label(body.account), label(body.site)
+    if body.parent_id is not None:
+        parent = await call.tasks.task(body.parent_id, call.access)
+        account = parent.account if account is None else account
+        site = parent.site if site is None else site
+    return call.access.home(account, site)
 
 
 def _started(call: Call, task: Task) -> Response:
@@ -79,7 +80,13 @@ async def cancel(call: Call) -> Response:
 
 async def delete(call: Call) -> Response:
     """Remove an ended task and all that is its."""
-    await call.tasks.delete(call.task_id, call.access)
+
+    def told(task: Task) -> None:
+        entries = sum(task.counts.values())
+        shown = {"name": task.name, "plugin": task.plugin, "account": task.account, "site": task.site}
+        call.note("task.delete", task.id, before={**shown, "status": task.status, "entries": entries}, after=None)
+
+    await call.tasks.delete(call.task_id, call.access, told)
     return Response(status_code=204)
 
 

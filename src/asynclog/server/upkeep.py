@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from asynclog.server.operation import Call, answer
 from asynclog.settings import Settings
+from asynclog.tasks.sweeper import RetentionReport
 
 
 def _settings(settings: Settings) -> Response:
@@ -21,13 +22,23 @@ async def settings(call: Call) -> Response:
 async def change_settings(call: Call) -> Response:
     """Change some of them, for good."""
     changes = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not msgspec.UNSET}
+    settings = call.tasks.engine.settings
+    former = settings.values()
     await call.tasks.engine.change_settings(changes)
-    return _settings(call.tasks.engine.settings)
+    changed = [name for name, value in settings.values().items() if value != former[name] and name in changes]
+    if changed:
+        before, after = ({name: values[name] for name in changed} for values in (former, settings.values()))
+        call.note("settings.change", ", ".join(changed), before=before, after=after)
+    return _settings(settings)
 
 
 async def retain(call: Call) -> Response:
     """Apply the retention now."""
-    report = await call.tasks.sweeper.retain(dry_run=call.query["dry_run"], access=call.access)
+
+    def told(report: RetentionReport) -> None:
+        call.tasks.audit.note_retention(report, call.principal, call.address)
+
+    report = await call.tasks.sweeper.retain(dry_run=call.query["dry_run"], access=call.access, told=told)
     return answer(msgspec.structs.asdict(report))
 
 

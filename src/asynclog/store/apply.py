@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from asynclog import failpoints
-from asynclog.model import AccessScope, Gap, Level, Step, Task
+from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, AccessScope, Gap, Level, Step, Task
 from asynclog.queries import Doomed
 from asynclog.records import Frame
 from asynclog.store.batch import Batch
@@ -87,7 +87,8 @@ _PUT_TASK: Final = (
 
 _PUT_STUB: Final = (
     "INSERT INTO tasks (id, name, plugin, status, created_at, finished_at, error_message) "
-    "SELECT value, value, 'unknown', 'interrupted', ?, ?, 'the record of this task was lost; these are its entries' "
+    f"SELECT value, value, iif(value = '{AUDIT_TASK}', '{AUDIT_PLUGIN}', 'unknown'), 'interrupted', ?, ?, "
+    "'the record of this task was lost; these are its entries' "
     "FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING"
 )
 

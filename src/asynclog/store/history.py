@@ -151,7 +151,7 @@ def expired(
     not given. Tasks that still run are among the newest
     but never expired.
     """
-    condition, params = visible(access)
+    condition, params = visible(access.of_list(names_audit=False))  # the audit is kept for good
     found: dict[str, None] = {}
     for sql, bound in ((_TOO_OLD, before), (_TOO_MANY, keep)):
         if bound is not None:
@@ -169,7 +169,7 @@ def _index(query: TaskQuery) -> str:
         ("tasks_schedule", query.schedule is not None),
         ("tasks_plugin", len(query.plugin) == 1),
         ("tasks_status", bool(query.status) and _ACTIVE.issuperset(query.status)),
-        ("tasks_account", query.account is not None or query.access.account is not None),
+        ("tasks_account", query.account is not None or query.scope.account is not None),
         ("tasks_status", len(query.status) == 1),
     ):
         if asked:
@@ -179,7 +179,7 @@ def _index(query: TaskQuery) -> str:
 
 def _condition(query: TaskQuery) -> tuple[str, list[Param]]:
     """What the query asks of a task, its cursor included."""
-    condition, params = visible(query.access)
+    condition, params = visible(query.scope)
     terms = [condition]
     for term, value in _comparisons(query):
         if value is not None:

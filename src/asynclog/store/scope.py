@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from asynclog.model import AccessScope
+from asynclog.model import AUDIT_PLUGIN, AccessScope
 
 Param = str | int
 
-DELETED: Final = "SELECT id FROM tasks WHERE deleted_at IS NOT NULL"
-"""Tasks that are being deleted: nobody sees them."""
+_NOT_THE_AUDIT: Final = f"plugin <> '{AUDIT_PLUGIN}'"
+_DELETED: Final = "SELECT id FROM tasks WHERE deleted_at IS NOT NULL"
+_THE_AUDIT: Final = f"SELECT id FROM tasks WHERE plugin = '{AUDIT_PLUGIN}'"
 
 
 def visible(access: AccessScope) -> tuple[str, list[Param]]:
@@ -22,7 +23,16 @@ def visible(access: AccessScope) -> tuple[str, list[Param]]:
         if value is not None:
             terms.append(f"{column} = ?")
             params.append(value)
+    if not access.audit:
+        terms.append(_NOT_THE_AUDIT)
     return " AND ".join(terms), params
+
+
+def hidden(access: AccessScope) -> str | None:
+    """The few tasks that a scope over all accounts and sites does not see, as a statement; None for another scope."""
+    if not access.everywhere:
+        return None
+    return _DELETED if access.audit else f"{_DELETED} UNION ALL {_THE_AUDIT}"
 
 
 def seen_task(task_id: str | None, access: AccessScope) -> tuple[str, list[Param]]:

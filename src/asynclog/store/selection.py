@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from asynclog.filters import LogFilter
 from asynclog.model import MAX_TIMESTAMP, Level
 from asynclog.queries import EntryQuery
-from asynclog.store.scope import DELETED, Param, seen_task, visible
+from asynclog.store.scope import Param, hidden, seen_task, visible
 
 _LARGEST: Final = 2**63 - 1
 
@@ -68,7 +68,7 @@ def select(connection: sqlite3.Connection, query: EntryQuery) -> Selection | Non
 
 def the_task(query: EntryQuery) -> tuple[str, list[Param]]:
     """The query's task as an expression (`seen_task`): NULL where it is of another plugin than the query names, too."""
-    found, params = seen_task(query.task_id, query.access)
+    found, params = seen_task(query.task_id, query.scope)
     if query.plugin is None:
         return found, params
     return f"(SELECT id FROM tasks WHERE id = {found} AND plugin = ?)", [*params, query.plugin]
@@ -76,7 +76,7 @@ def the_task(query: EntryQuery) -> tuple[str, list[Param]]:
 
 def visible_tasks(query: EntryQuery) -> tuple[str, list[Param]]:
     """The condition on ``tasks`` that the query means."""
-    condition, params = visible(query.access)
+    condition, params = visible(query.scope)
     return (condition, params) if query.plugin is None else (f"{condition} AND plugin = ?", [*params, query.plugin])
 
 
@@ -122,8 +122,9 @@ def _only_trouble(log_filter: LogFilter) -> bool:
 def _scope(connection: sqlite3.Connection, query: EntryQuery) -> tuple[str, list[Param], bool]:
     """The condition on ``task_id`` for the visible tasks, and whether they are so few that they should lead."""
     condition, params = visible_tasks(query)
-    if not params:
-        return f"task_id NOT IN ({DELETED})", [], False
+    unseen = hidden(query.scope)
+    if unseen is not None and query.plugin is None:
+        return f"task_id NOT IN ({unseen})", [], False
     tasks, entries = connection.execute(
         f"SELECT count(*), total(last_seq) FROM (SELECT last_seq FROM tasks WHERE {condition} LIMIT ?)",
         (*params, _FEW_TASKS + 1),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -24,8 +23,10 @@ from asynclog.logger import label
 from asynclog.model import EVERYTHING, TRIGGER_TYPES, AccessScope, Stage, Step, Task
 from asynclog.records import BatchRecord, StageRecord, StepRecord, TaskRecord
 from asynclog.tasks import trace
+from asynclog.tasks.answers import Answers
 from asynclog.tasks.ending import end_parts, finish, interrupt
 from asynclog.tasks.ingest import Parsed, parse
+from asynclog.tasks.plugin import refuse_reserved
 from asynclog.tasks.runfiles import RunFiles
 
 BODY_BYTES: Final = 8 << 20
@@ -38,28 +39,6 @@ RENEW_MICROSECONDS: Final = 30_000_000
 """A lease renewed less than this long ago is not written down again."""
 EXPIRY_SECONDS: Final = 5.0
 """How often leases are looked at."""
-ANSWERS: Final = 1000
-"""Answers kept in memory for each task beside those that are not stored yet."""
-
-
-class _Answers:
-    """The answers of one task by batch id, with the record ids they came with."""
-
-    def __init__(self, *, whole: bool) -> None:
-        self.whole = whole
-        """Whether every batch of the task is among them, so that the store need not be asked."""
-        self.lock = asyncio.Lock()
-        self._kept: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
-
-    def get(self, batch_id: str) -> bytes | None:
-        found = self._kept.get(batch_id)
-        return None if found is None else found[1]
-
-    def put(self, batch_id: str, record_id: int, answer: bytes, stored_id: int) -> None:
-        self._kept[batch_id] = (record_id, answer)
-        while len(self._kept) > ANSWERS and next(iter(self._kept.values()))[0] <= stored_id:
-            self._kept.popitem(last=False)
-            self.whole = False
 
 
 class External:
@@ -68,7 +47,7 @@ class External:
     def __init__(self, engine: Engine, run_files: RunFiles) -> None:
         self._engine = engine
         self._run_files = run_files
-        self._answers: dict[str, _Answers] = {}
+        self._answers: dict[str, Answers] = {}
         self._parts: dict[str, asyncio.Lock] = {}
 
     def resume(self, tasks: Sequence[Task]) -> None:
@@ -98,6 +77,7 @@ class External:
         title = label(name, redactor=redactor)
         if title is None:
             raise InvalidError("name", "an external task needs a name")
+        refuse_reserved(label(plugin) or "")
         if trigger_type not in TRIGGER_TYPES:
             raise InvalidError("trigger_type", f"trigger_type is one of {', '.join(TRIGGER_TYPES)}")
         engine = self._engine
@@ -122,7 +102,7 @@ class External:
             lease_until=now + LEASE_MICROSECONDS,
         )
         feed = Feed(task.id)
-        self._answers[task.id] = _Answers(whole=True)
+        self._answers[task.id] = Answers(whole=True)
         engine.hub.add(task, feed)
         engine.record(TaskRecord(task.id, task))
         engine.record(trace.run_start(task))
@@ -151,7 +131,7 @@ class External:
             raise TooLargeError("a batch of entries", BODY_BYTES)
         if batch_id is not None and not 1 <= len(batch_id) <= 200:
             raise InvalidError("batch_id", "batch_id has 1 to 200 characters")
-        answers = self._answers.setdefault(task_id, _Answers(whole=False))
+        answers = self._answers.setdefault(task_id, Answers(whole=False))
         try:
             async with answers.lock:  # two copies of a batch at once: the second waits for the answer of the first
                 running = self._engine.hub.get(task_id)
@@ -167,7 +147,7 @@ class External:
             if self._engine.hub.get(task_id) is None:
                 self._answers.pop(task_id, None)
 
-    async def _stored_answer(self, task_id: str, batch_id: str, answers: _Answers, access: AccessScope) -> bytes | None:
+    async def _stored_answer(self, task_id: str, batch_id: str, answers: Answers, access: AccessScope) -> bytes | None:
         if answers.whole:
             return None
         engine = self._engine
@@ -177,7 +157,7 @@ class External:
         answer = await engine.store.batch_answer(task_id, batch_id, access)
         return None if answer is None else answer.encode()
 
-    async def _take(self, live: Live, body: bytes, batch_id: str | None, answers: _Answers) -> bytes:
+    async def _take(self, live: Live, body: bytes, batch_id: str | None, answers: Answers) -> bytes:
         engine, dials = self._engine, self._engine.settings.dials
         asked = (body, engine.clock.now(), dials.threshold, dials.message_limit, dials.redactor)
         parsed = await asyncio.to_thread(parse, *asked) if len(body) > THREAD_BYTES else parse(*asked)

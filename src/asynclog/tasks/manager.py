@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping
@@ -21,15 +22,16 @@ from asynclog.errors import ConflictError, InvalidError, NotFoundError
 from asynclog.feed import Feed
 from asynclog.identity import new_id
 from asynclog.logger import label, traceback_text
-from asynclog.model import EVERYTHING, TRIGGER_TYPES, AccessScope, Task, TaskStatus
+from asynclog.model import AUDIT_PLUGIN, EVERYTHING, TRIGGER_TYPES, AccessScope, Task, TaskStatus
 from asynclog.records import TaskRecord
 from asynclog.tasks import trace
+from asynclog.tasks.audit import Audit
 from asynclog.tasks.context import TaskContext, enter
 from asynclog.tasks.ending import STORED_SECONDS, finish
 from asynclog.tasks.external import External
 from asynclog.tasks.hooks import Hooks
 from asynclog.tasks.keyring import KeyRing
-from asynclog.tasks.plugin import Plugin, plugin_name
+from asynclog.tasks.plugin import Plugin, plugin_name, refuse_reserved
 from asynclog.tasks.reader import LogPage, Reader
 from asynclog.tasks.recorder import Recorder
 from asynclog.tasks.runfiles import RunFiles
@@ -109,7 +111,8 @@ class TaskManager:
         self.run_files = run_files
         self.hooks = hooks
         self.keys = KeyRing(engine)
-        self.sweeper = Sweeper(engine, run_files.remove)
+        self.audit = Audit(engine)
+        self.sweeper = Sweeper(engine, run_files.remove, self.audit.note_retention)
         self.external = External(engine, run_files)
         self.scheduler = Scheduler(engine, self.plugins, self.start)
         self._config = config
@@ -148,6 +151,7 @@ class TaskManager:
         if trigger_type not in TRIGGER_TYPES:
             raise InvalidError("trigger_type", f"trigger_type is one of {', '.join(TRIGGER_TYPES)}")
         chosen = self._plugin(plugin)
+        refuse_reserved(chosen.name)
         params = {} if params is None else params
         given = chosen.check(params)
         dials, now = self.engine.settings.dials, self.engine.clock.now()
@@ -313,6 +317,7 @@ class TaskManager:
             ConflictError: it has ended.
         """
         task = await self.task(task_id, access)
+        _refuse_audit(task)
         if task.external and not task.ended:
             return await self.external.finish(task_id, "cancelled", access=access)
         run = self._runs.get(task_id)
@@ -333,8 +338,15 @@ class TaskManager:
             run.told = True
         return run is not None and run.told
 
-    async def delete(self, task_id: str, access: AccessScope = EVERYTHING) -> None:
+    async def delete(
+        self, task_id: str, access: AccessScope = EVERYTHING, told: Callable[[Task], None] | None = None
+    ) -> None:
         """Remove an ended task and everything of it; it is gone for everybody on return, its rows soon after.
+
+        Args:
+            task_id: which.
+            access: what the caller may see.
+            told: called with the task once the removal is sure to happen, whatever is raised then.
 
         Raises:
             NotFoundError: there is none.
@@ -342,9 +354,10 @@ class TaskManager:
             StoreError: the store cannot be written now.
         """
         task = await self.task(task_id, access)
+        _refuse_audit(task)
         if not task.ended:
             raise ConflictError(f"the task {task_id} is {task.status}; cancel it first")
-        await self.sweeper.remove([task_id])
+        await self.sweeper.remove([task_id], None if told is None else functools.partial(told, task))
 
     async def close(self) -> None:
         """Interrupt what runs, giving it a moment to end. What does not end in time is left behind."""
@@ -372,3 +385,8 @@ class TaskManager:
     async def logs(self, task_id: str, *, access: AccessScope = EVERYTHING, **options: Any) -> LogPage:
         """A page of a task's entries; see `Reader.logs` for the options."""
         return await self.reader.logs(task_id, access=access, **options)
+
+
+def _refuse_audit(task: Task) -> None:
+    if task.plugin == AUDIT_PLUGIN:
+        raise ConflictError("the audit is kept for good: it can be neither cancelled nor deleted")

@@ -89,6 +89,7 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
         run_files = await open_run_files(engine, run_log_dir, shared_log_dir, run_disk)
         manager = TaskManager(engine, found, _over(configuration.plugins, config or {}), run_files, known)
         manager.external.resume(await recover(engine))
+        await manager.audit.load()
         await manager.keys.load()
         await manager.scheduler.load()
         engine.reports.append(manager.scheduler.trouble)

@@ -14,6 +14,7 @@ import msgspec
 
 from asynclog.errors import InvalidError
 from asynclog.logger import label
+from asynclog.model import AUDIT_PLUGIN
 from asynclog.principal import Role
 
 GROUP: Final = "asynclog.plugins"
@@ -209,6 +210,12 @@ def _role(name: str, target: object, call: Callable[..., Any]) -> Role:
         return max(Role.OPERATOR, Role.parse(given))
     except ValueError as error:
         raise InvalidError("plugin", f"the plugin {name!r} asks for a role that is none: {error}") from None
+
+
+def refuse_reserved(name: str) -> None:
+    """Keep a name for the service itself. Raises InvalidError."""
+    if name == AUDIT_PLUGIN:
+        raise InvalidError("plugin", f"plugin: {name} is the name of the service's own audit; use another")
 
 
 def discover(given: Mapping[str, object] | None = None, module: str | None = None) -> dict[str, Plugin]:

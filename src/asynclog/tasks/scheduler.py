@@ -84,28 +84,30 @@ class Scheduler:
         """What does not work, as a sentence."""
         return f"{len(self._dirty):,} schedules cannot be written down now" if self._dirty else None
 
-    async def create(self, given: Mapping[str, Any]) -> Schedule:
+    async def create(self, given: Mapping[str, Any], access: AccessScope = EVERYTHING) -> Schedule:
         """A new schedule; it is kept on return.
 
         Args:
             given: ``plugin`` and ``cron`` or ``interval`` (seconds); ``params``, ``name``, ``account``, ``site``,
                 ``time_zone``, ``missed``, ``paused``; checked by the caller for their types.
+            access: what the caller may see; without an account or a site the schedule gets this one's.
 
         Raises:
+            NotFoundError: the account or the site is not the caller's.
             InvalidError: one of them cannot be.
             StoreError: it cannot be kept now; nothing has changed.
         """
         now = self._engine.clock.now()
         blank = Schedule(id=new_id(), name="", plugin="", created_at=now, updated_at=now)
         async with self._lock:
-            return await self._put(self._planned(self._with(blank, given), now))
+            return await self._put(self._planned(self._with(blank, given, access), now))
 
     async def change(self, schedule_id: str, given: Mapping[str, Any], access: AccessScope = EVERYTHING) -> Schedule:
         """Change some fields; due times count anew from now. As `create`, and NotFoundError."""
         async with self._lock:
             now = self._engine.clock.now()
             known = self.get(schedule_id, access)
-            changed = msgspec.structs.replace(self._with(known, given), updated_at=now)
+            changed = msgspec.structs.replace(self._with(known, given, access), updated_at=now)
             return await self._put(self._planned(changed, now))
 
     async def remove(self, schedule_id: str, access: AccessScope = EVERYTHING) -> None:
@@ -237,7 +239,7 @@ class Scheduler:
 
     # --- keeping -----------------------------------------------------------------------------------------------------
 
-    def _with(self, schedule: Schedule, given: Mapping[str, Any]) -> Schedule:
+    def _with(self, schedule: Schedule, given: Mapping[str, Any], access: AccessScope) -> Schedule:
         """The schedule with given fields, checked."""
         changes = dict(given)
         if changes.get("interval") is not None:
@@ -251,6 +253,8 @@ class Scheduler:
             if name in changes:
                 changes[name] = label(changes[name])
         changed = msgspec.structs.replace(schedule, **changes)
+        account, site = access.home(changed.account, changed.site)
+        changed = msgspec.structs.replace(changed, account=account, site=site)
         plugin = self._plugins.get(changed.plugin)
         if plugin is None:
             known = ", ".join(sorted(self._plugins)) or "none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -37,6 +38,9 @@ class RetentionReport(Value, frozen=True, kw_only=True):
     task_ids: list[str]
 
 
+Told = Callable[[RetentionReport], None]
+"""Is told of a retention once it is sure to happen."""
+
 RemoveFiles = Callable[[Doomed], Awaitable[bool]]
 """Removes what a task has outside the store; False when that cannot be done now."""
 
@@ -47,10 +51,12 @@ class Sweeper:
     Args:
         engine: where the rows are.
         remove_files: called before a task's own row goes, so that it is known after a restart what is left of it.
+        told: of what the retention removes by itself.
     """
 
-    def __init__(self, engine: Engine, remove_files: RemoveFiles | None = None) -> None:
+    def __init__(self, engine: Engine, remove_files: RemoveFiles | None = None, told: Told | None = None) -> None:
         self._engine = engine
+        self._told = told
         self._remove_files = remove_files
         self._asked: set[str] = set()
         self._kept = 0
@@ -59,8 +65,12 @@ class Sweeper:
         self._drained = asyncio.Event()
         self._drained.set()
 
-    async def remove(self, task_ids: list[str]) -> None:
+    async def remove(self, task_ids: list[str], told: Callable[[], None] | None = None) -> None:
         """Make ended tasks invisible for everybody, for good; their rows follow.
+
+        Args:
+            task_ids: of which.
+            told: called once the removal is sure to happen, whatever is raised then.
 
         Raises:
             StoreError: the store cannot be written now; nothing has changed.
@@ -71,6 +81,8 @@ class Sweeper:
         now = engine.clock.now()
         for task_id in task_ids:
             engine.record(DeleteRecord(task_id, now))
+        if told is not None:
+            told()
         self._asked.update(task_ids)
         self._drained.clear()
         self._due.set()
@@ -80,7 +92,12 @@ class Sweeper:
             engine.hub.remove(task_id)
 
     async def retain(
-        self, *, dry_run: bool = False, plugin: str | None = None, access: AccessScope = EVERYTHING
+        self,
+        *,
+        dry_run: bool = False,
+        plugin: str | None = None,
+        access: AccessScope = EVERYTHING,
+        told: Told | None = None,
     ) -> RetentionReport:
         """Apply the retention settings now: by age, and by the number of ended tasks of each plugin.
 
@@ -96,12 +113,21 @@ class Sweeper:
         if before is not None or keep:
             task_ids = await engine.store.expired(before, keep or None, plugin, access)
         entries, by_plugin = await engine.store.weigh(task_ids, access)
-        if not dry_run:
-            for start in range(0, len(task_ids), 500):
-                await self.remove(task_ids[start : start + 500])
-        return RetentionReport(
+        report = RetentionReport(
             dry_run=dry_run, tasks=len(task_ids), entries=entries, by_plugin=by_plugin, task_ids=task_ids
         )
+        if dry_run:
+            return report
+        tell = None if told is None else functools.partial(told, report)
+        if not task_ids and tell is not None:
+            tell()
+        for start in range(0, len(task_ids), 500):
+            await self.remove(task_ids[start : start + 500], tell if start == 0 else None)
+        return report
+
+    def _retained(self, report: RetentionReport) -> None:
+        if report.tasks and self._told is not None:
+            self._told(report)
 
     async def drained(self) -> None:
         """Return when nothing that was deleted before is left in the store."""
@@ -116,7 +142,7 @@ class Sweeper:
                 now = self._engine.clock.monotonic()
                 if now - retained_at >= RETENTION_SECONDS:
                     retained_at = now
-                    report = await self.retain()
+                    report = await self.retain(told=self._retained)
                     if report.tasks:
                         _log.info("retention removed %d tasks with %d entries", report.tasks, report.entries)
                         continue
