@@ -12,6 +12,9 @@ The file::
     origins = ["https://logs.example.org"]   # whose pages may change something, where a proxy changes the Host
     run_log_dir = "runs"        # each task's run directory, relative to data; "" for none
     shared_log_dir = "/mnt/x"   # where run directories are mirrored
+    connections = 2000          # open at a time; half of them from one address
+    subscriptions = 1000        # open WebSockets, and how many of them of one key
+    subscriptions_per_key = 100
 
     [logging]                   # any of the logging settings
     task_log_level = "DEBUG"
@@ -70,6 +73,9 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     origins: tuple[str, ...] = ()
     run_log_dir: str = "runs"
     shared_log_dir: str | None = None
+    connections: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 2000
+    subscriptions: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 1000
+    subscriptions_per_key: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 100
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

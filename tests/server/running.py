@@ -13,6 +13,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from asynclog.server.limits import DEFAULT_LIMITS, Limits
 from asynclog.server.listening import listening
 from asynclog.settings import Settings
 from asynclog.tasks.context import TaskContext
@@ -121,12 +122,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, settings: Settings | None = None, **options: Any) -> AsyncIterator[Running]:
+async def running(
+    folder: Path, settings: Settings | None = None, limits: Limits = DEFAULT_LIMITS, **options: Any
+) -> AsyncIterator[Running]:
     """Serve a data directory."""
     options = {"plugins": PLUGINS} | options
     async with (
         open_tasks(folder, settings=settings, **options) as tasks,
-        listening(tasks) as url,
+        listening(tasks, limits=limits) as url,
         httpx2.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE) as client,
     ):
         yield Running(tasks, url, client)

@@ -9,6 +9,7 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
+from asynclog.config import Server
 from asynclog.errors import TooManyError, UnavailableError
 from asynclog.model import Value
 from asynclog.server.passes import Pass
@@ -27,9 +28,18 @@ FRAMES_A_SECOND: Final = 20.0
 class Limits(Value, frozen=True, kw_only=True):
     """What ``[server]`` of asynclog.toml says about them."""
 
-    connections: int = 1000
-    subscriptions: int = 500
+    connections: int = 2000
+    subscriptions: int = 1000
     subscriptions_per_key: int = 100
+
+    @classmethod
+    def of(cls, server: Server) -> Limits:
+        """As a configuration says."""
+        return cls(
+            connections=server.connections,
+            subscriptions=server.subscriptions,
+            subscriptions_per_key=server.subscriptions_per_key,
+        )
 
 
 DEFAULT_LIMITS: Final = Limits()

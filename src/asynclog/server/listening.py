@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
+import resource
 import socket
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,7 +16,9 @@ import uvicorn
 
 from asynclog.errors import InvalidError, UnavailableError
 from asynclog.server.app import build
+from asynclog.server.limits import DEFAULT_LIMITS, Limits
 from asynclog.server.names import Names
+from asynclog.server.ownlog import SERVER
 from asynclog.server.protocol import Config, HttpProtocol
 from asynclog.server.service import Service
 from asynclog.server.wsprotocol import WebSocketProtocol
@@ -30,8 +34,12 @@ FRAME_BYTES: Final = 256 * 1024
 LOOK_TICKS: Final = 10
 """Uvicorn ticks ten times a second."""
 BACKLOG: Final = 512
+SPARE_FILES: Final = 200
+"""For the database, the journal, run files, plugins."""
 
 _ADD: Final = "`asynclog keys add NAME --role admin --data {folder}`"
+
+_log: Final = logging.getLogger("asynclog.server")
 
 
 class _Server(uvicorn.Server):
@@ -98,6 +106,13 @@ def without_keys(host: str, folder: str | Path) -> InvalidError:
     )
 
 
+def _keep_addresses_out_of_the_log() -> None:
+    """Below WARNING uvicorn names the addresses of WebSockets with their queries, and so their tickets."""
+    log = logging.getLogger(SERVER)
+    if log.getEffectiveLevel() < logging.WARNING:
+        log.setLevel(logging.WARNING)
+
+
 def url_of(listener: socket.socket) -> str:
     """The address of a listening socket, one that a program on this machine can use."""
     host, port = listener.getsockname()[:2]
@@ -105,6 +120,20 @@ def url_of(listener: socket.socket) -> str:
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
     return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
+
+
+def _affordable(connections: int) -> int:
+    """So many connections, or as many as there can be beside the other files of this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + SPARE_FILES
+    if soft < wanted and soft != resource.RLIM_INFINITY:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft >= wanted or soft == resource.RLIM_INFINITY:
+        return connections
+    left = max(soft - SPARE_FILES, soft // 2)
+    _log.warning("this process may open %d files, so at most %d connections are taken", soft, left)
+    return left
 
 
 @asynccontextmanager
@@ -115,6 +144,7 @@ async def listening(
     *,
     hosts: Collection[str] = (),
     origins: Collection[str] = (),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> AsyncIterator[str]:
     """Serve a task manager for as long as the block runs; its address.
 
@@ -127,6 +157,7 @@ async def listening(
         port: 0 takes a free one.
         hosts: names it is called by besides, such as that of a reverse proxy.
         origins: whose pages may change something besides its own, where a proxy changes the Host.
+        limits: how much there may be at a time.
 
     Raises:
         InvalidError: others than this machine could reach it, and there is no API key; or see `bind`.
@@ -141,7 +172,8 @@ async def listening(
         )
     if names.beyond and tasks.keys.open:
         raise without_keys(host, tasks.engine.folder)
-    service = Service(tasks)
+    _keep_addresses_out_of_the_log()
+    service = Service(tasks, limits=limits)
     listener = bind(host, port)
     url = url_of(listener)
     config = Config(
@@ -159,6 +191,7 @@ async def listening(
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
+    config.connections = _affordable(limits.connections)
     server = _Server(config, service)
     work = asyncio.create_task(server.serve([listener]), name="asynclog-server")
     ready = asyncio.create_task(server.listening.wait())

@@ -46,7 +46,7 @@ def wire(response: Response) -> bytes:
 class Config(uvicorn.Config):
     """Uvicorn's, and how many connections there may be: in all, and half of them from one address."""
 
-    connections: int = 1000
+    connections: int = 2000
 
 
 class _RefusedError(Exception):

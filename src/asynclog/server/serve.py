@@ -15,6 +15,7 @@ from typing import Final, Self
 import uvicorn
 
 from asynclog.config import Configuration
+from asynclog.server.limits import DEFAULT_LIMITS, Limits
 from asynclog.server.listening import listening, without_keys
 from asynclog.server.names import Names
 from asynclog.server.ownlog import LogFormat, to_stderr
@@ -63,6 +64,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
     names = Names.of(host, hosts, origins)
     if names.beyond and not (Path(folder) / "asynclog.db").exists():
         raise without_keys(host, folder)  # before anything is made
+    limits = DEFAULT_LIMITS if configuration is None else Limits.of(configuration.server)
     to_stderr(log_format)
 
     ending = _Ending()
@@ -71,7 +73,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
         stop = ending.listen()
         async with (
             open_tasks(folder, plugins=plugins, plugin_module=plugin_module, configuration=configuration) as tasks,
-            listening(tasks, host, port, hosts=hosts, origins=origins) as url,
+            listening(tasks, host, port, hosts=hosts, origins=origins, limits=limits) as url,
         ):
             _log.info("serving %s at %s", folder, url)
             if started is not None:
