@@ -329,9 +329,9 @@ async def test_a_client_that_stops_reading_holds_nobody_up(shared: Running) -> N
 def _protocols() -> list[Any]:
     import gc
 
-    from asynclog.server.listening import _WebSocket
+    from asynclog.server.wsprotocol import WebSocketProtocol as Protocol
 
-    return [found for found in gc.get_objects() if type(found) is _WebSocket and not found.transport.is_closing()]
+    return [found for found in gc.get_objects() if type(found) is Protocol and not found.transport.is_closing()]
 
 
 async def test_invalid_text_is_closed_in_silence(shared: Running, caplog: pytest.LogCaptureFixture) -> None:
