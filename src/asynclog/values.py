@@ -60,6 +60,7 @@ _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
 _SHORT: Final = 4096
 """Characters of a string that is looked at as it is."""
+_PAIR: Final = 2
 _FLAT: Final = 2
 _FEW: Final = 64
 """Levels below the top, and items of each container, up to which `_plain` looks."""
@@ -138,7 +139,7 @@ def _plain(container: Any, redactor: Redactor, depth: int) -> bool:
 
 def _names(container: Any, redactor: Redactor) -> bool:
     """Whether a list is the name of a secret and the secret."""
-    return len(container) == 2 and type(container[0]) is str and redactor.known[container[0]] is True
+    return len(container) == _PAIR and type(container[0]) is str and redactor.known[container[0]] is True
 
 
 class _Walk:
@@ -222,8 +223,11 @@ class _Walk:
             return self.value(plain if type(plain) in _NUMBERS else text(plain), depth)
         return self.string(text(value))
 
-    def within(self, value: Any, kind: type, depth: int) -> Any:
-        """Walk a container, unless it is too deep or inside itself. The kind is that of which it is a subclass."""
+    def within(self, value: Any, kind: type, depth: int, *, paired: bool = False) -> Any:
+        """Walk a container, unless it is too deep or inside itself. The kind is that of which it is a subclass.
+
+        ``paired``: it is one of several lists and has two items, perhaps a name and what that stands for.
+        """
         if depth <= 0:
             return DEEPER
         if id(value) in self.inside:
@@ -233,7 +237,7 @@ class _Walk:
             if kind is dict:
                 return self.pairs(dict.items(value), dict.__len__(value), depth - 1)
             if kind is list or kind is tuple:
-                return self.items(kind.__iter__(value), kind.__len__(value), depth - 1)
+                return self.items(kind.__iter__(value), kind.__len__(value), depth - 1, paired=paired)
             if kind is set or kind is frozenset:
                 return self.set_text(self.items(kind.__iter__(value), kind.__len__(value), depth - 1))
             if kind is Mapping:
@@ -242,33 +246,30 @@ class _Walk:
         finally:
             self.inside.discard(id(value))
 
-    def items(self, items: Any, length: int, depth: int) -> list[Any]:
+    def items(self, items: Any, length: int, depth: int, *, paired: bool = False) -> list[Any]:
         result: list[Any] = []
-        before: Any = None
         # One C call takes the snapshot, so another thread that changes the container cannot come in between.
         for item in list(islice(items, max(self.nodes, 0))):
             if self.nodes <= 0:
                 break
             self.nodes -= 1
             kind = type(item)
-            if kind is str:
-                item, before = self.redactor.argument(before, item), item  # noqa: PLW2901  # the list may be a command
-                result.append(self.string(item))
+            if paired and result and self.names(result[0], item):
+                kept: Any = REDACTED
+            elif kind is tuple or kind is list:
+                kept = self.within(item, kind, depth, paired=len(item) == _PAIR)
             else:
-                before = None
-                is_pair = (kind is tuple or kind is list) and len(item) == 2
-                result.append(self.named(item, depth) if is_pair else self.value(item, depth))
+                kept = self.value(item, depth)
+                if type(kept) is str and result:
+                    kept = self.redactor.argument(result[-1], kept)  # the list may be a command
+            result.append(kept)
         if len(result) < length:
             result.append(_more(length - len(result)))
         return result
 
-    def named(self, item: Any, depth: int) -> Any:
-        """Two things in a list of such: what the first one names is hidden, as in a list of headers."""
-        name, value = item[0], item[1]
-        if depth > 0 and isinstance(name, str | bytes) and self.redactor.hides(_key_text(name), value):
-            self.nodes -= 2
-            return [self.value(name, depth - 1), REDACTED]
-        return self.value(item, depth)
+    def names(self, name: Any, item: Any) -> bool:
+        """Whether the first of two things in a list of such says that the second is a secret: a list of headers."""
+        return type(name) is str and len(name) <= MAX_KEY and "{" not in name and self.redactor.hides(name, item)
 
     def pairs(self, pairs: Any, length: int | None, depth: int) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -289,9 +290,10 @@ class _Walk:
         raw = key if type(key) is str else _key_text(key)
         subject = about if about is not None and raw in NAMED else raw
         name = raw if self.redactor.known[raw] is False else self.name(raw)
+        hidden = self.redactor.hides(subject, item) or (name is not raw and self.redactor.hides(name, item))
         if name in result:
             name = f"{name} #{len(result)}"
-        result[name] = REDACTED if self.redactor.hides(subject, item) else self.value(item, depth)
+        result[name] = REDACTED if hidden else self.value(item, depth)
 
     def name(self, key: str) -> str:
         self.characters -= min(len(key), MAX_KEY)
