@@ -1,4 +1,7 @@
-"""`python -m bench` measures every scenario, `python -m bench NAME …` some: one table, and bench-results.json."""
+"""`python -m bench` measures every scenario, `python -m bench NAME …` some: one table, and bench-results.json.
+
+`python -m bench load --url URL` loads a running service of yours instead; `python -m bench load --help` says how.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 from bench.catalogue import scenarios
 from bench.harness import loudly
+from bench.load import main as load
 from bench.machine import machine
 from bench.report import as_json, show
 from bench.single import Outcome, measure_apart
@@ -33,6 +37,8 @@ def _parser(known: dict[str, str]) -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run what the command line names; 1 when a scenario failed."""
+    if sys.argv[1:2] == ["load"]:
+        return load(sys.argv[2:])
     known = scenarios()
     parser = _parser(known)
     asked = parser.parse_args()

@@ -1,6 +1,6 @@
 """The least a server can do: uvicorn, and a loop that sends text frames to everybody connected. Nothing is kept.
 
-``python -m bench.bare GO --rate R --seconds S`` sends the entries of `bench.mix`, every 40 ms one frame for each
+``python -m bench.bare GO --rate R --seconds S`` sends the entries of `bench.mix`, every 50 ms one frame for each
 filter; ``python -m bench.bare GO --replay FOLDER`` sends recorded frames as fast as they are taken. It begins once
 there is a file GO.
 """
@@ -25,7 +25,7 @@ from bench.mix import LANES, Lane
 from bench.pace import due
 from bench.witness import read_frame
 
-TICK: Final = 0.04
+TICK: Final = 0.05
 _NAMES: Final = {tuple(sorted(lane.filter.items())): lane.name for lane in LANES}
 
 

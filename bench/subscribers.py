@@ -108,7 +108,8 @@ class _Seated:
                 if self._record is not None:
                     self._record.write(len(data).to_bytes(4, "big") + data)
         except ConnectionClosed as error:
-            self.closed = str(error.rcvd.code if error.rcvd is not None else "lost")
+            told = error.rcvd
+            self.closed = "lost" if told is None else f"{told.code} {told.reason}".strip()
         except msgspec.DecodeError as error:
             self.closed = f"a frame that means nothing: {error}"
             await socket.close()
