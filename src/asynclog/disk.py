@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import os
+from mmap import mmap
 from pathlib import Path
+from typing import Final, Protocol
+
+_KEEPING_PLACES: Final = frozenset({"ext2", "ext3", "ext4", "tmpfs", "xfs"})
+"""File systems on which space once allocated is there for every later write. Those that copy on write (btrfs, ZFS,
+overlays of them) may need more, and a copy into a mapped page that gets no place ends the process (SIGBUS)."""
+_NOT_HERE: Final = frozenset({errno.EINVAL, errno.ENODEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+"""A file system, or a system, that does not allocate or map."""
+
+
+class Memory(Protocol):
+    """The room of a file: bytes copied to a place are in the page cache, so a crash of the process keeps them."""
+
+    def __setitem__(self, place: slice, data: bytes, /) -> None:
+        """Copy to the file, in front of its size. Raises OSError, and an unknown part of it was copied."""
+
+
+class Written:
+    """`Memory` by system calls, for file systems where a mapping would not be safe."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __setitem__(self, place: slice, data: bytes, /) -> None:
+        if os.pwrite(self._fd, data, place.start) != len(data):
+            raise OSError(errno.ENOSPC, "no space left for a whole record")
 
 
 class Disk:
     """The operating system's own."""
 
     write = staticmethod(os.write)
-    """Append bytes to a file; how many were written."""
+    """Write bytes to a file, behind what was written before; how many were written."""
 
     def create(self, path: Path) -> int:
-        """An empty file open for appending, mode 0600, no link followed, not inherited by a child."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        """An empty file, mode 0600, no link followed, not inherited by a child."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def allocate(self, fd: int, size: int) -> Memory:
+        """Room for so many bytes, all of them zero, in an empty file. Raises OSError when the disk has not got it.
+
+        Where a file keeps its place the room is mapped, and copying into it cannot fail; nobody may cut the file then.
+        """
+        if _file_system(os.fstat(fd).st_dev) not in _KEEPING_PLACES:
+            return Written(fd)
+        try:
+            os.posix_fallocate(fd, 0, size)
+            return mmap(fd, size)
+        except OSError as error:
+            if error.errno in _NOT_HERE:
+                return Written(fd)
+            raise
 
     def truncate(self, fd: int, size: int) -> None:
         """Cut a file to a size."""
@@ -35,6 +78,21 @@ class Disk:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+@functools.lru_cache(maxsize=16)
+def _file_system(device: int) -> str:
+    """The type of the file system with this device number; empty where the system does not say, or has no such."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    for mount in mounts:
+        fields = mount.split()
+        if fields[2] == number:
+            return fields[fields.index("-") + 1]
+    return ""
 
 
 def free_name(path: Path) -> Path:

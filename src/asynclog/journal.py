@@ -81,7 +81,6 @@ class Journal:
         disk: Disk | None = None,
     ) -> None:
         self._wake = wake
-        self._quota = quota
         self._budget = budget
         self._lock = threading.RLock()
         self._holding = False
@@ -100,7 +99,7 @@ class Journal:
         self.spilled = 0
         """Records that were not put into the inbox, because memory was full."""
         self._syncer = Syncer(disk := disk or Disk(), folder, self._sync_failed, self._lock)
-        self._shelf = Shelf(folder, segment_bytes, disk, self._lock, self._syncer.watch)
+        self._shelf = Shelf(folder, segment_bytes, quota, disk, self._lock, self._syncer.watch)
         try:
             first, last = self._shelf.open()
             self._next_id = max(floor, last) + 1
@@ -127,7 +126,7 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """Bytes of all segments."""
+        """Bytes of the segments, as far as they are written."""
         return self._shelf.size
 
     @property
@@ -143,7 +142,7 @@ class Journal:
     @property
     def trouble(self) -> str | None:
         """Why the guarantee of DESIGN 6 does not hold now, as a sentence; None when it does."""
-        return self._trouble.sentence(self.stored_id, full=self._shelf.size + GAP_MEMORY > self._quota)
+        return self._trouble.sentence(self.stored_id, full=not self._shelf.has_room(GAP_MEMORY))
 
     def append(
         self, feed: Feed | None, payload: bytes, level: int = 0, span: int = 1, levels: list[int] | None = None
@@ -207,11 +206,9 @@ class Journal:
                 return self._drop(feed, span, 0)
             seq = feed.next_seq
             reserve = 0
-        record_id, shelf = self._next_id, self._shelf
-        safe = (
-            (self._trouble.error is None or self._may_retry())
-            and shelf.closed_bytes + shelf.active_bytes + cost <= self._quota + reserve
-            and self._write(record_id, seq, span, payload, crc)
+        record_id = self._next_id
+        safe = (self._trouble.error is None or self._may_retry()) and self._write(
+            record_id, seq, span, payload, crc, reserve
         )
         fits = self._pending + cost <= self._budget + reserve
         if not safe:
@@ -234,16 +231,17 @@ class Journal:
             self._syncer.notice()
         return seq or record_id
 
-    def _write(self, record_id: int, seq: int, span: int, payload: bytes, crc: int) -> bool:
+    def _write(self, record_id: int, seq: int, span: int, payload: bytes, crc: int, reserve: int) -> bool:
         numbers = pack_numbers(record_id, seq, span)
+        mark = pack_mark(len(payload), crc32(numbers, crc))
         try:
-            self._shelf.write(pack_mark(len(payload), crc32(numbers, crc)) + numbers + payload, record_id)
+            written = self._shelf.write(mark, numbers + payload, record_id, reserve)
         except OSError as error:
             self._trouble.failed(error)
             return False
-        if self._trouble.error is not None:
+        if written and self._trouble.error is not None:
             self._trouble.over()
-        return True
+        return written
 
     def _may_retry(self) -> bool:
         """After a failed write: whether there is a segment to try the next one on, not too often."""
@@ -268,7 +266,7 @@ class Journal:
         """Name what was dropped, if there is room again for that and for an entry."""
         if self._pending + cost + GAP_MEMORY <= self._budget:
             return self._name_gap(feed, RESERVE_BYTES)
-        if self._trouble.error is None and self._shelf.size + cost + GAP_MEMORY > self._quota:
+        if not self._shelf.has_room(cost + GAP_MEMORY):
             return False
         return self._name_gap(feed, -GAP_MEMORY - cost)
 
@@ -283,9 +281,9 @@ class Journal:
         """A signal handler raised in an earlier call, or here: let the numbers agree with what the segment holds."""
         while len(self._feeds) < len(self._frames):
             self._feeds.append(self._interrupted[0])
-        self._syncer.watch(self._shelf.descriptor, -1)
-        with contextlib.suppress(OSError):  # the file is gone
-            record_id, seq, span, payload = self._shelf.newest() or (0, 0, 0, b"")
+        self._syncer.watch(self._shelf.descriptor, None)
+        with contextlib.suppress(OSError):  # the file cannot be read
+            record_id, seq, span, payload = self._shelf.mend() or (0, 0, 0, b"")
             if record_id >= self._next_id:
                 for feed in self._interrupted:
                     if feed is not None and seq >= feed.next_seq and records.decode(payload).task_id == feed.task_id:
@@ -388,6 +386,7 @@ class Journal:
             if self.stored_id >= self.last_id:
                 with contextlib.suppress(OSError):
                     self._shelf.renew(self._next_id)
+            self._shelf.close()
         self.remove_stored()
         self._syncer.close()
         os.close(self._shelf.descriptor)
@@ -397,4 +396,5 @@ class Journal:
         self._holding = False
         if not self._closed:
             self._closed = self._forked = True
+            self._shelf.forget()
             self._syncer.forget()

@@ -1,8 +1,12 @@
 """The files of the journal: how a frame lies on disk, and how it is read back whatever happened to the file.
 
 A segment is ``<first id, 20 digits>.journal``. It begins with a head: magic, version, journal id, first record id,
-and their CRC. Frames follow, each ``length u32, crc32 u32, id u64, seq u64, span u32`` (little-endian), then the
-payload; the CRC covers payload and numbers. The first byte sequence that is no valid frame ends the segment.
+and their CRC. Frames follow, each a mark ``length u32, crc32 u32`` and a body ``id u64, seq u64, span u32`` (all
+little-endian) with the payload; the CRC covers payload and numbers.
+
+A segment that is being written has its room already, as zeros, and an append puts the body down before the mark. So a
+mark of zeros ends a segment in order: behind it are zeros, or the body of an append that never returned. Any other
+bytes that are no valid frame end it as damage.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from zlib import crc32
 
 from asynclog.disk import free_name
@@ -25,8 +29,11 @@ SUFFIX: Final = ".journal"
 _HEAD: Final = struct.Struct("<8sI16sQI")
 _MARK: Final = struct.Struct("<II")
 _NUMBERS: Final = struct.Struct("<QQI")
-_FRAME_HEAD: Final = _MARK.size + _NUMBERS.size
+_FRAME_HEAD: Final = struct.Struct("<IIQQI")
+"""Mark and numbers."""
 _READ_BYTES: Final = 1 << 20
+_BEGUN_BYTES: Final = 128
+"""A body is copied in blocks of at most 64 bytes, not always the first one first: one begun shows within so many."""
 _NAME: Final = re.compile(r"[0-9]{20}\.journal")
 
 MAX_PAYLOAD: Final = 1 << 28
@@ -60,7 +67,8 @@ def encode_frame(frame: Frame) -> bytes:
 
 
 HEAD_BYTES: Final = _HEAD.size
-FRAME_BYTES: Final = _FRAME_HEAD
+MARK_BYTES: Final = _MARK.size
+FRAME_BYTES: Final = _FRAME_HEAD.size
 """What a frame takes on disk beside its payload."""
 
 
@@ -96,44 +104,49 @@ class Segment:
         return self.path.name == path_of(self.path.parent, self.first_id).name
 
     def read_head(self) -> None:
-        """Learn whose it is, or that it is damaged from its first byte on."""
+        """Learn whose it is, or that it is damaged from its first byte on; neither when nothing was written to it."""
         with self.path.open("rb") as file:
-            self._take_head(file.read(HEAD_BYTES))
+            self._take_head(file)
 
-    def _take_head(self, head: bytes) -> bool:
+    def _take_head(self, file: BinaryIO) -> bool:
+        head = file.read(HEAD_BYTES)
         found = decode_head(head)
         if found is None:
-            self.damaged = len(head) > 0
+            self.damaged = any(head) or not _is_unwritten(head, file)
             return False
         self.journal_id, self.first_id = found
+        self.offset = HEAD_BYTES
         return True
 
-    def frames(self, after: int = 0) -> Iterator[Frame]:
+    def frames(self, after: int = 0, place: int = 0) -> Iterator[Frame]:
         """Its valid frames with an id above ``after``, in order.
 
         An id that does not rise ends the segment like any other damage: no input can make the reader loop or go back.
+
+        Args:
+            after: the id above which they are given.
+            place: where the next one seems to lie, to find it without reading those before; it may be wrong.
         """
         with self.path.open("rb") as file:
-            if not self._take_head(file.read(HEAD_BYTES)):
+            if not self._take_head(file):
                 return
-            self.offset = HEAD_BYTES
             expected = self.first_id
-            buffer = memoryview(b"")
-            start = 0
+            if place > HEAD_BYTES and _lies_at(file, after + 1, place):
+                self.offset, expected = place, after + 1
+            file.seek(self.offset)
+            buffer, start = b"", 0
             while True:
-                frame = _frame_at(buffer, start)
+                frame = frame_at(buffer, start)
                 if isinstance(frame, int):  # so many bytes are missing from the buffer
                     more = file.read(max(_READ_BYTES, frame))
-                    if not more:
-                        self.damaged = start < len(buffer)
-                        return
-                    buffer = memoryview(bytes(buffer[start:]) + more)
-                    start = 0
-                    continue
+                    if more:
+                        buffer, start = buffer[start:] + more, 0
+                        continue
+                    frame = None
                 if frame is None or frame[0] < expected:
-                    self.damaged = True
+                    self.damaged = not _is_unwritten(buffer[start:], file)
                     return
-                size = _FRAME_HEAD + len(frame[3])
+                size = FRAME_BYTES + len(frame[3])
                 start += size
                 self.offset += size
                 expected = frame[0] + frame[2]
@@ -141,29 +154,50 @@ class Segment:
                     yield frame
 
 
-def _frame_at(buffer: memoryview, start: int) -> Frame | int | None:
+def frame_at(buffer: bytes, start: int) -> Frame | int | None:
     """The frame at a place, or how many bytes it lacks, or None when there is no valid one."""
-    available = len(buffer) - start
-    if available < _FRAME_HEAD:
-        return _FRAME_HEAD - available
-    length, crc = _MARK.unpack_from(buffer, start)
+    body = start + FRAME_BYTES
+    if body > len(buffer):
+        return body - len(buffer)
+    length, crc, record_id, seq, span = _FRAME_HEAD.unpack_from(buffer, start)
     if length > MAX_PAYLOAD:
         return None
-    if available < _FRAME_HEAD + length:
-        return int(_FRAME_HEAD + length - available)
-    body = start + _FRAME_HEAD
-    payload = bytes(buffer[body : body + length])
-    numbers = buffer[start + _MARK.size : body]
-    if crc32(numbers, crc32(payload)) != crc:
+    end: int = body + length
+    if end > len(buffer):
+        return end - len(buffer)
+    payload = buffer[body:end]
+    if crc32(buffer[start + MARK_BYTES : body], crc32(payload)) != crc or not span:
         return None
-    record_id, seq, span = _NUMBERS.unpack(numbers)
-    return (record_id, seq, span, payload) if span else None
+    return record_id, seq, span, payload
+
+
+def _lies_at(file: BinaryIO, record_id: int, place: int) -> bool:
+    """Whether the frame with this id lies at this place."""
+    file.seek(place)
+    buffer = file.read(FRAME_BYTES)
+    lacking = frame_at(buffer, 0)
+    frame = frame_at(buffer + file.read(lacking), 0) if isinstance(lacking, int) else lacking
+    return isinstance(frame, tuple) and frame[0] == record_id
+
+
+def _is_unwritten(rest: bytes, file: BinaryIO) -> bool:
+    """Whether a segment ends here in order: with a mark of zeros, behind it zeros or a body that was only begun."""
+    if any(rest[:MARK_BYTES]):
+        return False
+    if any(rest[MARK_BYTES : MARK_BYTES + _BEGUN_BYTES]):
+        return True
+    while rest:
+        if rest != bytes(len(rest)):
+            return False
+        rest = file.read(_READ_BYTES)
+    return True
 
 
 def set_aside(segment: Segment) -> Path | None:
     """Cut what follows the valid part of a damaged segment off and keep it beside; None when nothing follows.
 
-    A segment without a valid head goes as a whole. Raises OSError, and the segment is as it was.
+    Zeros at its end are not kept. A segment without a valid head goes as a whole. Raises OSError, and the segment is as
+    it was.
     """
     if not segment.damaged or segment.path.stat().st_size <= segment.offset:
         return None
@@ -173,9 +207,12 @@ def set_aside(segment: Segment) -> Path | None:
         return aside
     with segment.path.open("r+b") as file, aside.open("wb") as rest:
         file.seek(segment.offset)
+        end = 0
         while chunk := file.read(_READ_BYTES):
             rest.write(chunk)
-        rest.flush()
+            if chunk != bytes(len(chunk)):
+                end = rest.tell() - len(chunk) + len(chunk.rstrip(b"\0"))
+        rest.truncate(end)
         os.fsync(rest.fileno())
         file.truncate(segment.offset)
     return aside

@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Final
 
 from asynclog import failpoints, segments
-from asynclog.disk import Disk, free_name
+from asynclog.disk import Disk, Memory, free_name
 from asynclog.records import Frame
-from asynclog.segments import HEAD_BYTES, Segment
+from asynclog.segments import HEAD_BYTES, MARK_BYTES, Segment
+from asynclog.syncer import Retired
 
+FIRST_BYTES: Final = 256 << 10
+"""Room of a process' first segment; each further one has twice that of the one before, up to the largest."""
 RESCUE_SUFFIX: Final = ".rescue"
 """Of a file that is still being written from the records of others."""
 
@@ -34,16 +37,24 @@ class Shelf:
     Args:
         folder: where they lie; made if missing.
         segment_bytes: a segment that would grow beyond this is closed and the next one begun.
+        quota: bytes of all segments that entries may take.
         disk: the file operations.
         lock: the journal's; whoever writes holds it.
-        watch: told the active file descriptor, and the one it takes the place of (-1 for none), which it closes.
+        watch: told the active file descriptor, and the segment it takes the place of, which it cuts, syncs and closes.
     """
 
     def __init__(
-        self, folder: Path, segment_bytes: int, disk: Disk, lock: threading.RLock, watch: Callable[[int, int], None]
+        self,
+        folder: Path,
+        segment_bytes: int,
+        quota: int,
+        disk: Disk,
+        lock: threading.RLock,
+        watch: Callable[[int, Retired | None], None],
     ) -> None:
         self._folder = folder
         self._segment_bytes = segment_bytes
+        self._quota = quota
         self._disk = disk
         self._lock = lock
         self._watch = watch
@@ -51,17 +62,26 @@ class Shelf:
         self._sizes: dict[Path, int] = {}
         self._path = folder
         self._fd = -1
-        self.closed_bytes = 0
-        self.active_bytes = 0
-        """Bytes of the closed segments, and of the active one."""
+        self._memory: Memory = bytearray()
+        self._room = min(FIRST_BYTES, segment_bytes)
+        """Of the next segment."""
+        self._closed_bytes = 0
+        self._active_bytes = 0
+        self._capacity = 0
+        self._limit = 0
+        """Up to where the active segment may be written without a closer look."""
+        self._tried = (0, 0)
+        """From where to where the newest append goes, whatever has become of it."""
+        self._bookmark = (folder, 0, 0)
+        """Where reading ended last: the segment, the id up to which it was read, and the place behind that."""
         self.journal_id = ""
         """Names this journal to the store, 32 hexadecimal digits."""
         self.damaged_files = 0
 
     @property
     def size(self) -> int:
-        """Bytes of all segments."""
-        return self.closed_bytes + self.active_bytes
+        """Bytes that were written to the segments; the room that the active one has beyond them is not counted."""
+        return self._closed_bytes + self._active_bytes
 
     @property
     def descriptor(self) -> int:
@@ -71,7 +91,7 @@ class Shelf:
     @property
     def has_closed(self) -> bool:
         """Whether there are segments beside the active one."""
-        return self.closed_bytes > 0
+        return self._closed_bytes > 0
 
     def open(self) -> tuple[int, int]:
         """Find out what a former process left, and set aside what is not ours or damaged.
@@ -91,15 +111,15 @@ class Shelf:
         if newest is not None and newest.journal_id is not None:
             self.journal_id = newest.journal_id.hex()
             last = max([newest.first_id - 1, *(frame[0] + frame[2] - 1 for frame in newest.frames())])
+            if not newest.damaged:  # give back the room it had beyond
+                os.truncate(newest.path, newest.offset)
         for segment in found:
-            if not segment.path.stat().st_size:
+            if segment.journal_id is None and not segment.damaged:
                 segment.path.unlink()  # begun, but not even its head was written
-                continue
-            if segment.damaged:
+            elif segment.damaged:
                 self._set_aside(segment)
             elif newest is None or segment.journal_id != newest.journal_id or not segment.is_at_its_place:
                 self._set_foreign_aside(segment)
-                continue
             if segment.path.exists():
                 first = first or segment.first_id
                 self._keep(segment.path, segment.path.stat().st_size)
@@ -112,74 +132,126 @@ class Shelf:
             before = self._sizes.pop(path, 0)
             if size:
                 self._sizes[path] = size
-            self.closed_bytes += size - before
+            self._closed_bytes += size - before
+            self._limit = min(self._capacity, self._quota - self._closed_bytes)
 
-    def begin(self, first_id: int) -> None:
-        """Begin the segment whose first record has this id or a higher one. Raises OSError, and nothing has changed."""
+    def begin(self, first_id: int, size: int = 0) -> None:
+        """Begin the segment whose first record has this id or a higher one, and so many bytes.
+
+        Raises OSError, and nothing has changed.
+        """
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = segments.path_of(self._folder, first_id)
-        if path.exists() and path != self._path:
-            self._make_room(path)
-        head = segments.encode_head(bytes.fromhex(self.journal_id), first_id)
+        if path.exists():
+            self._make_way(path)
         fd = self._disk.create(path)
         try:
-            if self._disk.write(fd, head) != len(head):
-                raise OSError(errno.ENOSPC, "no space left for a segment")
+            memory, capacity = self._allocate(fd, HEAD_BYTES + size)
+            memory[0:HEAD_BYTES] = segments.encode_head(bytes.fromhex(self.journal_id), first_id)
         except OSError:
             os.close(fd)
-            if path != self._path:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+            with contextlib.suppress(OSError):
+                path.unlink()
             raise
-        retired, former, size = self._fd, self._path, self.active_bytes
-        self._path, self._fd, self.active_bytes = path, fd, len(head)
-        if retired >= 0 and former != path:
-            self._keep(former, size)
-        self._watch(fd, retired)
+        former, retired = self._path, Retired(self._fd, self._active_bytes, self._memory)
+        limit = min(capacity, self._quota - self._closed_bytes)
+        # No call in between: a signal handler that raises finds all of it as it was, or all of it new.
+        self._path, self._fd, self._memory = path, fd, memory
+        self._active_bytes, self._capacity, self._limit = HEAD_BYTES, capacity, limit
+        self._tried = HEAD_BYTES, HEAD_BYTES
+        if retired.fd < 0:
+            self._watch(fd, None)
+        else:
+            if former != path:
+                self._keep(former, retired.size)
+            self._watch(fd, retired)
         failpoints.hit("journal.rolled")
 
-    def _make_room(self, path: Path) -> None:
-        """A closed segment has the name of the next: one without a record is overwritten, any other kept beside."""
-        if path.stat().st_size > HEAD_BYTES:
+    def _allocate(self, fd: int, size: int) -> tuple[Memory, int]:
+        """Room for at least so many bytes in a new segment, and how much it is. Raises OSError."""
+        least = min(FIRST_BYTES, self._segment_bytes)
+        left = self._quota - self.size
+        room = max(size, min(self._room, max(left, least)))
+        try:
+            memory = self._disk.allocate(fd, room)
+        except OSError:
+            room = max(size, least)
+            memory = self._disk.allocate(fd, room)
+        return memory, room
+
+    def _make_way(self, path: Path) -> None:
+        """Something has the name of the next segment: one without a record goes, any other is kept beside."""
+        found = Segment(path)
+        if any(True for _ in found.frames()) or found.damaged:
             path.replace(free_name(path.with_name(f"{path.name}.damaged")))
             self.damaged_files += 1
+        else:
+            path.unlink()  # not overwritten: the active one, which is mapped, may have this name too
         self._keep(path, 0)
 
-    def write(self, data: bytes, record_id: int) -> None:
-        """Append a frame to the active segment. Raises OSError, and the segment is as it was."""
-        if self.active_bytes + len(data) > self._segment_bytes and self.active_bytes > HEAD_BYTES:
-            self.begin(record_id)
-        try:
-            written = self._disk.write(self._fd, data)
-        except OSError:
-            self._cut()
-            raise
-        if written != len(data):
-            self._cut()
-            raise OSError(errno.ENOSPC, "no space left for a whole record")
-        self.active_bytes += written
+    def has_room(self, size: int, reserve: int = 0) -> bool:
+        """Whether the quota has room for so many bytes."""
+        return self.size + size <= self._quota + reserve
 
-    def _cut(self) -> None:
-        with contextlib.suppress(OSError):
-            self._disk.truncate(self._fd, self.active_bytes)
+    def write(self, mark: bytes, body: bytes, record_id: int, reserve: int) -> bool:
+        """Append a frame to the active segment; False when the quota, and the reserve beyond it, has no room.
+
+        The mark is put down last: until then there is no frame, whatever becomes of the process. Raises OSError, and
+        there is none either.
+        """
+        start = self._active_bytes
+        end = start + MARK_BYTES + len(body)
+        if end > self._limit:
+            if not self.has_room(end - start, reserve):
+                return False
+            if end > self._capacity:
+                self._room = min(2 * self._room, self._segment_bytes)
+                self.begin(record_id, end - start)
+                start = HEAD_BYTES
+                end = start + MARK_BYTES + len(body)
+        self._tried = start, end
+        try:
+            self._memory[start + MARK_BYTES : end] = body
+            self._memory[start : start + MARK_BYTES] = mark
+        except OSError:
+            self._finish()
+            raise
+        self._active_bytes = end
+        return True
+
+    def _finish(self) -> None:
+        """Write no more to the active segment: the next record begins another."""
+        self._capacity = self._limit = self._active_bytes
 
     def renew(self, first_id: int) -> None:
         """After a failed write: go on in a new segment, unless the active one is empty and in order. Raises OSError."""
         with contextlib.suppress(OSError):
-            if os.fstat(self._fd).st_size == self.active_bytes == HEAD_BYTES and not self._disk.is_removed(self._fd):
+            if self._active_bytes == HEAD_BYTES < self._capacity and not self._disk.is_removed(self._fd):
                 return
         self.begin(first_id)
 
-    def newest(self) -> Frame | None:
-        """The last record of the active segment, which ends there afterwards, whatever an interrupted write left."""
-        segment = Segment(self._path)
-        last = None
-        for frame in segment.frames():
-            last = frame
-        if segment.offset:
-            self.active_bytes = segment.offset
-            self._disk.truncate(self._fd, self.active_bytes)
-        return last
+    def mend(self) -> Frame | None:
+        """After an interrupted append: the record that was written last; one that was only begun is wiped out."""
+        start, end = self._tried
+        frame = segments.frame_at(os.pread(self._fd, end - start, start), 0)
+        if isinstance(frame, tuple):
+            self._active_bytes = end
+            return frame
+        try:
+            self._memory[start:end] = bytes(end - start)
+        except OSError:
+            self._finish()
+        return None
+
+    def close(self) -> None:
+        """Give back the room of the active segment, and its memory; nothing is written any more."""
+        self._memory = bytearray()
+        with contextlib.suppress(OSError):
+            self._disk.truncate(self._fd, self._active_bytes)
+
+    def forget(self) -> None:
+        """In a forked child: let go of the memory."""
+        self._memory = bytearray()
 
     def read(self, after: int, through: int) -> Iterator[Frame]:
         """Records with ``after < id <= through``, in order, streaming. A damaged remainder is set aside and counted."""
@@ -189,11 +261,14 @@ class Shelf:
             for path in self._holding(after):
                 growing = path == self._path  # asked first: what is retired meanwhile is whole by now
                 segment = Segment(path)
+                marked, last, place = self._bookmark
                 try:
-                    for frame in segment.frames(after):
+                    for frame in segment.frames(after, place if (marked, last) == (path, after) else 0):
                         if frame[0] > through:
                             return
                         after = frame[0] + frame[2] - 1
+                        if after >= through:
+                            self._bookmark = (path, after, segment.offset)
                         yield frame
                         if after >= through:
                             return

@@ -18,21 +18,32 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Final, NamedTuple
 
 from asynclog import failpoints
-from asynclog.disk import Disk
+from asynclog.disk import Disk, Memory
 
 SYNC_SECONDS: Final = 0.25
 """How long a record waits for its fdatasync at most."""
 
 _log = logging.getLogger("asynclog.journal")
 
+
+class Retired(NamedTuple):
+    """A segment that is not written any more."""
+
+    fd: int
+    size: int
+    """Bytes of it that were written."""
+    memory: Memory
+    """To be let go of in the thread: giving back a mapping takes its time."""
+
+
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[bool]"]
 
 
 class Syncer:
-    """Syncs the active segment and closes retired ones.
+    """Syncs the active segment; cuts retired ones to what was written, syncs and closes them.
 
     Args:
         disk: the file operations.
@@ -47,7 +58,7 @@ class Syncer:
         self._failed = failed
         self._lock = lock
         self._active = -1
-        self._retired: list[int] = []
+        self._retired: list[Retired] = []
         self._renamed = False
         self._waiters: list[_Waiter] = []
         self._calls: SimpleQueue[bool] = SimpleQueue()
@@ -63,12 +74,12 @@ class Syncer:
         self._thread = threading.Thread(target=self._run, name="asynclog-sync", daemon=True)
         self._thread.start()
 
-    def watch(self, fd: int, retired: int) -> None:
-        """Sync this segment from now on; sync and close the retired one (-1 for none)."""
+    def watch(self, fd: int, retired: Retired | None) -> None:
+        """Sync this segment from now on; cut, sync and close the retired one."""
         with self._lock:
             self._active = fd
             self._renamed = True
-            if retired >= 0:
+            if retired is not None:
                 self._retired.append(retired)
 
     def notice(self) -> None:
@@ -118,9 +129,10 @@ class Syncer:
         confirmed = True
         try:
             failpoints.hit("journal.sync")
-            for fd in retired:
-                if not self._disk.is_removed(fd):  # the writer may have removed it: its records are stored
-                    self._disk.sync(fd)
+            for old in retired:
+                if not self._disk.is_removed(old.fd):  # the writer may have removed it: its records are stored
+                    self._disk.truncate(old.fd, old.size)
+                    self._disk.sync(old.fd)
             if self._disk.is_removed(active) and active == self._active:
                 raise FileNotFoundError(2, "the segment has been removed by somebody else")
             self._disk.sync(active)
@@ -129,9 +141,9 @@ class Syncer:
         except OSError as error:
             confirmed = False
             self._refused(error)
-        for fd in retired:
+        for old in retired:
             with contextlib.suppress(OSError):
-                os.close(fd)
+                os.close(old.fd)
         for loop, future in waiters:
             with contextlib.suppress(RuntimeError):  # the waiter's loop is closed
                 loop.call_soon_threadsafe(_resolve, future, confirmed)
@@ -159,9 +171,10 @@ class Syncer:
         self._calls = SimpleQueue()
         self._closing = True
         self._thread = None
-        for fd in (self._active, *self._retired):
+        for fd in (self._active, *(old.fd for old in self._retired)):
             with contextlib.suppress(OSError):
                 os.close(fd)
+        self._retired = []
 
 
 def _resolve(future: asyncio.Future[bool], confirmed: bool) -> None:  # noqa: FBT001  # call_soon takes no keywords

@@ -8,7 +8,7 @@ import heapq
 import itertools
 from pathlib import Path
 
-from asynclog.disk import Disk
+from asynclog.disk import Disk, Memory, Written
 
 
 class ManualClock:
@@ -62,11 +62,15 @@ class ManualClock:
 class FaultyDisk(Disk):
     """A `Disk` whose operations fail while told to.
 
-    ``room`` is how many more bytes can be written (None: any); ``write_error``, ``create_error`` and ``sync_error`` are
-    errno numbers raised instead of doing the work.
+    ``room`` is how many more bytes can be allocated or written (None: any); ``write_error``, ``create_error`` and
+    ``sync_error`` are errno numbers raised instead of doing the work.
+
+    Args:
+        mapped: False for one on which nothing can be mapped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, mapped: bool = True) -> None:
+        self.mapped = mapped
         self.room: int | None = None
         self.write_error: int | None = None
         self.create_error: int | None = None
@@ -74,15 +78,19 @@ class FaultyDisk(Disk):
         self.syncs = 0
 
     def write(self, fd: int, data: bytes) -> int:  # type: ignore[override]  # a static method in the parent
-        """Append bytes, fewer than asked for when the room ends."""
+        """Write bytes, fewer than asked for when the room ends."""
+        return Disk.write(fd, data[: self.spend(len(data))])
+
+    def spend(self, size: int) -> int:
+        """Take so many bytes of the room, or what is left of it: how many. Raises OSError when there are none."""
         if self.write_error is not None:
             raise OSError(self.write_error, "injected")
         if self.room is not None:
-            if self.room == 0:
+            size = min(size, self.room)
+            if not size:
                 raise OSError(errno.ENOSPC, "injected")
-            data = data[: self.room]
-            self.room -= len(data)
-        return Disk.write(fd, data)
+            self.room -= size
+        return size
 
     def create(self, path: Path) -> int:
         """An empty file."""
@@ -90,9 +98,33 @@ class FaultyDisk(Disk):
             raise OSError(self.create_error, "injected")
         return super().create(path)
 
+    def allocate(self, fd: int, size: int) -> Memory:
+        """Room in a file, into which copying fails with ``write_error`` too, and, unless mapped, at the room's end."""
+        if not self.mapped:
+            return _FaultyMemory(self, Written(fd))
+        if self.spend(size) < size:
+            raise OSError(errno.ENOSPC, "injected")
+        return _FaultyMemory(self, super().allocate(fd, size))
+
     def sync(self, fd: int) -> None:
         """Sync a file."""
         if self.sync_error is not None:
             raise OSError(self.sync_error, "injected")
         super().sync(fd)
         self.syncs += 1
+
+
+class _FaultyMemory:
+    """Room in a file on a `FaultyDisk`."""
+
+    def __init__(self, disk: FaultyDisk, memory: Memory) -> None:
+        self._disk = disk
+        self._memory = memory
+
+    def __setitem__(self, place: slice, data: bytes, /) -> None:
+        if self._disk.write_error is not None:
+            raise OSError(self._disk.write_error, "injected")
+        size = len(data) if self._disk.mapped else self._disk.spend(len(data))
+        self._memory[place.start : place.start + size] = data[:size]
+        if size < len(data):
+            raise OSError(errno.ENOSPC, "injected")

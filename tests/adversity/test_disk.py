@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import resource
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import asynclog
 from asynclog import JournalError
 from asynclog.engine import Limits
+from asynclog.segments import Segment
 from asynclog.settings import Settings
 from asynclog.testing import FaultyDisk
 from tests.adversity.witness import SETTINGS, accounted, finished, held, numbering, numbers, until
@@ -38,14 +40,15 @@ def mend(disk: FaultyDisk) -> None:
     disk.write_error = disk.create_error = disk.sync_error = disk.room = None
 
 
+@pytest.mark.parametrize("mapped", [True, False])
 @pytest.mark.parametrize("harm", [full, broken, short, without_new_files])
-async def test_the_journal_cannot_be_written(tmp_path: Path, harm: object) -> None:
+async def test_the_journal_cannot_be_written(tmp_path: Path, harm: object, *, mapped: bool) -> None:
     """With the journal's disk failing and the database working, nothing is lost and nothing raises.
 
     Kept: every entry, by way of memory. Said: entries are only in memory until they are stored; then no more.
     """
     assert callable(harm)
-    disk = FaultyDisk()
+    disk = FaultyDisk(mapped=mapped)
     async with numbering(tmp_path, disk=disk, limits=Limits(segment=4_000)) as (tasks, plugin, task_id):
         plugin.log(20)
         assert await tasks.engine.settle(10)
@@ -68,11 +71,12 @@ def _can_write(tasks: asynclog.TaskManager) -> bool:
     return not tasks.engine.degraded
 
 
+@pytest.mark.parametrize("mapped", [True, False])
 @pytest.mark.parametrize("harm", [full, broken, short])
-async def test_a_crash_after_the_disk_was_mended(tmp_path: Path, harm: object) -> None:
+async def test_a_crash_after_the_disk_was_mended(tmp_path: Path, harm: object, *, mapped: bool) -> None:
     """What was logged after the disk was mended, while the database was locked, is found by the next process."""
     assert callable(harm)
-    disk = FaultyDisk()
+    disk = FaultyDisk(mapped=mapped)
     async with numbering(tmp_path / "a", disk=disk, limits=Limits(segment=4_000)) as (tasks, plugin, task_id):
         assert await tasks.engine.settle(10)
         harm(disk)
@@ -93,6 +97,52 @@ async def test_a_crash_after_the_disk_was_mended(tmp_path: Path, harm: object) -
         assert (await tasks.task(task_id)).status in ("interrupted", "success")
         assert tasks.engine.writer.missing == 0
     assert numbers(tmp_path / "b", task_id) == list(range(1, 131))
+
+
+async def test_the_disk_is_full_when_a_segment_is_begun(tmp_path: Path) -> None:
+    """When the system has no room for another segment, as on a full disk, the process lives and nothing is lost.
+
+    Kept: every entry, in the room that was there before and then by way of memory. Said: while there is no room.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with numbering(tmp_path) as (tasks, plugin, task_id):
+        with held(tmp_path / "asynclog.db") as release:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limit[1]))
+            try:
+                plugin.log(400, 200)
+                assert tasks.engine.troubles() == [], "what is allocated can be filled"
+                plugin.log(2_000, 200)
+                assert any("File too large" in trouble for trouble in tasks.engine.troubles())
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            release()
+        await until(lambda: _can_write(tasks), "the journal is written again")
+        await finished(tasks, plugin, task_id)
+        assert tasks.engine.troubles() == []
+    assert numbers(tmp_path, task_id) == list(range(1, 2_401))
+
+
+async def test_segments_of_an_older_version(tmp_path: Path) -> None:
+    """Segments as versions before wrote them, each as long as its records, one of them torn, are stored like any."""
+    async with numbering(tmp_path / "a", limits=Limits(segment=3_000)) as (tasks, plugin, task_id):
+        assert await tasks.engine.settle(10)
+        with held(tmp_path / "a" / "asynclog.db"):
+            plugin.log(200)
+            (tmp_path / "b").mkdir()
+            _ = shutil.copytree(tmp_path / "a" / "journal", tmp_path / "b" / "journal")
+        for path in (tmp_path / "a").glob("asynclog.db*"):
+            shutil.copy(path, tmp_path / "b")
+        await finished(tasks, plugin, task_id)
+    *_, newest = sorted((tmp_path / "b" / "journal").iterdir())
+    for path in (tmp_path / "b" / "journal").iterdir():
+        segment = Segment(path)
+        assert list(segment.frames())
+        assert not segment.damaged
+        path.write_bytes(path.read_bytes()[: segment.offset] + (b"\x20\0\0\0torn" if path == newest else b""))
+    async with asynclog.open(tmp_path / "b", settings=Settings(pinned=SETTINGS)) as tasks:
+        assert tasks.engine.troubles() == ["1 damaged parts of the journal were set aside"]
+        assert tasks.engine.writer.missing == 0
+    assert numbers(tmp_path / "b", task_id) == list(range(1, 201))
 
 
 async def test_quota_and_memory_are_used_up(tmp_path: Path) -> None:

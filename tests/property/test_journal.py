@@ -11,14 +11,15 @@ from asynclog import segments
 from asynclog.feed import Feed
 from asynclog.journal import Journal
 from asynclog.records import EntryRecord, Frame, encode
-from asynclog.segments import HEAD_BYTES, Segment, encode_frame, encode_head
+from asynclog.segments import HEAD_BYTES, MARK_BYTES, Segment, encode_frame, encode_head
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Where syncing costs nothing; hundreds of journals are opened here."""
 JOURNAL_ID = bytes(range(16))
 FIRST_ID = 7
 
-payloads = st.lists(st.binary(max_size=300), max_size=30)
+payloads = st.lists(st.binary(min_size=1, max_size=300), max_size=30)
+"""No record is empty."""
 
 
 def numbered(found: list[bytes]) -> list[Frame]:
@@ -104,7 +105,65 @@ def test_garbage_is_no_segment(garbage: bytes, headed: bool) -> None:
         path.write_bytes((encode_head(JOURNAL_ID, FIRST_ID) if headed else b"") + garbage)
         segment = Segment(path)
         assert list(segment.frames()) == []
-        assert segment.damaged == bool(garbage)
+        begun = headed and not any(garbage[:MARK_BYTES]) and any(garbage[MARK_BYTES : MARK_BYTES + 128])
+        assert segment.damaged == (any(garbage) and not begun)
+
+
+@given(payloads, st.integers(0, 5000), st.data())
+def test_a_segment_with_room_left(found: list[bytes], room: int, data: st.DataObject) -> None:
+    """A segment that was being written when its process was killed ends in order where its records end.
+
+    Whatever part of one more body was put down, as long as its mark was not.
+    """
+    frames = numbered(found)
+    with TemporaryDirectory(dir=MEMORY) as folder:
+        path = segments.path_of(Path(folder), FIRST_ID)
+        whole = written(path, frames)
+        payload = data.draw(st.binary(min_size=1, max_size=2000)).replace(b"\0", b"x")
+        body = bytearray(encode_frame((1 << 40, 5, 1, payload)))
+        body[:MARK_BYTES] = bytes(MARK_BYTES)
+        first, last = sorted((data.draw(st.integers(0, len(body))), data.draw(st.integers(0, len(body)))))
+        first = min(first, 64)  # put down from the front, or all but the very first block
+        body[:first] = bytes(first)
+        body[last:] = bytes(len(body) - last)
+        path.write_bytes(whole + body + bytes(room))
+        segment = Segment(path)
+        assert list(segment.frames()) == frames
+        assert segment.offset == len(whole)
+        assert not segment.damaged
+
+
+@given(payloads, st.integers(1, 9000), st.binary(min_size=1, max_size=50).filter(any))
+def test_a_hole_is_damage(found: list[bytes], hole: int, behind: bytes) -> None:
+    """Records behind a hole of zeros, as a disk that loses a page makes it, are no end in order: they are set aside."""
+    frames = numbered(found)
+    with TemporaryDirectory(dir=MEMORY) as folder:
+        path = segments.path_of(Path(folder), FIRST_ID)
+        whole = written(path, frames)
+        path.write_bytes(whole + bytes(MARK_BYTES + 128 + hole) + behind + bytes(100))
+        segment = Segment(path)
+        assert list(segment.frames()) == frames
+        assert segment.damaged
+        aside = segments.set_aside(segment)
+        assert aside is not None
+        assert aside.read_bytes() == bytes(MARK_BYTES + 128 + hole) + behind.rstrip(b"\0")
+        assert path.read_bytes() == whole
+
+
+@given(payloads, st.data())
+def test_reading_on_from_a_place(found: list[bytes], data: st.DataObject) -> None:
+    """Reading on from where it ended gives what reading from the start does; a wrong place does no harm."""
+    frames = numbered(found)
+    with TemporaryDirectory(dir=MEMORY) as folder:
+        path = segments.path_of(Path(folder), FIRST_ID)
+        whole = written(path, frames)
+        after = data.draw(st.sampled_from([0, *(frame[0] + frame[2] - 1 for frame in frames)]))
+        right = HEAD_BYTES + sum(len(encode_frame(frame)) for frame in frames if frame[0] <= after)
+        place = right if data.draw(st.booleans()) else data.draw(st.integers(0, len(whole) + 10))
+        segment = Segment(path)
+        assert list(segment.frames(after, place)) == [frame for frame in frames if frame[0] > after]
+        assert segment.offset == len(whole)
+        assert not segment.damaged
 
 
 DAMAGES = ("flip", "cut", "behead", "empty", "delete", "garbage", "double")

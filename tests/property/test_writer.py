@@ -45,9 +45,11 @@ class WriterMachine(RuleBasedStateMachine):
         segment=st.integers(200, 4000),
         budget=st.sampled_from([3_000, 20_000, 1_000_000]),
         quota=st.sampled_from([8_000, 60_000, 10_000_000]),
+        mapped=st.booleans(),
     )
-    def begin(self, segment: int, budget: int, quota: int) -> None:
+    def begin(self, segment: int, budget: int, quota: int, *, mapped: bool) -> None:
         """Open a directory with small bounds."""
+        self.mapped = mapped
         self.loop = asyncio.new_event_loop()
         self.limits: dict[str, int] = {"segment_bytes": segment, "budget": budget, "quota": quota}
         self.folder = Path(mkdtemp(dir=MEMORY))
@@ -64,7 +66,7 @@ class WriterMachine(RuleBasedStateMachine):
         return self.loop.run_until_complete(asyncio.ensure_future(work, loop=self.loop))
 
     async def open(self) -> None:
-        self.disk = FaultyDisk()
+        self.disk = FaultyDisk(mapped=self.mapped)
         self.clock = ManualClock()
         self.database = await Database(self.folder / "asynclog.db").__aenter__()
         await self.database.write(lambda connection: connection.execute("PRAGMA busy_timeout = 1"))

@@ -15,6 +15,8 @@ from asynclog.feed import Feed
 from asynclog.journal import FRAME_MEMORY, Journal
 from asynclog.model import Sealed
 from asynclog.records import EntryRecord, GapRecord, encode
+from asynclog.segments import Segment
+from asynclog.shelf import FIRST_BYTES
 from asynclog.testing import FaultyDisk
 
 Opener = Callable[..., Journal]
@@ -38,6 +40,14 @@ def opened(tmp_path: Path) -> Iterator[Opener]:
 
 def entry(number: int = 0, size: int = 0) -> bytes:
     return encode(EntryRecord("t", number, 20, "plugin", None, None, None, f"{number}" + "x" * size, None))
+
+
+def written(path: Path) -> int:
+    """Bytes of a segment up to the end of its last record."""
+    segment = Segment(path)
+    for _ in segment.frames():
+        pass
+    return segment.offset
 
 
 def test_numbers_are_dense(opened: Opener) -> None:
@@ -248,33 +258,55 @@ async def test_a_failed_sync_copies_what_is_not_stored(opened: Opener, tmp_path:
     assert names == [segments.path_of(Path(), first).name for first in (21, 51)]
     assert [frame[0] for frame in reading][-30:] == list(range(21, 51))
     assert [frame[0] for frame in journal.read(20, 100)] == list(range(21, 51))
-    assert journal.size == sum(path.stat().st_size for path in (tmp_path / "journal").iterdir())
+    assert journal.size == sum(written(path) for path in (tmp_path / "journal").iterdir())
     journal.append(None, entry(50))
     again = opened()
     assert [frame[0] for frame in again.read(20, 100)] == list(range(21, 52))
 
 
-def test_the_size_is_that_of_the_files(opened: Opener, tmp_path: Path) -> None:
-    """However segments come and go, the size that the quota is held against is that of the files."""
+async def test_the_size_is_what_was_written(opened: Opener, tmp_path: Path) -> None:
+    """However segments come and go, the size that the quota is held against is what was written to the files.
 
-    def on_disk() -> int:
-        return sum(path.stat().st_size for path in (tmp_path / "journal").glob("*.journal"))
-
+    That is also what a closed segment takes on disk; the one being written has its room already.
+    """
+    folder = tmp_path / "journal"
     journal = opened(segment_bytes=400)
     for number in range(60):
         journal.append(None, entry(number))
         if number % 20 == 19:
             journal.mark_stored(number - 5)
             journal.remove_stored()
-        assert journal.size == on_disk()
-    victim = min((tmp_path / "journal").iterdir())
+        assert journal.size == sum(written(path) for path in folder.iterdir())
+    assert await journal.sync()
+    *closed, active = sorted(folder.iterdir())
+    assert [path.stat().st_size for path in closed] == [written(path) for path in closed]
+    assert active.stat().st_size == 400 > written(active)
+    victim = closed[0]
     journal.close()
+    assert active.stat().st_size == written(active)
     with victim.open("ab") as file:
         file.write(b"torn")
     again = opened(segment_bytes=400)
     assert len(list(again.read(again.stored_id, 1 << 60))) == 60 - again.stored_id
     assert again.damaged_files == 1
-    assert again.size == on_disk()
+    assert again.size == sum(written(path) for path in folder.glob("*.journal"))
+
+
+def test_the_room_of_segments(opened: Opener, tmp_path: Path) -> None:
+    """Room is taken little first and twice as much each time, not beyond the quota, and given back at the end."""
+    folder = tmp_path / "journal"
+    journal, feed = opened(segment_bytes=1 << 20, quota=3 << 20), Feed("t")
+    rooms: dict[str, int] = {}
+    while journal.trouble is None:
+        assert journal.append(feed, entry(size=50_000), 20)
+        active = max(folder.iterdir())
+        rooms.setdefault(active.name, active.stat().st_size)
+    assert [room >> 10 for room in rooms.values()][:4] == [256, 512, 1024, 1024]
+    assert journal.size <= 3 << 20 < journal.size + 60_000
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= (3 << 20) + FIRST_BYTES
+    journal.close()
+    assert sum(path.stat().st_size for path in folder.iterdir()) == journal.size
+    assert opened().append(None, entry(size=1 << 20)), "a record that is larger than the first room has its own"
 
 
 def test_leftovers_of_a_rescue_are_removed(opened: Opener, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asynclog.syncer import SYNC_SECONDS, Syncer
+from asynclog.syncer import SYNC_SECONDS, Retired, Syncer
 from asynclog.testing import FaultyDisk
 
 DEADLINE_SECONDS = 20.0
@@ -39,7 +39,7 @@ async def test_waiting_for_a_sync(tmp_path: Path, disk: Counting) -> None:
     """Who waits is told once what was written before is synced, together with everybody else who waits."""
     syncer = Syncer(disk, tmp_path, lambda _error: None, threading.RLock())
     fd = segment(tmp_path, "a")
-    syncer.watch(fd, -1)
+    syncer.watch(fd, None)
     syncer.start()
     assert all(await asyncio.gather(*(syncer.sync() for _ in range(50))))
     assert disk.syncs < 50
@@ -53,7 +53,7 @@ def test_a_write_is_synced_by_itself(tmp_path: Path, disk: Counting) -> None:
     assert SYNC_SECONDS <= 0.25
     syncer = Syncer(disk, tmp_path, lambda _error: None, threading.RLock())
     fd = segment(tmp_path, "a")
-    syncer.watch(fd, -1)
+    syncer.watch(fd, None)
     syncer.start()
     for hasten in (syncer.notice, syncer.hurry):
         disk.synced.clear()
@@ -65,16 +65,19 @@ def test_a_write_is_synced_by_itself(tmp_path: Path, disk: Counting) -> None:
 
 
 async def test_retired_segments(tmp_path: Path, disk: Counting) -> None:
-    """A segment that was rolled away is synced and closed, unless somebody has removed it: then only closed."""
+    """A segment that was rolled away is cut, synced and closed, unless somebody has removed it: then only closed."""
     syncer = Syncer(disk, tmp_path, lambda _error: None, threading.RLock())
     descriptors = [segment(tmp_path, name) for name in "abc"]
-    syncer.watch(descriptors[0], -1)
-    syncer.watch(descriptors[1], descriptors[0])
-    syncer.watch(descriptors[2], descriptors[1])
+    for fd in descriptors:
+        os.truncate(fd, 1_000)
+    syncer.watch(descriptors[0], None)
+    syncer.watch(descriptors[1], Retired(descriptors[0], 10, bytearray()))
+    syncer.watch(descriptors[2], Retired(descriptors[1], 10, bytearray()))
     (tmp_path / "b").unlink()
     syncer.start()
     assert await syncer.sync()
     assert disk.syncs == 2
+    assert [(tmp_path / name).stat().st_size for name in "ac"] == [10, 1_000]
     for fd in descriptors[:2]:
         with pytest.raises(OSError, match="descriptor"):
             os.fstat(fd)
@@ -93,7 +96,7 @@ async def test_a_sync_that_fails(tmp_path: Path, disk: Counting, *, removed: boo
 
     syncer = Syncer(disk, tmp_path, failed, threading.RLock())
     fd = segment(tmp_path, "a")
-    syncer.watch(fd, -1)
+    syncer.watch(fd, None)
     syncer.start()
     if removed:
         (tmp_path / "a").unlink()
@@ -111,7 +114,7 @@ def test_closing_syncs_once_more(tmp_path: Path, disk: Counting) -> None:
     before = set(threading.enumerate())
     syncer = Syncer(disk, tmp_path, lambda _error: None, threading.RLock())
     fd = segment(tmp_path, "a")
-    syncer.watch(fd, -1)
+    syncer.watch(fd, None)
     syncer.start()
     syncer.close()
     assert disk.syncs == 1
