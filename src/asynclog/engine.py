@@ -20,6 +20,7 @@ from asynclog import records
 from asynclog.clock import SystemClock
 from asynclog.disk import Disk
 from asynclog.feed import Feed
+from asynclog.indexer import Indexer
 from asynclog.journal import BUDGET_BYTES, QUOTA_BYTES, SEGMENT_BYTES, Journal
 from asynclog.live import Hub
 from asynclog.lockfile import DirectoryLock
@@ -82,6 +83,7 @@ class Engine:
         self._begun = 0
         self.journal: Journal
         self.writer: Writer
+        self.indexer: Indexer
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Open the journal over the store and start the writer; both are closed by the stack."""
@@ -107,6 +109,11 @@ class Engine:
         )
         work = asyncio.create_task(supervise(self.writer.run, "writer"), name="asynclog-writer")
         stack.push_async_callback(self._stop, work)
+        self.indexer = Indexer(
+            self.store, self.clock, lambda: bool(self.settings["search_index"]), lambda: self.journal.stored_id
+        )
+        work = asyncio.create_task(supervise(self.indexer.run, "indexer"), name="asynclog-indexer")
+        stack.push_async_callback(_end, work)
 
     async def prepare(self) -> None:
         """Read what an earlier process left: the newest record number and the stored settings."""
@@ -119,9 +126,7 @@ class Engine:
             _log.warning("not everything is stored; the rest is in the journal and is stored at the next start")
         if self._mover is not None:
             self._mover.cancel()
-        work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+        await _end(work)
 
     def record(self, record: Record) -> int:
         """Append a record that is no entry; its id."""
@@ -208,6 +213,12 @@ class Engine:
     def degraded(self) -> bool:
         """Whether a guarantee does not hold now (as against something that happened before)."""
         return self.journal.trouble is not None or self.writer.error is not None
+
+
+async def _end(work: asyncio.Task[None]) -> None:
+    work.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
 
 
 @asynccontextmanager

@@ -156,6 +156,14 @@ class LogFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, d
             if (not self.levels or level in self.levels) and (self.min_level is None or level >= self.min_level)
         )
 
+    @property
+    def metadata_conditions(self) -> list[MetadataCondition]:
+        """One condition for each KEY, its repeated values ORed."""
+        values: dict[str, list[str]] = {}
+        for key, value in self.metadata:
+            values.setdefault(key, []).append(value)
+        return [MetadataCondition(key, tuple(texts)) for key, texts in values.items()]
+
     def where(self) -> tuple[str, list[str | int]]:
         """The SQL condition on the columns of ``task_logs`` and its parameters; ``1`` when everything matches."""
         terms: list[str] = []
@@ -286,16 +294,8 @@ def _sql_terms(log_filter: LogFilter) -> Iterable[SqlTerm]:
         yield "timestamp < ?", [log_filter.until]
     if log_filter.searches:
         yield any_of(("message LIKE ? ESCAPE '\\'", [like_pattern(search)]) for search in log_filter.searches)
-    for condition in _metadata_conditions(log_filter):
+    for condition in log_filter.metadata_conditions:
         yield condition.sql()
-
-
-def _metadata_conditions(log_filter: LogFilter) -> Iterable[MetadataCondition]:
-    """One condition for each KEY, its repeated values ORed."""
-    values: dict[str, list[str]] = {}
-    for key, value in log_filter.metadata:
-        values.setdefault(key, []).append(value)
-    return (MetadataCondition(key, tuple(texts)) for key, texts in values.items())
 
 
 def _marks(values: tuple[str, ...]) -> str:
@@ -342,7 +342,7 @@ def _checks(log_filter: LogFilter) -> Iterable[Predicate]:
     yield from _time_checks(log_filter)
     if log_filter.searches:
         yield _search_check(log_filter.searches)
-    for condition in _metadata_conditions(log_filter):
+    for condition in log_filter.metadata_conditions:
         yield _metadata_check(condition)
 
 

@@ -53,7 +53,7 @@ class MetadataCondition(msgspec.Struct, frozen=True):
     def check(self) -> Callable[[str | None], bool]:
         """The same condition as a function of the metadata's JSON text, which is decoded only where a needle shows."""
         key, accepted, dotted = self.key, frozenset(self.values), self._paths()[1:]
-        needles = [_needle(path, token) for path in self._paths() for token in self._tokens()]
+        needles = self.needles
 
         def check(text: str | None) -> bool:
             if text is None or not any(needle in text for needle in needles):
@@ -66,6 +66,11 @@ class MetadataCondition(msgspec.Struct, frozen=True):
             return _names(accepted, place)
 
         return check
+
+    @property
+    def needles(self) -> list[str]:
+        """Texts of which the metadata's JSON contains at least one where it matches."""
+        return [_needle(path, token) for path in self._paths() for token in self._tokens()]
 
     def _paths(self) -> list[_Path]:
         """The places the key may mean: as a literal one, and as a path."""

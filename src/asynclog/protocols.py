@@ -129,6 +129,22 @@ class History(Protocol):
         """How many entries these tasks have in all, and how many of the tasks each plugin has."""
 
 
+class BlockStore(Protocol):
+    """The block index beside the entries, with one caller at a time. Methods raise `StoreError`."""
+
+    async def unindexed(self, through: int) -> tuple[int, int | None]:
+        """The record up to which, from ``through`` on, everything is indexed, and the segment to be indexed next."""
+
+    async def index(self, segment: int) -> None:
+        """Index a segment; entries of it that are removed meanwhile do not matter."""
+
+    async def indexed(self, *, empty: bool) -> list[int]:
+        """The segments that there are; with ``empty`` only those whose entries were all removed."""
+
+    async def unindex(self, segment: int) -> None:
+        """Forget a segment."""
+
+
 class RunSource(Protocol):
     """What run files are made from, beside the entries; read-only. For the service itself: no caller's scope applies.
 

@@ -91,6 +91,9 @@ SETTINGS: Final = {
         Setting(
             "retention_max_tasks", "count", 0, _count(1 << 31), "Ended tasks kept for each plugin; 0 for no limit."
         ),
+        Setting(
+            "search_index", "flag", True, _flag, "Whether an index for searches and filters is kept; off removes it."
+        ),
     )
 }
 """Every setting by name, in the order they are shown."""

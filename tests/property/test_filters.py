@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from asynclog.filters import FILTER_PARAMETERS, LogFilter
 from asynclog.model import Level
 from asynclog.records import EntryRecord
+from asynclog.store.proposal import spans
+from tests.unit.store import rows
 
 SCHEMA = (Path(__file__).parents[2] / "schema.sql").read_text()
 
@@ -33,6 +35,7 @@ PIECES = [
         "\x7f",
         "\x01",
     ),
+    *("\ufffd", "\ufffe", "\uffff"),
     *("\U00010400", "\U00010428", "\\x00", "\\udc80", "\\u0041", "1.0", "1e3", "1000.0", "true", "null", "a.b"),
 ]
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=4).map("".join)
@@ -188,6 +191,52 @@ def test_sql_and_predicate_choose_the_same_entries(data: st.DataObject) -> None:
             log_filter = data.draw(filters_for(records))
             matching = [seq for seq, record in enumerate(records, 1) if log_filter.matches(record)]
             assert selected(connection, log_filter) == matching, log_filter.pairs()
+    finally:
+        connection.close()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_the_index_never_leaves_out_what_matches(data: st.DataObject) -> None:
+    """For any entries and any filter, what matches lies within the ids that the block index proposes."""
+    records = data.draw(st.lists(RECORDS, min_size=1, max_size=20))
+    connection = rows.database()
+    try:
+        rows.add_task(connection, "task")
+        stored = rows.add_entries(connection, records, step=100)
+        rows.index(connection)
+        for _ in range(8):
+            log_filter = data.draw(filters_for(records))
+            proposed = spans(connection, log_filter, 0, stored[-1][0], 10**9)
+            for record_id, _, record in stored:
+                if proposed is not None and log_filter.matches(record):
+                    assert any(low <= record_id <= high for low, high in proposed), log_filter.pairs()
+    finally:
+        connection.close()
+
+
+LONGER = st.lists(st.sampled_from(PIECES), min_size=3, max_size=12).map("".join)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(LONGER, min_size=1, max_size=10), st.data())
+def test_the_index_proposes_every_message_with_a_text(messages: list[str], data: st.DataObject) -> None:
+    """Whatever part of a message is searched for, in whatever case, an entry with it lies in what is proposed."""
+    records = [EntryRecord("task", 0, 20, "plugin", None, None, None, message, None) for message in messages]
+    connection = rows.database()
+    try:
+        rows.add_task(connection, "task")
+        stored = rows.add_entries(connection, records, step=200)
+        rows.index(connection)
+        for message in messages:
+            start = data.draw(st.integers(0, len(message) - 3))
+            part = message[start : start + data.draw(st.integers(3, 20))]
+            for search in (part, part.upper(), part.lower(), part.swapcase()):
+                log_filter = LogFilter(searches=(search,))
+                proposed = spans(connection, log_filter, 0, stored[-1][0], 10**9)
+                for record_id, _, record in stored if proposed is not None else ():
+                    found = any(low <= record_id <= high for low, high in proposed)
+                    assert found or not log_filter.matches(record), (search, record.message)
     finally:
         connection.close()
 

@@ -18,7 +18,7 @@ from asynclog.queries import EntryQuery, LogStats
 from asynclog.records import EntryRecord
 from asynclog.store.counts import count, histogram, stage_counts, stats
 from asynclog.store.entries import page
-from tests.unit.store.rows import START, add_entries, add_task, database, entry
+from tests.unit.store.rows import START, add_entries, add_task, database, entry, index
 
 TASKS: dict[str, dict[str, Any]] = {
     "a": {"plugin": "p", "account": "acme", "site": "north"},
@@ -39,6 +39,9 @@ PAIRS = [
     ("unit", "u2"),
     ("step_id", "s1"),
     ("search", "hello"),
+    ("search", "lo w"),
+    ("search", "yyyy"),
+    ("search", "he"),
     ("metadata.n", "1"),
     ("metadata.n.x", "true"),
     ("since", "2026-02-07T12:00:03Z"),
@@ -114,11 +117,15 @@ def matching(query: EntryQuery, stored: Stored) -> Stored:
     return [row for row in stored if fits(row)]
 
 
-def filled(records: list[EntryRecord]) -> tuple[sqlite3.Connection, Stored]:
+def filled(chance: random.Random) -> tuple[sqlite3.Connection, Stored]:
+    """Some entries, near each other or far apart, and an index of all, some or none of their segments."""
     connection = database()
     for task_id, values in TASKS.items():
         add_task(connection, task_id, **values)
-    return connection, add_entries(connection, records)
+    stored = add_entries(connection, some_records(chance), chance.choice([1, 1, 100, 1500]))
+    part = chance.choice([0, 0.7, 1])
+    index(connection, lambda _segment: chance.random() < part)
+    return connection, stored
 
 
 @settings(max_examples=200)
@@ -126,7 +133,7 @@ def filled(records: list[EntryRecord]) -> tuple[sqlite3.Connection, Stored]:
 def test_a_page_is_what_the_model_says(seed: int, many: bool) -> None:
     """Entries, order, cursors and `more` of any page are those of sorting and slicing a list."""
     chance = random.Random(seed)
-    connection, stored = filled(some_records(chance))
+    connection, stored = filled(chance)
     if many:
         connection.execute("UPDATE tasks SET last_seq = 1000000")  # tasks too large to be read whole and sorted
     try:
@@ -162,7 +169,7 @@ def test_a_page_is_what_the_model_says(seed: int, many: bool) -> None:
 def test_counts_are_what_the_model_says(seed: int, buckets: int) -> None:
     """Count, stats and histogram, kept by the writer or scanned, are those of counting a list; paging is ignored."""
     chance = random.Random(seed)
-    connection, stored = filled(some_records(chance))
+    connection, stored = filled(chance)
     try:
         for query in (some_query(chance) for _ in range(30)):
             rows = [record for _, _, record in matching(query, stored)]
@@ -195,7 +202,7 @@ def test_counts_are_what_the_model_says(seed: int, buckets: int) -> None:
 @given(SEEDS)
 def test_stage_counts_are_what_the_model_says(seed: int) -> None:
     """Each label of a task's entries with its number, and within it each unit with its own."""
-    connection, stored = filled(some_records(random.Random(seed)))
+    connection, stored = filled(random.Random(seed))
     try:
         for task_id in TASKS:
             own = [record for _, _, record in stored if record.task_id == task_id and task_id != "gone"]

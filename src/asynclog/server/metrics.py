@@ -39,6 +39,7 @@ class ServiceCollector(Collector):
             ("journal_bytes", "Bytes of the journal on disk.", journal.size),
             ("pending_bytes", "Bytes of records in memory that are not stored yet.", journal.pending_bytes),
             ("run_files_behind", "Tasks whose run files are not finished.", run_files.behind),
+            ("search_index_lag", "Stored records that the search index does not cover.", engine.indexer.lag),
             ("tasks_running", "Tasks that run now.", sum(live.runs for live in engine.hub)),
             ("ready", "1 when everything works as promised.", int(not engine.degraded and not service.closing)),
         ):

@@ -275,6 +275,7 @@ class LoggingSettings(Shape):
     max_data_size: int
     retention_days: float
     retention_max_tasks: int
+    search_index: bool
     pinned: Annotated[list[str], Meta(description="Settings decided by a flag or the environment.")]
 
 
@@ -292,6 +293,7 @@ class LoggingChange(Shape):
     max_data_size: Count | UnsetType = UNSET
     retention_days: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
     retention_max_tasks: Count | UnsetType = UNSET
+    search_index: bool | UnsetType = UNSET
 
 
 class Retention(Shape):

@@ -1,4 +1,4 @@
-"""The protocols `Store`, `Archive`, `History`, `RunSource`, `ScheduleStore` and `KeyStore` on a SQLite database."""
+"""The protocols `Store`, `Archive`, `BlockStore`, `History`, `RunSource`, … on a SQLite database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from asynclog.queries import (
     TaskQuery,
 )
 from asynclog.records import Frame
-from asynclog.store import apply, counts, entries, history, keys, outcomes, runs, schedules, sqlite
+from asynclog.store import apply, blocks, counts, entries, history, keys, outcomes, runs, schedules, sqlite
 from asynclog.store.sqlite import Database, QueryTimeoutError
 
 
@@ -83,6 +83,24 @@ class SqliteStore:
     async def histogram(self, query: EntryQuery, buckets: int) -> list[Bucket]:
         """Matching entries over time by level."""
         return await self._database.read(lambda connection: counts.histogram(connection, query, buckets))
+
+    async def unindexed(self, through: int) -> tuple[int, int | None]:
+        """Up to where everything is indexed, and the segment to be indexed next."""
+        return await self._database.read(lambda connection: blocks.unindexed(connection, through))
+
+    async def index(self, segment: int) -> None:
+        """Index a segment."""
+        built = await self._database.build(lambda connection: blocks.build(connection, segment))
+        if built is not None:
+            await self._database.write(lambda connection: blocks.put(connection, built))
+
+    async def indexed(self, *, empty: bool) -> list[int]:
+        """The segments that there are."""
+        return await self._database.read(lambda connection: blocks.indexed(connection, empty=empty))
+
+    async def unindex(self, segment: int) -> None:
+        """Forget a segment."""
+        await self._database.write(lambda connection: blocks.remove(connection, segment))
 
     async def gaps(self, task_id: str, access: AccessScope) -> list[Gap]:
         """What was declared dropped."""

@@ -20,6 +20,7 @@ from asynclog import failpoints
 from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, AccessScope, Gap, Level, Step, Task
 from asynclog.queries import Doomed
 from asynclog.records import Frame
+from asynclog.store import blocks
 from asynclog.store.batch import Batch
 from asynclog.store.columns import NAMES, NULLABLE, Columns, Row
 from asynclog.store.scope import visible
@@ -156,6 +157,7 @@ _PUT_ONE: Final = (
 def _put_entries(connection: sqlite3.Connection, entries: Columns) -> None:
     if not entries:
         return
+    blocks.forget_from(connection, min(entries.ids))
     before = connection.total_changes
     absent = entries.absent()
     exact = True

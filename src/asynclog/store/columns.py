@@ -52,6 +52,11 @@ class Columns:
         return len(self.lists[0])
 
     @property
+    def ids(self) -> list[int]:
+        """The record number of each."""
+        return self.lists[0]
+
+    @property
     def task_ids(self) -> list[str]:
         """The task of each."""
         return self.lists[1]

@@ -63,17 +63,27 @@ def page(connection: sqlite3.Connection, query: EntryQuery) -> EntryPage:
     """The entries that match, in order, as many as ``limit`` and ``max_bytes`` allow but at least one."""
     gathered = _Gathered(query)
     matching = select(connection, query)
-    rest, offset = matching, fitting(query.offset)
-    while rest is not None and matching is not None and not gathered.more:
+    if matching is not None:
+        # To pass over matches, all of them are one part.
+        for part in [matching] if query.offset else matching.parts(descending=query.descending):
+            _read_part(connection, part, query, gathered)
+            if gathered.more:
+                break
+    return EntryPage(lines=gathered.lines, cursors=gathered.cursors, more=gathered.more)
+
+
+def _read_part(connection: sqlite3.Connection, part: Selection, query: EntryQuery, gathered: _Gathered) -> None:
+    """Add what there is, or as much as has a place."""
+    rest, offset = part, fitting(query.offset)
+    while not gathered.more:
         rows = gathered.next_rows()
         large = max(_LARGE, 2 * gathered.room // (rows + 1))
         found = _read_slice(connection, rest, query, (large, *rest.params, rows, offset))
         gathered.take(connection, found)
         if len(found.ids) < rows:
-            break
-        last = (found.ids if matching.key == "id" else found.seqs)[-1]
-        rest, offset = matching.narrowed("<" if query.descending else ">", last), 0
-    return EntryPage(lines=gathered.lines, cursors=gathered.cursors, more=gathered.more)
+            return
+        last = (found.ids if part.key == "id" else found.seqs)[-1]
+        rest, offset = part.narrowed("<" if query.descending else ">", last), 0
 
 
 class _Gathered:

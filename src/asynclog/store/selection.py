@@ -8,11 +8,15 @@ the record number (id) and the entry's own number (seq) grow together: both are 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
+
+import orjson
 
 from asynclog.filters import LogFilter
 from asynclog.model import MAX_TIMESTAMP, Level
 from asynclog.queries import EntryQuery
+from asynclog.store.proposal import Span, proposes, spans
 from asynclog.store.scope import Param, hidden, seen_task, visible
 
 _LARGEST: Final = 2**63 - 1
@@ -29,18 +33,56 @@ _MAX_WINDOW: Final = 300_000
 """Entries between ``since`` and ``until`` that are looked through for the first and the last one (about 30 ms)."""
 
 
+_SPANS: Final = (
+    "FROM (SELECT value ->> 0 AS low, value ->> 1 AS high FROM json_each(?)) CROSS JOIN task_logs NOT INDEXED"
+    " WHERE id BETWEEN low AND high"
+)
+_SPAN: Final = "FROM task_logs NOT INDEXED WHERE id BETWEEN ? AND ?"
+
+_FIRST_IDS: Final = 4096
+_GROWTH: Final = 8
+"""Spans are read in parts, of so many ids first and so many times as many next: each part is sorted as a whole."""
+
+
 class Selection(NamedTuple):
-    """Rows as ``FROM … WHERE …`` text, to be added to, and the column (id or seq) that orders them."""
+    """Rows as ``FROM … WHERE …`` text, to be added to, and the column (id or seq) that orders them.
+
+    ``proposed`` are the spans of ids that it is confined to, when it is.
+    """
 
     sql: str
     params: tuple[Param, ...]
     key: str
+    proposed: Sequence[Span] | None = None
+
+    def parts(self, *, descending: bool) -> Iterator[Selection]:
+        """The same rows by parts, in order, each of which is read in order without much ado."""
+        if self.proposed is None:
+            yield self
+            return
+        limit, part, ids = _FIRST_IDS, list[Span](), 0
+        for span in reversed(self.proposed) if descending else self.proposed:
+            size = span[1] - span[0] + 1
+            if part and ids + size > limit:
+                yield self._within(part)
+                part, ids = [], 0
+                limit *= _GROWTH
+            part.append(span)
+            ids += size
+        if part:
+            yield self._within(part)
+
+    def _within(self, part: list[Span]) -> Selection:
+        rest = self.params[1:]
+        if len(part) == 1:  # in the order of the table, so that nothing is sorted
+            return Selection(self.sql.replace(_SPANS, _SPAN, 1), (*part[0], *rest), self.key)
+        return Selection(self.sql, (_json(part), *rest), self.key)
 
     def narrowed(self, operator: str, position: int | None) -> Selection:
         """Those whose key compares so with a position; all of them with None."""
         if position is None:
             return self
-        return Selection(f"{self.sql} AND {self.key} {operator} ?", (*self.params, fitting(position)), self.key)
+        return self._replace(sql=f"{self.sql} AND {self.key} {operator} ?", params=(*self.params, fitting(position)))
 
 
 def fitting(number: int) -> int:
@@ -52,9 +94,11 @@ def select(connection: sqlite3.Connection, query: EntryQuery) -> Selection | Non
     """The rows that match between the query's cursors, paging left aside; None when there are none to look for."""
     if not query.filter.accepted_levels:
         return None  # contradicting levels
-    found = _across_tasks(connection, query) if query.task_id is None else _in_task(query)
+    found = _across_tasks(connection, query) if query.task_id is None else _in_task(connection, query)
     if found is None:
         return None
+    if found.proposed is not None:
+        return found  # the cursors bound the proposal
     if found.key == "seq" or query.task_id is None:
         after, before, through = query.after, query.before, query.through
     else:
@@ -80,16 +124,39 @@ def visible_tasks(query: EntryQuery) -> tuple[str, list[Param]]:
     return (condition, params) if query.plugin is None else (f"{condition} AND plugin = ?", [*params, query.plugin])
 
 
-def _in_task(query: EntryQuery) -> Selection:
+def _in_task(connection: sqlite3.Connection, query: EntryQuery) -> Selection:
     task, task_params = the_task(query)
     condition, params = query.filter.where()
     index, key = _rare(query.filter), "id"
     if index is None:
+        found = _proposed_in_task(connection, query)
+        if found is not None:
+            sql = f"{_SPANS} AND task_id = {task} AND {condition}"
+            return Selection(sql, (_json(found), *task_params, *params), "id", found)
         key = "seq"
         index = "task_logs_task_trouble" if _only_trouble(query.filter) else "sqlite_autoindex_task_logs_1"
     trouble = f"{_TROUBLE_TERM} AND " if index == "task_logs_task_trouble" else ""
     sql = f"FROM task_logs INDEXED BY {index} WHERE {trouble}task_id = {task} AND {condition}"
     return Selection(sql, (*task_params, *params), key)
+
+
+def _proposed_in_task(connection: sqlite3.Connection, query: EntryQuery) -> list[Span] | None:
+    """Where the task's entries between the query's cursors may match, if looking there is less than all of it."""
+    if _only_trouble(query.filter) or not proposes(query.filter):
+        return None
+    task, params = the_task(query)
+    after = -_LARGEST if query.after is None else fitting(query.after)
+    before = _LARGEST if query.before is None else fitting(query.before)
+    through = _LARGEST if query.through is None else fitting(query.through)
+    entry = "SELECT id FROM task_logs WHERE task_id = tasks.id AND seq > ? AND seq < ? AND seq <= ? ORDER BY seq"
+    found = connection.execute(
+        f"SELECT last_seq, ({entry} LIMIT 1), ({entry} DESC LIMIT 1) FROM tasks WHERE id = {task}",
+        (*(after, before, through) * 2, *params),
+    ).fetchone()
+    if found is None or found[0] <= _FEW_ENTRIES or found[1] is None:
+        return None
+    entries, first, last = found
+    return spans(connection, query.filter, first, last, min(entries, last - first + 1))
 
 
 def _across_tasks(connection: sqlite3.Connection, query: EntryQuery) -> Selection | None:
@@ -103,9 +170,31 @@ def _across_tasks(connection: sqlite3.Connection, query: EntryQuery) -> Selectio
     elif _only_trouble(query.filter):
         source = f"INDEXED BY task_logs_trouble WHERE {_TROUBLE_TERM} AND"
     else:
+        proposed = _proposed_across(connection, query)
+        if proposed is not None:
+            sql = f"{_SPANS} AND {condition} AND {scope}"
+            return Selection(sql, (_json(proposed), *params, *scope_params), "id", proposed)
         source = "NOT INDEXED WHERE"  # by id
     found = Selection(f"FROM task_logs {source} {condition} AND {scope}", (*params, *scope_params), "id")
     return _in_window(connection, query.filter, found)
+
+
+def _proposed_across(connection: sqlite3.Connection, query: EntryQuery) -> list[Span] | None:
+    """Where entries of any task between the query's cursors may match, if looking there is less than everywhere."""
+    if not proposes(query.filter):
+        return None
+    low, high = connection.execute("SELECT min(id), max(id) FROM task_logs").fetchone()
+    if low is None:
+        return None
+    first = low if query.after is None else max(low, query.after + 1)
+    last = high if query.before is None else min(high, query.before - 1)
+    last = last if query.through is None else min(last, query.through)
+    ids = last - first + 1
+    return spans(connection, query.filter, first, last, ids) if ids > _FEW_ENTRIES else None
+
+
+def _json(found: Sequence[Span]) -> str:
+    return orjson.dumps(found).decode()
 
 
 def _rare(log_filter: LogFilter) -> str | None:

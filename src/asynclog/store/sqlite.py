@@ -31,6 +31,8 @@ READERS: Final = 4
 """Read connections at most."""
 READ_SECONDS: Final = 10.0
 """After this long a query is interrupted."""
+BUILD_SECONDS: Final = 60.0
+"""After this long reading for a build is interrupted."""
 BUSY_MS: Final = 1000
 """How long SQLite itself waits for a lock; the writer's retry does the rest."""
 OPEN_ATTEMPTS: Final = 15
@@ -229,38 +231,59 @@ class Database:
         async with self._readers:
             generation = self._generation
             connection = await self._reader()
-            timer = asyncio.get_running_loop().call_later(deadline, connection.stop_query)
-            work = asyncio.ensure_future(connection.run(function))
             sound = False
             try:
-                result = await asyncio.shield(work)
+                result = await self._ask(connection, function, deadline)
                 sound = True
                 return result
-            except asyncio.CancelledError:
-                connection.stop_query()
-                await asyncio.wait([work])
-                if not work.cancelled():
-                    work.exception()
+            except QueryTimeoutError:
+                sound = True
                 raise
-            except sqlite3.Error as error:
-                if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
-                    sound = True
-                    raise QueryTimeoutError(
-                        f"the query took longer than {deadline:g} s and was ended; ask for less, or filter more"
-                    ) from error
-                raise StoreError(f"the database {self.path} cannot be read: {error}") from error
             finally:
-                timer.cancel()
                 if sound and generation == self._generation:
                     self._idle.append(connection)
                 else:
                     await connection.close()
 
-    async def _reader(self) -> _Connection:
-        if self._idle:
-            return self._idle.pop()
+    async def build(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function that attaches databases in memory, on a read-only connection that only it gets.
+
+        Raises:
+            QueryTimeoutError: it took longer than a minute.
+            StoreError: the database cannot be read now.
+        """
+        connection = await self._connect_reader(query_only=False)
         try:
-            return await _Connection(partial(_connect_reader, self.path)).opened()
+            return await self._ask(connection, function, BUILD_SECONDS)
+        finally:
+            await connection.close()
+
+    async def _ask(self, connection: _Connection, function: Callable[[sqlite3.Connection], T], deadline: float) -> T:
+        timer = asyncio.get_running_loop().call_later(deadline, connection.stop_query)
+        work = asyncio.ensure_future(connection.run(function))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            connection.stop_query()
+            await asyncio.wait([work])
+            if not work.cancelled():
+                work.exception()
+            raise
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+                raise QueryTimeoutError(
+                    f"the query took longer than {deadline:g} s and was ended; ask for less, or filter more"
+                ) from error
+            raise StoreError(f"the database {self.path} cannot be read: {error}") from error
+        finally:
+            timer.cancel()
+
+    async def _reader(self) -> _Connection:
+        return self._idle.pop() if self._idle else await self._connect_reader(query_only=True)
+
+    async def _connect_reader(self, *, query_only: bool) -> _Connection:
+        try:
+            return await _Connection(partial(_connect_reader, self.path, query_only=query_only)).opened()
         except sqlite3.Error as error:
             raise StoreError(f"the database {self.path} cannot be read: {error}") from error
 
@@ -290,7 +313,7 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _connect_reader(path: Path) -> sqlite3.Connection:
+def _connect_reader(path: Path, *, query_only: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
         uri=True,
@@ -298,7 +321,8 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
-    connection.execute("PRAGMA query_only = ON")
+    if query_only:
+        connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -8000")
     return connection
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from asynclog.model import Level
 from asynclog.records import EntryRecord
+from asynclog.store.blocks import SEGMENT_BITS, build, put
 
 SCHEMA = (Path(__file__).parents[3] / "schema.sql").read_text(encoding="utf-8")
 START = 1_770_465_600_000_000
@@ -41,13 +42,15 @@ def entry(task_id: str = "t", message: str = "hello", **values: Any) -> EntryRec
     return EntryRecord(**{**defaults, "metadata_json": None, "task_id": task_id, "message": message, **values})
 
 
-def add_entries(connection: sqlite3.Connection, records: Iterable[EntryRecord]) -> list[tuple[int, int, EntryRecord]]:
-    """Store them as the writer does, counts included; gives (id, seq, record) of each."""
+def add_entries(
+    connection: sqlite3.Connection, records: Iterable[EntryRecord], step: int = 1
+) -> list[tuple[int, int, EntryRecord]]:
+    """Store them as the writer does, counts included, ids ``step`` apart; gives (id, seq, record) of each."""
     last_id = connection.execute("SELECT ifnull(max(id), 0) FROM task_logs").fetchone()[0]
     seqs: dict[str, int] = dict(connection.execute("SELECT task_id, max(seq) FROM task_logs GROUP BY task_id"))
     stored = []
     for record in records:
-        last_id += 1
+        last_id += step
         seqs[record.task_id] = seqs.get(record.task_id, 0) + 1
         stored.append((last_id, seqs[record.task_id], record))
     connection.execute("BEGIN")
@@ -63,6 +66,20 @@ def add_entries(connection: sqlite3.Connection, records: Iterable[EntryRecord]) 
     connection.executemany("UPDATE tasks SET last_seq = ? WHERE id = ?", [(seq, task) for task, seq in seqs.items()])
     connection.execute("COMMIT")
     return stored
+
+
+def index(connection: sqlite3.Connection, chosen: Callable[[int], bool] = lambda _segment: True) -> list[int]:
+    """Index the segments that are chosen, the last one too; gives them."""
+    [last] = connection.execute("SELECT ifnull(max(id), 0) FROM task_logs").fetchone()
+    segments = [segment for segment in range((last >> SEGMENT_BITS) + 1) if chosen(segment)]
+    for segment in segments:
+        built = build(connection, segment)
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+        connection.execute("DETACH scratch")
+        if built is not None:
+            put(connection, built)
+    return segments
 
 
 def _rest(record: EntryRecord) -> Sequence[str | None]:

@@ -8,12 +8,14 @@ const stored: LoggingSettings = {
   belief_scope_enabled: false,
   flush_interval: 2,
   message_limit: 1048576,
+  search_index: true,
   capture_enabled: true,
   capture_inputs: true,
   capture_outputs: true,
   max_data_size: 65536,
   retention_days: 30,
   retention_max_tasks: 0,
+  search_index: true,
   pinned: ['flush_interval'],
 }
 const texts = () =>

@@ -54,6 +54,18 @@ export const SECTIONS: readonly { title: string; fields: readonly SettingField[]
         unit: 'bytes',
         help: 'Longer messages keep their head and tail. 0 for no limit.',
       },
+      {
+        name: 'search_index',
+        label: 'Search index',
+        kind: 'switch',
+        help: 'Off: it is removed, and searches and filters read all entries. Their answers are the same.',
+      },
+      {
+        name: 'search_index',
+        label: 'Search index',
+        kind: 'switch',
+        help: 'Searches of large tasks in an instant, for more room on disk. It is built behind the writer.',
+      },
     ],
   },
   {
@@ -163,6 +175,8 @@ function consequence(name: SettingName, stored: LoggingSettings, changes: Partia
       return next.capture_enabled
         ? 'Steps that start from now on are recorded.'
         : 'Steps that start from now on are not recorded.'
+    case 'search_index':
+      return next.search_index ? 'It is built in the background.' : 'It is removed in the background.'
     case 'retention_days':
     case 'retention_max_tasks':
       return 'The next clean-up follows it; running tasks are never removed.'

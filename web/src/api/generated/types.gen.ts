@@ -574,6 +574,7 @@ export type LoggingSettings = {
     max_data_size: number;
     retention_days: number;
     retention_max_tasks: number;
+    search_index: boolean;
     /**
      * Settings decided by a flag or the environment.
      */

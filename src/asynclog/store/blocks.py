@@ -1,0 +1,202 @@
+"""The block index: which texts and labels occur in each block of 128 consecutive records. It proposes, never decides.
+
+A segment is 64 blocks. For a whole segment of ids that are all stored there is one row for each term that occurs in
+it, with one bit for each block: the trigrams of the messages (A-Z folded) and of the metadata, levels, sources and
+stages. SQLite's FTS5 finds the trigrams, in memory and on a reading connection; what is written are the finished rows
+of a segment, in one short transaction.
+
+Entries never change and ids are never used again, so a segment stays right when entries of it are removed. Where no
+segment is, entries are looked through; so nothing depends on how far the index is.
+
+Plain functions on a connection, as in entries.py.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final, NamedTuple
+
+import orjson
+
+BLOCK_BITS: Final = 7
+"""A block has 2 ** 7 ids."""
+SEGMENT_BITS: Final = BLOCK_BITS + 6
+"""A segment has a block for each bit of an integer."""
+MAX_TERMS: Final = 32_768
+"""Of a segment. Where there are more (random text), its texts are looked through: that bounds the index on disk."""
+MAX_CHARACTERS: Final = 4096
+"""Of a message, and of its metadata. The block of a longer one is looked through: that bounds the work for a block."""
+
+MESSAGE, METADATA, LEVEL, SOURCE, STAGE = "mdlsg"
+"""How terms of each kind begin."""
+
+_OPTIONS: Final = "content = '', columnsize = 0, detail = none, tokenize = 'trigram case_sensitive 1'"
+# Without contents and positions: they only sort trigrams by block.
+_SCRATCH: Final = (
+    "ATTACH ':memory:' AS scratch",
+    *(
+        statement
+        for name in ("messages", "metadata")
+        for statement in (
+            f"CREATE VIRTUAL TABLE scratch.{name} USING fts5 (text, {_OPTIONS})",
+            f"CREATE VIRTUAL TABLE scratch.{name}_terms USING fts5vocab({name}, instance)",
+        )
+    ),
+)
+
+# A sub-select for each block spares sorting the texts by block.
+_BLOCK: Final = f"id BETWEEN b.value << {BLOCK_BITS} AND (b.value + 1 << {BLOCK_BITS}) - 1"
+_TEXTS: Final = tuple(
+    f"""INSERT INTO scratch.{name} (rowid, text) SELECT b.value & 63,
+     (SELECT {text} FROM task_logs WHERE {_BLOCK} AND length({column}) <= {MAX_CHARACTERS}) FROM json_each(?) AS b"""
+    for name, column, text in (
+        ("messages", "message", "lower(group_concat(message, char(10)))"),
+        ("metadata", "metadata_json", "group_concat(metadata_json, char(10))"),
+    )
+)
+
+_TERMS: Final = f"""
+SELECT count(*), json_group_array(json_array(term, blocks)) FROM (
+  SELECT '{MESSAGE}' || term AS term, sum(1 << doc) AS blocks FROM scratch.messages_terms GROUP BY messages_terms.term
+  UNION ALL
+  SELECT '{METADATA}' || term, sum(1 << doc) FROM scratch.metadata_terms GROUP BY metadata_terms.term)"""
+
+_LABELS: Final = f"""
+WITH labels AS MATERIALIZED (
+  SELECT DISTINCT id >> {BLOCK_BITS} & 63 AS block, level, source, stage FROM task_logs WHERE id BETWEEN ? AND ?)
+SELECT json_group_array(json_array(term, blocks)) FROM (
+  SELECT '{LEVEL}' || level AS term, sum(DISTINCT 1 << block) AS blocks FROM labels GROUP BY level
+  UNION ALL SELECT '{SOURCE}' || source, sum(DISTINCT 1 << block) FROM labels GROUP BY source
+  UNION ALL SELECT '{STAGE}' || stage, sum(DISTINCT 1 << block) FROM labels WHERE stage IS NOT NULL GROUP BY stage)"""
+
+_ZONES: Final = f"""
+WITH zones AS MATERIALIZED (
+  SELECT (SELECT json_array(b.value, iif(min(task_id) = max(task_id), task_id, NULL), min(timestamp), max(timestamp),
+                            sum(level = 'DEBUG'), sum(level = 'INFO'), sum(level = 'WARNING'), sum(level = 'ERROR'),
+                            count(*), max(max(length(message), ifnull(length(metadata_json), 0))))
+            FROM task_logs WHERE {_BLOCK}) AS zone FROM json_each(?) AS b)
+SELECT json_group_array(json(zone)), sum(zone ->> 8), min(zone ->> 2), max(zone ->> 3),
+       ifnull(sum(CASE WHEN (zone ->> 9) > {MAX_CHARACTERS} THEN 1 << (zone ->> 0 & 63) END), 0)
+  FROM zones WHERE (zone ->> 8) > 0"""
+
+_PUT: Final = (
+    "INSERT INTO log_terms SELECT :segment, value ->> 0, value ->> 1 FROM json_each(:terms)",
+    "INSERT INTO log_terms SELECT :segment, value ->> 0, value ->> 1 FROM json_each(:labels)",
+    """INSERT INTO log_blocks SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+       value ->> 6, value ->> 7 FROM json_each(:zones)""",
+    "INSERT INTO log_segments VALUES (:segment, :first_at, :last_at, :open)",
+)
+_REMOVE: Final = (
+    "DELETE FROM log_segments WHERE id = :segment",
+    "DELETE FROM log_terms WHERE segment = :segment",
+    "DELETE FROM log_blocks WHERE id BETWEEN :segment << 6 AND (:segment << 6) + 63",
+)
+_EVERY_BLOCK: Final = -1
+
+
+class Segment(NamedTuple):
+    """What is to be known of a segment's entries; ``open`` has the bits of blocks whose texts have to be read."""
+
+    segment: int
+    entries: int
+    terms: str
+    labels: str
+    zones: str
+    first_at: int
+    last_at: int
+    open: int
+
+
+def ids(segment: int) -> tuple[int, int]:
+    """The first and the last id of a segment."""
+    return segment << SEGMENT_BITS, (segment + 1 << SEGMENT_BITS) - 1
+
+
+def unindexed(connection: sqlite3.Connection, through: int) -> tuple[int, int | None]:
+    """The record up to which, from ``through`` on, everything is indexed, and the segment to be indexed next.
+
+    A segment is ripe when entries behind it are stored: they are stored in the order of their ids.
+    """
+    [last] = connection.execute("SELECT max(id) FROM task_logs").fetchone()
+    end = ids(0 if last is None else last >> SEGMENT_BITS)[0]
+    while True:
+        [first] = connection.execute("SELECT min(id) FROM task_logs WHERE id > ?", (through,)).fetchone()
+        if first is None or first >= end:
+            return max(through, end - 1), None
+        segment = first >> SEGMENT_BITS
+        if connection.execute("SELECT 1 FROM log_segments WHERE id = ?", (segment,)).fetchone() is None:
+            return ids(segment)[0] - 1, segment
+        through = ids(segment)[1]
+
+
+def build(connection: sqlite3.Connection, segment: int) -> Segment | None:
+    """Read a segment; None when it has no entries. Takes some 60 ms, little of it with the GIL held.
+
+    The connection is used up: it gets an attached database in memory, which is all that is written to.
+    """
+    for statement in _SCRATCH:
+        connection.execute(statement)
+    blocks = orjson.dumps(list(range(segment << 6, segment + 1 << 6))).decode()
+    connection.execute("BEGIN")  # one snapshot
+    zones, entries, first_at, last_at, unread = connection.execute(_ZONES, (blocks,)).fetchone()
+    if not entries:
+        return None
+    for statement in _TEXTS:
+        connection.execute(statement, (blocks,))
+    number, terms = connection.execute(_TERMS).fetchone()
+    if number > MAX_TERMS:
+        terms, unread = "[]", _EVERY_BLOCK
+    [labels] = connection.execute(_LABELS, ids(segment)).fetchone()
+    connection.execute("COMMIT")
+    return Segment(segment, entries, terms, labels, zones, first_at, last_at, unread)
+
+
+def put(connection: sqlite3.Connection, built: Segment) -> None:
+    """Write a segment, in one short transaction, unless entries came into it after it was read."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _remove(connection, built.segment)
+        now = connection.execute("SELECT count(*) FROM task_logs WHERE id BETWEEN ? AND ?", ids(built.segment))
+        if now.fetchone()[0] <= built.entries:
+            for statement in _PUT:
+                connection.execute(statement, built._asdict())
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _remove(connection: sqlite3.Connection, segment: int) -> None:
+    for statement in _REMOVE:
+        connection.execute(statement, {"segment": segment})
+
+
+def remove(connection: sqlite3.Connection, segment: int) -> None:
+    """Forget a segment; the pages it leaves go back to the file system bit by bit."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _remove(connection, segment)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
+
+
+_INDEXED: Final = "SELECT id FROM log_segments UNION SELECT segment FROM log_terms"
+_EMPTY: Final = f"""SELECT id FROM log_segments WHERE NOT EXISTS (SELECT 1 FROM task_logs WHERE task_logs.id BETWEEN
+ log_segments.id << {SEGMENT_BITS} AND (log_segments.id + 1 << {SEGMENT_BITS}) - 1)"""
+
+
+def indexed(connection: sqlite3.Connection, *, empty: bool) -> list[int]:
+    """The segments of which anything is there; with ``empty`` only indexed ones whose entries were all removed."""
+    [found] = connection.execute(f"SELECT json_group_array(id) FROM ({_EMPTY if empty else _INDEXED})").fetchone()
+    segments: list[int] = orjson.loads(found)
+    return segments
+
+
+def forget_from(connection: sqlite3.Connection, record_id: int) -> None:
+    """Entries from this id on are about to be stored: segments they may come into are not right any more."""
+    connection.execute("DELETE FROM log_segments WHERE id >= ?", (record_id >> SEGMENT_BITS,))

@@ -1,0 +1,176 @@
+"""Proposal: the ids where entries that match a filter may be, as the block index (blocks.py) tells.
+
+It is never too small: where the index says nothing, because it is behind, was turned off or a text is too short for
+it, every id is proposed. What matches is decided by the filter's own condition, for each entry.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import orjson
+
+from asynclog.filters import LogFilter
+from asynclog.model import Level
+from asynclog.store.blocks import BLOCK_BITS, LEVEL, MESSAGE, METADATA, SEGMENT_BITS, SOURCE, STAGE
+from asynclog.store.scope import Param
+
+Span = tuple[int, int]
+"""Ids from the first to the last, both included."""
+
+MAX_TERMS: Final = 12
+"""Trigrams of one text that are looked up, the rarest: more hardly leave fewer blocks."""
+MAX_TEXTS: Final = 20
+"""Texts of one condition that are looked up; where there are more, the condition proposes everything."""
+WORTH: Final = 0.6
+"""The share of ids up to which a proposal is worth its look-ups."""
+
+_BLOCK: Final = 1 << BLOCK_BITS
+_ALL: Final = (1 << 64) - 1
+_ODD: Final = frozenset("\ufffd\ufffe\uffff")
+"""FTS5 takes these for one another."""
+
+_TIME: Final = (
+    "CASE WHEN s.first_at < ? AND s.last_at >= ? THEN ifnull((SELECT sum(1 << (id & 63)) FROM log_blocks"
+    " WHERE id BETWEEN s.id << 6 AND (s.id << 6) + 63 AND first_at < ? AND last_at >= ?), 0) ELSE 0 END"
+)
+
+
+class _Term(NamedTuple):
+    """An expression of SQL for the blocks of the segment ``s``, and its parameters."""
+
+    sql: str
+    params: tuple[Param, ...]
+
+
+def proposes(log_filter: LogFilter) -> bool:
+    """Whether the filter has a condition that the index may know of."""
+    return bool(
+        log_filter.searches
+        or log_filter.metadata
+        or log_filter.sources
+        or log_filter.stages
+        or log_filter.since is not None
+        or log_filter.until is not None
+        or len(log_filter.accepted_levels) < len(Level)
+    )
+
+
+def spans(connection: sqlite3.Connection, log_filter: LogFilter, first: int, last: int, ids: int) -> list[Span] | None:
+    """Where matching entries from the id ``first`` to ``last`` may be, in order.
+
+    None when that leaves no fewer than a good part of the ``ids`` that are there to be looked through.
+    """
+    conditions = _conditions(connection, log_filter)
+    if not conditions:
+        return None
+    blocks = " & ".join(condition.sql for condition in conditions)
+    params = [param for condition in conditions for param in condition.params]
+    [found] = connection.execute(
+        f"SELECT json_group_array(json_array(id, blocks)) FROM (SELECT s.id AS id, {blocks} AS blocks"
+        " FROM log_segments AS s WHERE s.id BETWEEN ? AND ? ORDER BY s.id LIMIT -1)",
+        (*params, first >> SEGMENT_BITS, last >> SEGMENT_BITS),
+    ).fetchone()
+    proposed = _spans(orjson.loads(found), first, last)
+    return proposed if sum(high - low + 1 for low, high in proposed) <= WORTH * ids else None
+
+
+def _spans(segments: Iterable[tuple[int, int]], first: int, last: int) -> list[Span]:
+    """The blocks whose bits are set, and whatever lies outside the segments, neighbours joined."""
+    found: list[Span] = []
+
+    def add(low: int, high: int) -> None:
+        low, high = max(low, first), min(high, last)
+        if low > high:
+            return
+        if found and found[-1][1] + 1 == low:
+            found[-1] = found[-1][0], high
+        else:
+            found.append((low, high))
+
+    reached = first
+    for segment, bits in segments:
+        begin, rest = segment << SEGMENT_BITS, bits & _ALL
+        add(reached, begin - 1)
+        while rest:
+            block = (rest & -rest).bit_length() - 1
+            rest &= rest - 1
+            add(begin + block * _BLOCK, begin + (block + 1) * _BLOCK - 1)
+        reached = begin + (1 << SEGMENT_BITS)
+    add(reached, last)
+    return found
+
+
+def _conditions(connection: sqlite3.Connection, log_filter: LogFilter) -> list[_Term]:
+    """What each condition of the filter says about a segment's blocks; nothing where it cannot tell."""
+    found = []
+    texts = [[(MESSAGE, _fold(search)) for search in log_filter.searches]]
+    texts += [[(METADATA, needle) for needle in condition.needles] for condition in log_filter.metadata_conditions]
+    chains = [[_trigrams(kind, text) for kind, text in each] for each in texts if 0 < len(each) <= MAX_TEXTS]
+    chains = [each for each in chains if all(each)]
+    if chains:
+        rarity = _rarity(connection, {term for each in chains for chain in each for term in chain})
+        found += [_any_text([sorted(chain, key=rarity.__getitem__)[:MAX_TERMS] for chain in each]) for each in chains]
+    levels = log_filter.accepted_levels
+    for kind, labels in (
+        (LEVEL, tuple(level.name for level in levels) if len(levels) < len(Level) else ()),
+        (SOURCE, log_filter.sources),
+        (STAGE, log_filter.stages),
+    ):
+        if 0 < len(labels) <= MAX_TEXTS:
+            found.append(_any_label([kind + label for label in labels]))
+    if log_filter.since is not None or log_filter.until is not None:
+        found.append(_time(log_filter))
+    return found
+
+
+def _fold(text: str) -> str:
+    """A-Z alone, as a search does."""
+    return text.encode().lower().decode()
+
+
+def _trigrams(kind: str, text: str) -> list[str]:
+    """The terms that a block has where an entry contains the text."""
+    windows = (text[start : start + 3] for start in range(len(text) - 2))
+    return [kind + window for window in dict.fromkeys(windows) if _ODD.isdisjoint(window)]
+
+
+def _rarity(connection: sqlite3.Connection, terms: set[str]) -> dict[str, int]:
+    """In how many blocks of the newest segment each term occurs: a guess at the rest."""
+    [found] = connection.execute(
+        "SELECT json_group_array(json_array(term, blocks)) FROM log_terms WHERE segment = (SELECT max(id) FROM"
+        " log_segments) AND term IN (SELECT value FROM json_each(?))",
+        (orjson.dumps(list(terms)).decode(),),
+    ).fetchone()
+    return dict.fromkeys(terms, 0) | {term: (blocks & _ALL).bit_count() for term, blocks in orjson.loads(found)}
+
+
+def _any_text(chains: list[list[str]]) -> _Term:
+    """Blocks with all terms of some chain, and those whose texts are not indexed."""
+    return _Term(
+        f"({' | '.join(f'ifnull(({_chain(len(chain))}), 0)' for chain in chains)} | s.open)",
+        tuple(term for chain in chains for term in chain),
+    )
+
+
+def _chain(length: int) -> str:
+    """A join, so that the look-ups end at the first term that the segment does not have."""
+    names = [f"t{number}" for number in range(length)]
+    return (
+        f"SELECT {' & '.join(f'{name}.blocks' for name in names)}"
+        f" FROM {' CROSS JOIN '.join(f'log_terms AS {name}' for name in names)}"
+        f" WHERE {' AND '.join(f'{name}.segment = s.id AND {name}.term = ?' for name in names)}"
+    )
+
+
+def _any_label(terms: list[str]) -> _Term:
+    one = "ifnull((SELECT blocks FROM log_terms WHERE segment = s.id AND term = ?), 0)"
+    return _Term(f"({' | '.join([one] * len(terms))})", tuple(terms))
+
+
+def _time(log_filter: LogFilter) -> _Term:
+    since = -(2**63) if log_filter.since is None else log_filter.since
+    until = 2**63 - 1 if log_filter.until is None else log_filter.until
+    return _Term(_TIME, (until, since, until, since))
