@@ -598,6 +598,7 @@ export type LoggingChange = {
     max_data_size?: number;
     retention_days?: number;
     retention_max_tasks?: number;
+    search_index?: boolean;
 };
 
 /**
