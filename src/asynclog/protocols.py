@@ -21,7 +21,7 @@ from asynclog.queries import (
     TaskPage,
     TaskQuery,
 )
-from asynclog.records import Frame
+from asynclog.records import Frame, Row
 
 
 class Clock(Protocol):
@@ -37,15 +37,31 @@ class Clock(Protocol):
         """Return after so many seconds."""
 
 
+class StoredEntries(Protocol):
+    """Entries that one commit has stored."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def rows(self) -> list[Row]:
+        """They as they are stored."""
+
+    def characters(self) -> int:
+        """Of their messages and metadata."""
+
+
 class Store(Protocol):
     """The writing side, with one caller at a time. Every method raises `StoreError` when it cannot be done now."""
 
-    async def commit(self, journal_id: str, frames: Sequence[Frame], through: int) -> None:
+    async def commit(self, journal_id: str, frames: Sequence[Frame], through: int) -> StoredEntries | None:
         """Apply records and move the journal's watermark to ``through`` in one transaction, durable on return.
 
         Frames at or below the watermark are skipped; entries that are there already (task_id, seq) change nothing.
         An entry that cannot be stored becomes ``[unstorable: reason]`` under its seq. Cancelling the call does not
         tear the transaction: it either happened or not.
+
+        Returns:
+            The entries among the records; None when some of them were there already, or are stored otherwise.
         """
 
     async def watermark(self, journal_id: str) -> int:

@@ -21,6 +21,10 @@ Frame = tuple[int, int, int, bytes]
 """
 
 
+Row = tuple[int, str, int, int, str, str, str | None, str | None, str | None, str, str | None]
+"""An entry as it is stored: id, task id, seq, timestamp, level, source, stage, unit, step id, message, metadata."""
+
+
 class _Record(msgspec.Struct, frozen=True, array_like=True):
     task_id: str
 

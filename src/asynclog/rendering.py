@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +22,7 @@ CSV_COLUMNS: Final = (
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _INDENT: Final = "    "
+_TRACEBACK: Final = '"traceback"'
 # What makes a spreadsheet take a cell for a formula, full-width forms included.
 _FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001  # these very characters
 
@@ -45,22 +47,52 @@ def text_line(entry: Entry) -> str:
 
     ``2026-02-07 12:00:00.123 INFO  [superset_api] extract dash-7: fetched 42 charts {"dashboard_id": 7}``
     """
-    moment = timestamp_text(entry.timestamp)
-    place = " ".join(visible_text(part) for part in (entry.stage, entry.unit) if part)
-    parts = [
-        f"{moment[:10]} {moment[11:23]} {entry.level.name:<5} [{visible_text(entry.source)}]",
-        f" {place}:" if place else "",
-        f" {visible_text(entry.message)}",
-    ]
-    metadata = dict(entry.metadata or {})
+    return text_of(
+        entry.timestamp, entry.level.name, entry.source, entry.stage, entry.unit, entry.message, entry.metadata_json
+    )
+
+
+def text_of(
+    timestamp: int,
+    level: str,
+    source: str,
+    stage: str | None,
+    unit: str | None,
+    message: str,
+    metadata_json: str | None,
+) -> str:
+    """The same from an entry's values; run files are made by this for every entry, so it has to be fast."""
+    if not message.isprintable():  # what is printable has nothing to be escaped
+        message = visible_text(message)
+    line = f"{_moment(timestamp // 1000)} {_label(level, source, stage, unit)} {message}"
+    if metadata_json is None or metadata_json == "{}":
+        return line
+    if _TRACEBACK in metadata_json:
+        return line + _with_traceback(metadata_json)
+    return f"{line} {metadata_json if metadata_json.isprintable() else visible_text(metadata_json)}"
+
+
+@lru_cache(maxsize=256)
+def _moment(milliseconds: int) -> str:
+    moment = timestamp_text(milliseconds * 1000)
+    return f"{moment[:10]} {moment[11:23]}"
+
+
+@lru_cache(maxsize=256)
+def _label(level: str, source: str, stage: str | None, unit: str | None) -> str:
+    place = " ".join(visible_text(part) for part in (stage, unit) if part)
+    return f"{level:<5} [{visible_text(source)}]" + (f" {place}:" if place else "")
+
+
+def _with_traceback(metadata_json: str) -> str:
+    metadata = msgspec.json.decode(metadata_json)
     traceback = metadata.pop("traceback", None)
-    if metadata:
-        parts.append(" " + visible_text(_encode(metadata).decode()))
+    shown = f" {visible_text(_encode(metadata).decode())}" if metadata else ""
     if isinstance(traceback, str):
-        parts.extend(f"\n{_INDENT}{visible_text(line)}" for line in traceback.splitlines())
+        shown += "".join(f"\n{_INDENT}{visible_text(line)}" for line in traceback.splitlines())
     elif traceback is not None:
-        parts.append(f"\n{_INDENT}{visible_text(_encode(traceback).decode())}")
-    return "".join(parts)
+        shown += f"\n{_INDENT}{visible_text(_encode(traceback).decode())}"
+    return shown
 
 
 def text_lines(lines: Iterable[bytes]) -> str:

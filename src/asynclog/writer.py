@@ -20,7 +20,7 @@ from typing import Final
 from asynclog import failpoints
 from asynclog.errors import StoreError
 from asynclog.journal import Journal
-from asynclog.protocols import Clock, Store
+from asynclog.protocols import Clock, Store, StoredEntries
 from asynclog.records import Frame
 
 BATCH_RECORDS: Final = 20_000
@@ -83,6 +83,8 @@ class Writer:
         self.failures = 0
         self.missing = 0
         """Record numbers that were neither in the queue nor in the journal."""
+        self.listeners: list[Callable[[StoredEntries], None]] = []
+        """Told of entries once they are stored; must not block or fail."""
         self.commits = 0
         self.written = 0
 
@@ -209,12 +211,7 @@ class Writer:
         """Commit the batch, however often it takes, and let go of what it held."""
         failpoints.hit("writer.batched")
         through = self._taken
-        while True:
-            try:
-                await self._store.commit(self._journal.journal_id, self._batch, through)
-                break
-            except Exception as error:  # noqa: BLE001  # whatever it is, the batch must wait for better times
-                await self._failed(error)
+        stored = await self._commit(through)
         if self.error is not None:
             _log.warning("the database can be written again")
         self.error = None
@@ -227,8 +224,18 @@ class Writer:
         del self._chunk[: self._next]
         self._next = 0
         failpoints.hit("writer.committed")
+        if stored:
+            for tell in self.listeners:
+                tell(stored)
         if self._settled(through):
             await asyncio.to_thread(self._journal.remove_stored)
+
+    async def _commit(self, through: int) -> StoredEntries | None:
+        while True:
+            try:
+                return await self._store.commit(self._journal.journal_id, self._batch, through)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the batch must wait for better times
+                await self._failed(error)
 
     async def _failed(self, error: Exception) -> None:
         """Say it once, and wait longer the more often it was."""

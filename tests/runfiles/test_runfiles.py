@@ -18,6 +18,7 @@ import pytest
 
 import asynclog
 from asynclog import Settings, TaskManager
+from asynclog.queries import EntryPage, EntryQuery
 from asynclog.records import DeleteRecord
 from asynclog.tasks import rundir
 from asynclog.tasks.follower import Follower
@@ -74,6 +75,39 @@ async def test_files_and_mirror_equal_the_database(tmp_path: Path) -> None:
         assert compare(folder, runs(tasks)) > 10_000
         assert compare(folder, mirror) > 10_000
         assert tasks.run_files.failures == 0
+
+
+async def test_right_behind_the_writer_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries go from the commit into the files without being read; one who comes later reads them; the same lines."""
+    folder, mirror = tmp_path / "data", tmp_path / "mirror"
+    read: list[str] = []
+
+    async def plugin(params: dict[str, object], context: asynclog.TaskContext) -> None:
+        for number in range(5000):
+            context.logger.info("entry %d\n%s", number, "\x85" * (number % 3), n=number, at=number / 7)
+
+    async with asynclog.open(folder, settings=debug(), shared_log_dir=mirror) as tasks:
+        follower, late = tasks.run_files.followers
+        entries = tasks.engine.store.entries
+
+        async def counted(query: EntryQuery) -> EntryPage:
+            read.append(str(query.task_id))
+            return await entries(query)
+
+        async with late._round:  # held up
+            async with follower._round:
+                task = await tasks.run(plugin)
+                await tasks.engine.settle(DEADLINE)
+            monkeypatch.setattr(tasks.engine.store, "entries", counted)
+            while follower.behind:
+                follower.wake()
+                await asyncio.sleep(0.02)
+            assert read == []
+            late._offers.drop(1000)
+        await settled(tasks)
+        assert set(read) == {task.id}
+        compare(folder, runs(tasks))
+        compare(folder, mirror)
 
 
 async def test_a_trace_tells_a_run(tmp_path: Path) -> None:

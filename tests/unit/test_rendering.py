@@ -8,9 +8,10 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asynclog import values
 from asynclog.model import Level
 from asynclog.records import EntryRecord
-from asynclog.rendering import CSV_COLUMNS, csv_header, csv_rows, text_line, text_lines, visible_text
+from asynclog.rendering import CSV_COLUMNS, csv_header, csv_rows, text_line, text_lines, text_of, visible_text
 from asynclog.wire import entry_line, parse_entry
 
 TIME = 1_770_465_600_123_456
@@ -43,6 +44,18 @@ def test_nothing_reaches_a_terminal(message: str, stage: str) -> None:
     assert rest == ""
     assert not [character for character in line if ord(character) < 32 or 0x7F <= ord(character) < 0xA0]
     assert len(line.splitlines()) == 1
+
+
+@given(st.text(), st.text(), st.dictionaries(st.text(), st.text() | st.integers() | st.floats(allow_nan=False)))
+def test_a_line_needs_no_json(message: str, source: str, metadata: dict[str, object]) -> None:
+    """An entry's values give the line that its JSON gives, and the metadata read back are those given."""
+    message, source = (text.encode(errors="replace").decode() for text in (message, source))
+    stored = values.metadata_json(metadata)
+    record = EntryRecord("t", TIME, Level.INFO, source, None, None, None, message, stored)
+    line = text_of(TIME, "INFO", source, None, None, message, stored)
+    assert line == text_line(parse_entry(entry_line(1, 2, record)))
+    if "traceback" not in metadata and stored is not None and stored.isprintable():
+        assert line.endswith(f" {stored}")
 
 
 def test_escapes_are_readable() -> None:

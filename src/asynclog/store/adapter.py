@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from asynclog.model import AccessScope, Gap, Schedule, Stage, Step, Task, TraceItem
 from asynclog.principal import ApiKey, Credentials
+from asynclog.protocols import StoredEntries
 from asynclog.queries import (
     Bucket,
     Doomed,
@@ -31,9 +32,9 @@ class SqliteStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def commit(self, journal_id: str, frames: Sequence[Frame], through: int) -> None:
+    async def commit(self, journal_id: str, frames: Sequence[Frame], through: int) -> StoredEntries | None:
         """Apply records and move the watermark in one transaction."""
-        await self._database.write(lambda connection: apply.commit(connection, journal_id, frames, through))
+        return await self._database.write(lambda connection: apply.commit(connection, journal_id, frames, through))
 
     async def watermark(self, journal_id: str) -> int:
         """The last record of this journal that is stored."""

@@ -19,10 +19,10 @@ import msgspec
 from asynclog import failpoints
 from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, AccessScope, Gap, Level, Step, Task
 from asynclog.queries import Doomed
-from asynclog.records import Frame
+from asynclog.records import Frame, Row
 from asynclog.store import blocks
 from asynclog.store.batch import Batch
-from asynclog.store.columns import NAMES, NULLABLE, Columns, Row
+from asynclog.store.columns import NAMES, NULLABLE, Columns
 from asynclog.store.scope import visible
 
 ROWS: Final = 4000
@@ -45,7 +45,7 @@ _BAD_DATA: Final = (
 """What SQLite says of one row, as against the whole database."""
 
 
-def commit(connection: sqlite3.Connection, journal_id: str, frames: Sequence[Frame], through: int) -> None:
+def commit(connection: sqlite3.Connection, journal_id: str, frames: Sequence[Frame], through: int) -> Columns | None:
     """`Store.commit` for SQLite: all of it in one transaction, or nothing."""
     batch = Batch(frames)
     connection.execute("BEGIN IMMEDIATE")
@@ -54,7 +54,7 @@ def commit(connection: sqlite3.Connection, journal_id: str, frames: Sequence[Fra
         if frames and frames[0][0] <= watermark:
             batch = Batch([frame for frame in frames if frame[0] > watermark])
         _put_tasks(connection, batch)
-        _put_entries(connection, batch.entries)
+        new = _put_entries(connection, batch.entries)
         _put_rest(connection, batch)
         connection.execute(
             "INSERT INTO watermark (journal_id, record_id) VALUES (?, ?) "
@@ -68,6 +68,7 @@ def commit(connection: sqlite3.Connection, journal_id: str, frames: Sequence[Fra
             connection.execute("ROLLBACK")
         raise
     failpoints.hit("store.committed")
+    return batch.entries if new else None
 
 
 def read_watermark(connection: sqlite3.Connection, journal_id: str) -> int:
@@ -154,9 +155,10 @@ _PUT_ONE: Final = (
 )
 
 
-def _put_entries(connection: sqlite3.Connection, entries: Columns) -> None:
+def _put_entries(connection: sqlite3.Connection, entries: Columns) -> bool:
+    """Insert them; whether all of them were new and are stored as they are."""
     if not entries:
-        return
+        return True
     blocks.forget_from(connection, min(entries.ids))
     before = connection.total_changes
     absent = entries.absent()
@@ -170,6 +172,7 @@ def _put_entries(connection: sqlite3.Connection, entries: Columns) -> None:
             exact = False
     exact = exact and connection.total_changes - before == len(entries)
     _count(connection, entries, exact=exact)
+    return exact
 
 
 def _parts(start: int, end: int, limit: int) -> Iterator[tuple[int, int]]:

@@ -19,12 +19,13 @@ from asynclog.records import (
     Frame,
     GapRecord,
     Record,
+    Row,
     StageRecord,
     StepRecord,
     TaskRecord,
     TraceRecord,
 )
-from asynclog.store.columns import LEVEL_NAMES, Columns, Row
+from asynclog.store.columns import LEVEL_NAMES, Columns
 
 _RUNS: Final = re.compile(rb"e+|[^e]+", re.DOTALL)
 """Records one after the other that are entries, or that are not, by their tags."""

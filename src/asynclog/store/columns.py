@@ -11,10 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from asynclog.model import Level
-from asynclog.records import ENTRY_FIELDS, ENTRY_TAG, Frame, Line
-
-Row = tuple[int, str, int, int, str, str, str | None, str | None, str | None, str, str | None]
-"""The columns of task_logs, in order."""
+from asynclog.records import ENTRY_FIELDS, ENTRY_TAG, Frame, Line, Row
 
 NAMES: Final = (
     "id", "task_id", "seq", "timestamp", "level", "source", "stage", "unit", "step_id", "message", "metadata_json",
@@ -66,7 +63,11 @@ class Columns:
         """The time of each."""
         return self.lists[3]
 
-    def rows(self, start: int, end: int) -> list[Row]:
+    def characters(self) -> int:
+        """Of messages and metadata."""
+        return sum(map(len, self.lists[9])) + sum(map(len, filter(None, self.lists[10])))
+
+    def rows(self, start: int = 0, end: int | None = None) -> list[Row]:
         """Some of the entries, one by one."""
         return list(zip(*(column[start:end] for column in self.lists), strict=True))
 

@@ -21,9 +21,11 @@ from asynclog.engine import Engine
 from asynclog.errors import StoreError
 from asynclog.filters import LogFilter
 from asynclog.model import EVERYTHING, Stage, Task
+from asynclog.protocols import StoredEntries
 from asynclog.queries import Doomed, EntryQuery, RunState
 from asynclog.rendering import run_mark, text_lines
 from asynclog.tasks import rundir
+from asynclog.tasks.offers import Offers
 from asynclog.tasks.rundir import LOG, Piece, RunPlace
 from asynclog.tasks.runpage import Cursor, Page, stage_log
 
@@ -89,6 +91,9 @@ class Follower:
         self._disk_lock = threading.Lock()
         """Held by the thread that writes: one that a cancelled call left behind ends before the next one begins."""
         self._due = asyncio.Event()
+        self._urgent = False
+        """Whether what was logged before has to be stored first."""
+        self._offers = Offers()
 
     # --- what others ask ---------------------------------------------------------------------------------------------
 
@@ -104,7 +109,12 @@ class Follower:
         return len(self._state.tasks)
 
     def wake(self) -> None:
-        """Look for what has been stored now."""
+        """Look now for what has been logged."""
+        self._urgent = True
+        self._due.set()
+
+    def _offered(self, entries: StoredEntries) -> None:
+        self._offers.put(entries)
         self._due.set()
 
     async def tail(self, task: Task, lines: int) -> bytes | None:
@@ -142,15 +152,20 @@ class Follower:
 
         def changed(task: Task) -> None:
             if task.ended:
-                self._due.set()
+                self.wake()
 
-        with self._engine.hub.listening(changed, lambda _task_id: None):
-            while True:
-                try:
-                    await self.catch_up()
-                except StoreError as error:
-                    _log.debug("run files wait: %s", error)
-                await self._wait()
+        listeners = self._engine.writer.listeners
+        listeners.append(self._offered)
+        try:
+            with self._engine.hub.listening(changed, lambda _task_id: None):
+                while True:
+                    try:
+                        await self.catch_up()
+                    except StoreError as error:
+                        _log.debug("run files wait: %s", error)
+                    await self._wait()
+        finally:
+            listeners.remove(self._offered)
 
     async def settle(self) -> None:
         """Write what was logged before the call, as `catch_up` does what is stored."""
@@ -170,6 +185,8 @@ class Follower:
         now, stored = self._engine.clock.monotonic(), self._engine.journal.stored_id
         if stored == self._seen and not any(failure.until <= now for failure in self._failed.values()):
             return
+        offers = len(self._offers)
+        await _in_thread(self._offers.sort)
         more = await self._discover()
         states = {state.task_id: state for state in await self._engine.store.run_states(list(self._state.tasks))}
         for task_id in self._state.tasks.keys() - states.keys():
@@ -177,6 +194,7 @@ class Follower:
         waiting = list(states.values())
         while waiting:
             waiting = [state for state in waiting if self._is_due(state.task_id) and await self._visit(state)]
+        self._offers.drop(offers)
         await self._save()
         self._seen = -1 if more else stored
 
@@ -188,8 +206,9 @@ class Follower:
         finally:
             due.cancel()
             tick.cancel()
-        if self._due.is_set():
-            self._due.clear()
+        self._due.clear()
+        if self._urgent:
+            self._urgent = False
             await self._engine.settle()
 
     async def _discover(self) -> bool:
@@ -246,6 +265,10 @@ class Follower:
             page.traces = await self._engine.store.traces(task.id, cursor.trace, PAGE)
             page.moved.trace = page.traces[-1][0] if page.traces else state.last_trace
         if state.last_seq > cursor.seq:
+            page.rows = self._offers.rows(task.id, cursor.seq, state.last_seq)
+        if page.rows:
+            page.moved.seq = page.rows[-1][2]
+        elif state.last_seq > cursor.seq:
             found = await self._engine.store.entries(_entries(task.id, cursor.seq, state.last_seq))
             page.lines = found.lines
             page.moved.seq = found.cursors[-1] if found.more else state.last_seq

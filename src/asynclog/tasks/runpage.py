@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from asynclog.model import Task, TraceItem
-from asynclog.rendering import run_head, text_line, trace_line
+from asynclog.records import Row
+from asynclog.rendering import run_head, text_line, text_of, trace_line
 from asynclog.tasks.rundir import LOG, TRACE, Piece
 from asynclog.wire import parse_entry
 
@@ -38,6 +39,9 @@ class Page:
             cursor, sizes=dict(cursor.sizes), stages=dict(cursor.stages), strays=list(cursor.strays)
         )
         self.lines: list[bytes] = []
+        """Entries as they were read, or in their place"""
+        self.rows: list[Row] = []
+        """as they were stored."""
         self.traces: list[tuple[int, TraceItem]] = []
         self.began: set[str] = set()
         """Files of stages that begin with this page."""
@@ -56,17 +60,26 @@ class Page:
         """What each file goes on with. Takes a while: for a thread."""
         found: dict[str, list[str]] = {name: [] for name in self.began}
         log: list[str] = [] if LOG in self.cursor.sizes else [run_head(self.task)]
-        for line in self.lines:
-            entry = parse_entry(line)
-            text = f"{text_line(entry)}\n"
-            log.append(text)
-            if entry.stage is not None:
-                self._sort(entry.stage, text, found)
+        texts, stages = self._texts()
+        log += texts
+        if stages.count(None) < len(stages):
+            for text, stage in zip(texts, stages, strict=True):
+                if stage is not None:
+                    self._sort(stage, text, found)
         pieces: dict[str, bytes] = {LOG: "".join(log).encode()} if log else {}
         if self.traces or TRACE not in self.cursor.sizes:
             pieces[TRACE] = b"".join(trace_line(*trace) for trace in self.traces)
         pieces |= {name: "".join(texts).encode() for name, texts in found.items()}
         return {name: Piece(self.moved.sizes.get(name, 0), data) for name, data in pieces.items()}
+
+    def _texts(self) -> tuple[list[str], list[str | None]]:
+        """The entries as lines, and the stage of each."""
+        if self.rows:
+            _, _, _, times, levels, sources, stages, units, _, messages, metadata = zip(*self.rows, strict=True)
+            made = map(text_of, times, levels, sources, stages, units, messages, metadata)
+            return [f"{text}\n" for text in made], list(stages)
+        entries = [parse_entry(line) for line in self.lines]
+        return [f"{text_line(entry)}\n" for entry in entries], [entry.stage for entry in entries]
 
     def _sort(self, label: str, text: str, found: dict[str, list[str]]) -> None:
         number = self.moved.stages.get(label)

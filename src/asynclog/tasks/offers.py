@@ -1,0 +1,78 @@
+"""Entries that were stored a moment ago, for who writes them elsewhere right behind the writer: no need to read them.
+
+Bounded: beyond it the oldest batch goes, and whoever wants it reads the store. Lives on the loop, but for `sort`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from asynclog.protocols import StoredEntries
+from asynclog.records import Row
+
+OFFERED: Final = 50_000
+"""Entries of all batches together, at most; a batch larger than that is not kept at all."""
+OFFERED_CHARACTERS: Final = 16 << 20
+"""Of their messages and metadata."""
+
+
+class _Batch:
+    def __init__(self, entries: StoredEntries) -> None:
+        self.entries = entries
+        self.characters = entries.characters()
+        self.rows: dict[str, list[Row]] | None = None
+
+    def sort(self) -> None:
+        if self.rows is None:
+            rows: dict[str, list[Row]] = {}
+            for row in self.entries.rows():
+                rows.setdefault(row[1], []).append(row)
+            self.rows = rows
+
+
+class Offers:
+    """The newest batches that were stored, oldest first."""
+
+    def __init__(self) -> None:
+        self._batches: deque[_Batch] = deque()
+        self._entries = self._characters = 0
+
+    def put(self, entries: StoredEntries) -> None:
+        """A batch more."""
+        batch = _Batch(entries)
+        self._batches.append(batch)
+        self._entries += len(entries)
+        self._characters += batch.characters
+        while self._entries > OFFERED or self._characters > OFFERED_CHARACTERS:
+            self.drop(1)
+
+    def __len__(self) -> int:
+        """Batches."""
+        return len(self._batches)
+
+    def sort(self) -> None:
+        """Make ready for `rows`. Takes a while: for a thread."""
+        for batch in tuple(self._batches):
+            batch.sort()
+
+    def rows(self, task_id: str, after: int, through: int) -> list[Row]:
+        """A task's entries from just above one seq, up to another if they reach it, without a gap; none if not here."""
+        found: list[Row] = []
+        for batch in self._batches:
+            rows = (batch.rows or {}).get(task_id)
+            if not rows or rows[-1][2] - rows[0][2] != len(rows) - 1:
+                continue
+            start = after + 1 - rows[0][2]
+            if 0 <= start < len(rows) and after < through:
+                part = rows[start : start + through - after]
+                found += part
+                after = part[-1][2]
+        return found
+
+    def drop(self, batches: int) -> None:
+        """Let go of the oldest ones."""
+        for _ in range(min(batches, len(self._batches))):
+            batch = self._batches.popleft()
+            self._entries -= len(batch.entries)
+            self._characters -= batch.characters

@@ -1,0 +1,67 @@
+"""Entries offered right after they were stored: which are found, and the bounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from asynclog.records import EntryRecord, encode
+from asynclog.store.columns import Columns
+from asynclog.tasks import offers
+from asynclog.tasks.offers import Offers
+
+
+def batch(*numbers: tuple[str, int]) -> Columns:
+    """Entries by task and seq."""
+    frames = [
+        (place, seq, 1, encode(EntryRecord(task, 1, 20, "plugin", None, None, None, "m" * 10, None)))
+        for place, (task, seq) in enumerate(numbers, 1)
+    ]
+    columns = Columns()
+    assert columns.add_entries(frames)
+    return columns
+
+
+def offered(*batches: Columns) -> Offers:
+    found = Offers()
+    for columns in batches:
+        found.put(columns)
+    found.sort()
+    return found
+
+
+def seqs(found: Offers, task: str, after: int, through: int) -> list[int]:
+    return [row[2] for row in found.rows(task, after, through)]
+
+
+def test_what_goes_on_without_a_gap_is_found() -> None:
+    """A task's entries above a seq, through several batches, up to the one asked for, others' left out."""
+    found = offered(batch(("a", 1), ("b", 1), ("a", 2)), batch(("b", 2)), batch(("a", 3), ("a", 4)))
+    assert seqs(found, "a", 0, 4) == [1, 2, 3, 4]
+    assert seqs(found, "a", 1, 3) == [2, 3]
+    assert seqs(found, "b", 0, 9) == [1, 2]
+    assert seqs(found, "a", 4, 9) == []
+    assert seqs(found, "c", 0, 9) == []
+
+
+def test_what_would_leave_a_gap_is_not() -> None:
+    """Nothing is given that does not follow on the cursor; what comes after a gap is left to the store."""
+    found = offered(batch(("a", 3)), batch(("a", 5)), batch(("b", 1), ("b", 3)))
+    assert seqs(found, "a", 1, 9) == []
+    assert seqs(found, "a", 2, 9) == [3]
+    assert seqs(found, "b", 0, 9) == []
+
+
+def test_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond so many entries or characters the oldest batches are let go of; a batch too large is not kept."""
+    monkeypatch.setattr(offers, "OFFERED", 3)
+    found = offered(batch(("a", 1), ("a", 2)), batch(("a", 3)), batch(("a", 4)))
+    assert len(found) == 2
+    assert seqs(found, "a", 0, 9) == []
+    assert seqs(found, "a", 2, 9) == [3, 4]
+    monkeypatch.setattr(offers, "OFFERED_CHARACTERS", 15)
+    found.put(batch(("a", 5)))
+    assert len(found) == 1
+    found.put(batch(("a", 6), ("a", 7)))
+    assert len(found) == 0
+    found.drop(5)
+    assert len(found) == 0
