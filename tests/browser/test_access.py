@@ -169,3 +169,24 @@ async def test_an_admin_makes_a_key_for_one_account_and_revokes_it(page: Page, t
         await expect(row).to_contain_text("revoked")
         with pytest.raises(AssertionError, match="401"):
             await service.call("GET", "/api/tasks")
+
+
+async def test_an_admin_reads_who_changed_what(page: Page, tmp_path: Path) -> None:
+    """From the keys a link leads to the audit, which says who made a key and who changed a setting, from what to what;
+    it can be neither cancelled nor deleted there.
+    """
+    async with serving(tmp_path / "data") as service:
+        admin = await service.make_key("boss", "admin")
+        await service.call("PUT", "/api/settings/logging", {"task_log_level": "WARNING"})
+        await sign_in(page, service, admin["key"], "/keys")
+        await page.get_by_role("link", name="Who changed what").click()
+        panel = Panel(page, service.url)
+    await expect(panel.says("key.create")).to_be_visible()
+        row = panel.says("task_log_level")
+        await row.click()
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".details")).to_contain_text("INFO")
+        await expect(page.locator(".details")).to_contain_text("WARNING")
+        await expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+        await page.get_by_role("button", name="More").first.click()
+        await expect(page.get_by_role("menuitem")).to_have_text(["Copy the task's id"])

@@ -1,3 +1,6 @@
+/** The service's own task: who changed what. It is read like any task, and neither cancelled nor deleted. */
+export const AUDIT_TASK = 'asynclog-audit'
+
 /** What somebody sees: where account or site is null, all of them. */
 export interface Scope {
   account: string | null

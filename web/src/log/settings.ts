@@ -60,12 +60,6 @@ export const SECTIONS: readonly { title: string; fields: readonly SettingField[]
         kind: 'switch',
         help: 'Off: it is removed, and searches and filters read all entries. Their answers are the same.',
       },
-      {
-        name: 'search_index',
-        label: 'Search index',
-        kind: 'switch',
-        help: 'Searches of large tasks in an instant, for more room on disk. It is built behind the writer.',
-      },
     ],
   },
   {

@@ -521,6 +521,10 @@ export type Plugin = {
     name: string;
     description: string;
     params_schema?: unknown;
+    /**
+     * Who may start it, if not operators too.
+     */
+    role?: 'admin';
 };
 
 /**
