@@ -181,7 +181,7 @@ async def test_an_admin_reads_who_changed_what(page: Page, tmp_path: Path) -> No
         await sign_in(page, service, admin["key"], "/keys")
         await page.get_by_role("link", name="Who changed what").click()
         panel = Panel(page, service.url)
-    await expect(panel.says("key.create")).to_be_visible()
+        await expect(panel.says("key.create")).to_be_visible()
         row = panel.says("task_log_level")
         await row.click()
         await page.keyboard.press("Enter")
