@@ -167,13 +167,13 @@ async def test_a_plugins_role_is_shown(service: Guarded) -> None:
     found = (await service.ask("viewer", "GET", "/api/plugins")).json()["plugins"]
     roles = {plugin["name"]: plugin.get("role") for plugin in found}
     assert roles["dangerous"] == roles["command"] == "admin"
-    assert roles["talk"] is roles["levels"] is None
+    assert roles["talk"] is roles["hold"] is None
 
 
 async def test_what_reaches_into_the_machine_takes_an_admin(service: Guarded) -> None:
     """The plugins that come along and take a path or a command of the machine say that they take an admin."""
     plugins = service.service.tasks.plugins
-    reaching = ("backup", "command", "git", "migration", "replay")
+    reaching = ("backup", "command", "git", "levels", "migration", "replay")
     assert {plugins[name].role for name in reaching} == {Role.ADMIN}
 
 

@@ -12,6 +12,8 @@ LEVEL = re.compile(r"\b(TRACE|DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)\b")
 class LevelCount:
     """Old signature, old habits."""
 
+    role = "admin"  # the one thing that was added: it opens whatever file it is told to
+
     def execute(self, params: dict) -> dict:  # type: ignore[type-arg]  # as such plugins were written
         """Counts the lines of a log file by their level; takes the file's path."""
         counts: collections.Counter[str] = collections.Counter()

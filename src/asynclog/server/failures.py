@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict, deque
 from typing import Final
 
@@ -15,12 +16,16 @@ ADDRESSES: Final = 10_000
 """Addresses whose failures are remembered."""
 
 
+_log: Final = logging.getLogger("asynclog.server")
+
+
 class Failures:
     """State owned here, on the event loop: who signed in with a wrong key just now."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._moments: OrderedDict[str, deque[float]] = OrderedDict()
+        self._told: dict[str, float] = {}
 
     def add(self, address: str) -> None:
         """One more.
@@ -32,8 +37,11 @@ class Failures:
         moments = self._moments.setdefault(address, deque(maxlen=FAILURES))
         self._moments.move_to_end(address)
         while len(self._moments) > ADDRESSES:
-            self._moments.popitem(last=False)
+            self._told.pop(self._moments.popitem(last=False)[0], None)
         if len(moments) == FAILURES and now - moments[0] < FAILURE_SECONDS:
+            if now - self._told.get(address, -FAILURE_SECONDS) >= FAILURE_SECONDS:
+                self._told[address] = now
+                _log.warning("%d sign-ins with wrong keys came from %s within a minute", FAILURES, address)
             left = FAILURE_SECONDS - int(now - moments[0])
             raise TooManyError(f"{FAILURES} wrong keys came from here within a minute; wait {left} seconds", left)
         moments.append(now)

@@ -14,11 +14,25 @@ from starlette.responses import Response
 from asynclog.filters import FILTER_PARAMETERS
 from asynclog.model import Level
 from asynclog.server import problems, shapes
+from asynclog.server.access import MARK
 from asynclog.server.operation import JSON, NDJSON, Call, Operation, answer
+from asynclog.server.sessions import COOKIE
 
 _REF: Final = "#/components/schemas/{name}"
 _TIMES: Final = ("since", "until")
 _LEVELS: Final = ("level", "min_level")
+_SCHEMES: Final = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "keyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": f"From POST /api/session; what changes something takes the header {MARK}: 1 besides.",
+    },
+}
+_SECURITY: Final[list[dict[str, list[str]]]] = [{"key": []}, {"keyHeader": []}, {"session": []}, {}]
+"""One of them; none while the service has no key."""
 _COMMON: Final = {
     400: "The body is not JSON.",
     401: "There is no key with the request, or one that does not count.",
@@ -50,7 +64,7 @@ def description(operations: Sequence[Operation]) -> dict[str, Any]:
             " same name.",
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": _SCHEMES},
     }
 
 
@@ -58,6 +72,8 @@ def _operation(operation: Operation, schemas: dict[type, Any]) -> dict[str, Any]
     shown: dict[str, Any] = {
         "summary": operation.summary,
         "operationId": f"{operation.method.lower()}{_camel(operation.path)}",
+        "description": _taken(operation),
+        "security": [] if operation.role is None else _SECURITY,
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation)],
         "responses": _responses(operation, schemas),
     }
@@ -66,6 +82,14 @@ def _operation(operation: Operation, schemas: dict[type, Any]) -> dict[str, Any]
     elif operation.body is not None:
         shown["requestBody"] = {"required": True, "content": {JSON: {"schema": schemas[operation.body]}}}
     return shown
+
+
+def _taken(operation: Operation) -> str:
+    """Who may."""
+    if operation.role is None:
+        return "Nobody is asked for a key."
+    scope = ", for all accounts and sites" if operation.everywhere else ""
+    return f"Takes the role {operation.role.label}{scope}."
 
 
 def _body(media: str) -> dict[str, Any]:

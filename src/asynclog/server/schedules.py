@@ -89,8 +89,10 @@ async def show(call: Call) -> Response:
 async def change(call: Call) -> Response:
     """Change, pause or resume one."""
     known, given = _named(call), _given(call)
-    _check_starter(call, known.plugin, given.get("plugin"))
-    schedule = await call.tasks.scheduler.change(known.id, given, call.access)
+    _check_starter(call, given.get("plugin"))
+    schedule = await call.tasks.scheduler.change(
+        known.id, given, call.access, lambda now: _check_starter(call, now.plugin)
+    )
     change = schedule_change(known, schedule)
     if change["after"]:
         call.note("schedule.change", schedule.id, name=schedule.name, **change)

@@ -102,11 +102,21 @@ class Scheduler:
         async with self._lock:
             return await self._put(self._planned(self._with(blank, given, access), now))
 
-    async def change(self, schedule_id: str, given: Mapping[str, Any], access: AccessScope = EVERYTHING) -> Schedule:
-        """Change some fields; due times count anew from now. As `create`, and NotFoundError."""
+    async def change(
+        self,
+        schedule_id: str,
+        given: Mapping[str, Any],
+        access: AccessScope = EVERYTHING,
+        check: Callable[[Schedule], None] = lambda _: None,
+    ) -> Schedule:
+        """Change some fields; due times count anew from now. As `create`, and NotFoundError.
+
+        ``check`` is shown the schedule as it is when it is its turn, and raises what forbids the change.
+        """
         async with self._lock:
             now = self._engine.clock.now()
             known = self.get(schedule_id, access)
+            check(known)
             changed = msgspec.structs.replace(self._with(known, given, access), updated_at=now)
             return await self._put(self._planned(changed, now))
 
