@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, cast
 import pytest
 import pytest_asyncio
 
-from asynclog.server import listening, protocol, wsprotocol
+from asynclog.server import listening, protocol
 from asynclog.server.limits import Limits
 from asynclog.server.service import Service
 from asynclog.server.wsprotocol import WebSocketProtocol
@@ -297,11 +298,14 @@ async def test_pongs_are_not_kept_for_who_does_not_read(shared: Running) -> None
         assert (await client.answer()).status == 101
         (server,) = (found for found in _living(WebSocketProtocol) if not found.transport.is_closing())
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        # the kernel's buffers would hold it for long
+        server.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         ping = b"\x89\xfd\x00\x00\x00\x00" + b"p" * 125
-        for _ in range(200):
+        for _ in range(100):
             client.say(ping * 500)
             await asyncio.wait_for(client.writer.drain(), DEADLINE)
-        assert server.transport.get_write_buffer_size() < 4 * wsprotocol.UNTAKEN_BYTES
+        assert server.transport.get_write_buffer_size() < 1 << 19
 
 
 @pytest.mark.parametrize(
