@@ -13,7 +13,7 @@ MODULES := web/node_modules/.package-lock.json
 PAGE_SOURCES := $(shell find web -name node_modules -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web run test test-python test-web browser bench wheel lock clean
+.PHONY: help setup web run test test-python test-web browser bench bench-peers wheel lock clean
 .PHONY: api-types check check-lint check-types check-imports check-web format
 .DELETE_ON_ERROR:
 
@@ -86,13 +86,23 @@ format: setup $(MODULES) ## put all sources into their one form
 bench: setup ## run every benchmark; BENCH=log_call runs one
 	$(BIN)/python -m bench $(BENCH)
 
+bench-peers: .venv-peers/.installed ## install Prefect and Dagster into .venv-peers, for `make bench` to measure against
+
+.venv-peers/.installed: requirements/peers.txt | .venv/.installed
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip --disable-pip-version-check install --quiet --requirement requirements/peers.txt
+	@touch $@
+
 wheel: setup web ## build sdist and wheel into dist/
 	$(BIN)/hatchling build --clean
 
-lock: setup ## resolve the newest allowed versions anew into requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
-		--no-emit-index-url --group dev --output-file requirements/dev.txt pyproject.toml
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
+	--no-emit-index-url
+
+lock: setup ## resolve the newest allowed versions anew into requirements/
+	$(LOCK) --group dev --output-file requirements/dev.txt pyproject.toml
+	$(LOCK) --group pyproject.toml:peers --output-file requirements/peers.txt
 
 clean: ## remove everything that can be made again; never ./data
-	rm -rf .venv dist build web/node_modules $(dir $(PAGE)) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peers dist build web/node_modules $(dir $(PAGE)) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -149,6 +149,8 @@ class Bench:
     def __init__(self, name: str, *, quick: bool = False) -> None:
         self.name = name
         self.quick = quick
+        self.missed: list[str] = []
+        """What could not be measured although the rest could; told loudly below the table."""
         self._console = Console(stderr=True)
 
     def amount(self, usual: int, quick: int) -> int:
@@ -162,6 +164,10 @@ class Bench:
     def say(self, text: str) -> None:
         """A line for whoever waits, on stderr."""
         self._console.print(f"{self.name}: {text}", highlight=False, markup=False)
+
+    def miss(self, reason: str) -> None:
+        """Part of it cannot be measured on this machine; the text says what, why, and what to do about it."""
+        self.missed.append(reason)
 
     def track(self, items: Iterable[Item], what: str = "rounds", total: int | None = None) -> Iterator[Item]:
         """The items, with a bar on a terminal that says how many are done."""

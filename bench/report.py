@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -34,6 +35,8 @@ def show(outcomes: Iterable[Outcome], *, quick: bool) -> None:
         if outcome.status != "measured":
             loud = f"{outcome.name} {outcome.status.upper()}: {outcome.reason}"
             console.print(loud, style="bold red" if outcome.status == "failed" else "bold yellow", markup=False)
+        for reason in outcome.missed:
+            console.print(f"{outcome.name} INCOMPLETE: {reason}", style="bold yellow", markup=False)
     judged = [row.met for outcome in outcomes for row in outcome.rows if row.met is not None]
     if judged:
         console.print(f"{sum(judged)} of {len(judged)} targets met")
@@ -69,7 +72,7 @@ def as_json(outcomes: Iterable[Outcome], *, started: str, quick: bool) -> dict[s
         "versions": versions(),
         "rows": [{"of": outcome.name, **row.as_dict()} for outcome in outcomes for row in outcome.rows],
         "scenarios": [
-            {"name": outcome.name, "status": outcome.status, "seconds": outcome.seconds, "reason": outcome.reason}
+            {name: value for name, value in msgspec.to_builtins(outcome).items() if name != "rows"}
             for outcome in outcomes
         ],
     }

@@ -28,19 +28,22 @@ class Outcome(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     rows: list[Row] = []
     reason: str = ""
+    missed: list[str] = []
+    """What could not be measured, although the rest could."""
 
 
 def measure(name: str, *, quick: bool) -> Outcome:
     """Run a scenario in this process; never raises but for an interrupt."""
     start = time.perf_counter()
+    bench = Bench(name, quick=quick)
     try:
-        rows: list[Row] = importlib.import_module(f"bench.{name}").run(Bench(name, quick=quick))
+        rows: list[Row] = importlib.import_module(f"bench.{name}").run(bench)
     except SkippedError as error:
         return Outcome(name, "skipped", time.perf_counter() - start, reason=str(error))
     except Exception as error:  # noqa: BLE001 - a failed scenario does not end the others
         traceback.print_exc()
         return Outcome(name, "failed", time.perf_counter() - start, reason=f"{type(error).__name__}: {error}")
-    return Outcome(name, "measured", time.perf_counter() - start, rows)
+    return Outcome(name, "measured", time.perf_counter() - start, rows, missed=bench.missed)
 
 
 def measure_apart(name: str, *, quick: bool) -> Outcome:
