@@ -1,5 +1,7 @@
 """The words: levels, times, tasks, access scopes."""
 
+from datetime import datetime, timedelta
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -111,3 +113,26 @@ def test_values_are_frozen_and_compare_by_content() -> None:
     assert task == msgspec.structs.replace(task)
     assert (task.params, task.result, task.duration, task.ended) == ({"a": 1}, None, 1.5, False)
     assert Progress(current=1) != Progress(current=2)
+
+
+@given(
+    st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001  # UTC by contract
+    st.sampled_from(["Z", "+00:00", "+01:00", ""]),
+)
+def test_a_time_reads_the_same_in_every_form(moment: datetime, zone: str) -> None:
+    """The usual form of a time, which is read by a shorter way, gives the microseconds of any other form."""
+    text = moment.isoformat(timespec="microseconds")
+    expected = (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # noqa: DTZ001  # UTC by contract
+    shift = 3_600_000_000 if zone == "+01:00" else 0
+    if expected >= shift:
+        assert parse_timestamp(text + zone) == expected - shift
+    assert timestamp_text(parse_timestamp(text + "Z")) == text + "Z"
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-02-07T12:00:00.12a456Z", "2026-13-07T12:00:00.123456Z", "1969-12-31T23:59:59.999999Z", "²" * 27]
+)
+def test_what_only_looks_like_a_time_is_none(text: str) -> None:
+    """Text in the usual form that is no time, or outside 1970 to 9999, is refused."""
+    with pytest.raises(ValueError, match=r"1970|isoformat|month"):
+        parse_timestamp(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +17,8 @@ from asynclog.redaction import REDACTOR, Redactor
 
 MAX_ERRORS: Final = 100
 """Errors named in an answer."""
+TOGETHER: Final = 64
+"""Lines that are looked at together for anything that must not be kept as it is: it is rare."""
 
 
 class _Given(msgspec.Struct):
@@ -73,20 +76,24 @@ def parse(body: bytes, now: int, threshold: int, message_limit: int, redactor: R
     A line is rejected only when it is no object with a string ``message``, or has a bad level or time.
     """
     parsed = Parsed()
-    for number, one in _given(body):
-        if isinstance(one, str):
-            parsed.reject(number, one)
-            continue
-        try:
-            line = _line(one, now, threshold, message_limit, redactor)
-        except ValueError as error:
-            parsed.reject(number, str(error))
-            continue
-        if line is None:
-            parsed.filtered += 1
-        else:
-            parsed.lines.append(line)
-            parsed.levels[line.level // 10] += 1
+    reader = _Reader(now, threshold, message_limit, redactor)
+    given = iter(_given(body))
+    while some := list(islice(given, TOGETHER)):
+        harmless = reader.clears(one.message for _, one in some if not isinstance(one, str))
+        for number, one in some:
+            if isinstance(one, str):
+                parsed.reject(number, one)
+                continue
+            try:
+                line = reader.line(one, harmless=harmless)
+            except ValueError as error:
+                parsed.reject(number, str(error))
+                continue
+            if line is None:
+                parsed.filtered += 1
+            else:
+                parsed.lines.append(line)
+                parsed.levels[line.level // 10] += 1
     return parsed
 
 
@@ -119,33 +126,75 @@ def _one(line: bytes) -> _Given | str:
     return _Given(**given)
 
 
-def _line(given: _Given, now: int, threshold: int, message_limit: int, redactor: Redactor) -> Line | None:
-    level = Level.INFO if given.level is None else Level.parse(given.level)
-    if level < threshold:
-        return None
-    timestamp = now
-    if given.timestamp is not None:
-        if not isinstance(given.timestamp, str):
-            raise ValueError("timestamp is no ISO-8601 text")
-        timestamp = parse_timestamp(given.timestamp)
-    metadata = given.metadata
-    if metadata is not None and not isinstance(metadata, dict):
-        metadata = {"value": metadata}
-    source = label(given.source, SOURCE_CHARACTERS, redactor) or "plugin"
-    if source == "system":
-        source, metadata = "plugin", {**(metadata or {}), "claimed_source": "system"}
-    text = redactor.redact(values.text(given.message))
-    limit = message_limit or 1 << 26
-    if len(text) * 4 > limit:
-        text, size = values.cut(text, limit)
-        if size is not None:
-            metadata = {**(metadata or {}), "original_size": size}
-    return Line(
-        timestamp,
-        int(level),
-        source,
-        label(given.stage, redactor=redactor),
-        label(given.unit, redactor=redactor),
-        text,
-        values.metadata_json(metadata, redactor=redactor) if metadata else None,
-    )
+class _Reader:
+    """Makes entries of lines, and remembers what lines have in common: levels, sources, stages and units."""
+
+    def __init__(self, now: int, threshold: int, message_limit: int, redactor: Redactor) -> None:
+        self._now = now
+        self._threshold = threshold
+        self._limit = message_limit or 1 << 26
+        self._redactor = redactor
+        self._levels: dict[object, int] = {None: int(Level.INFO)}
+        self._sources: dict[object, str] = {None: "plugin"}
+        self._labels: dict[object, str | None] = {None: None}
+
+    def clears(self, messages: Iterable[str]) -> bool:
+        """Whether all these can be kept as they are, told at one look at all of them; False when one perhaps cannot."""
+        text = "\n".join(messages)
+        return values.text(text) is text and not self._redactor.suspects(text)
+
+    def line(self, given: _Given, *, harmless: bool) -> Line | None:
+        """The entry, None when it is below the threshold. Raises ValueError for a bad level or time."""
+        level = self._level(given.level)
+        if level < self._threshold:
+            return None
+        timestamp = self._now if given.timestamp is None else _timestamp(given.timestamp)
+        metadata = given.metadata
+        if metadata is not None and not isinstance(metadata, dict):
+            metadata = {"value": metadata}
+        source = self._source(given.source)
+        if source == "system":
+            source, metadata = "plugin", {**(metadata or {}), "claimed_source": "system"}
+        text = given.message if harmless else self._redactor.redact(values.text(given.message))
+        if len(text) * 4 > self._limit:
+            text, size = values.cut(text, self._limit)
+            if size is not None:
+                metadata = {**(metadata or {}), "original_size": size}
+        return Line(
+            timestamp,
+            level,
+            source,
+            None if given.stage is None else self._label(given.stage),
+            None if given.unit is None else self._label(given.unit),
+            text,
+            values.metadata_json(metadata, redactor=self._redactor) if metadata else None,
+        )
+
+    def _level(self, value: object) -> int:
+        if type(value) is not str and value is not None:
+            return int(Level.parse(value))
+        level = self._levels.get(value)
+        if level is None:
+            level = self._levels[value] = int(Level.parse(value))
+        return level
+
+    def _source(self, value: object) -> str:
+        if type(value) is not str and value is not None:
+            return label(value, SOURCE_CHARACTERS, self._redactor) or "plugin"
+        source = self._sources.get(value)
+        if source is None:
+            source = self._sources[value] = label(value, SOURCE_CHARACTERS, self._redactor) or "plugin"
+        return source
+
+    def _label(self, value: object) -> str | None:
+        if type(value) is not str:
+            return label(value, redactor=self._redactor)
+        if value not in self._labels:
+            self._labels[value] = label(value, redactor=self._redactor)
+        return self._labels[value]
+
+
+def _timestamp(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError("timestamp is no ISO-8601 text")  # noqa: TRY004  # a bad line, as a bad level is
+    return parse_timestamp(value)

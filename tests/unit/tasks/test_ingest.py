@@ -1,0 +1,61 @@
+"""Lines of a batch into entries."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynclog.tasks.ingest import TOGETHER, parse
+
+NOW = 1_770_465_600_000_000
+SECRETS = (
+    "password=hunter2",
+    "Authorization: Bearer abcdefgh12345678",
+    "https://user:secret@host/",
+    "AKIAABCDEFGHIJKLMNOP",
+    "--password x",
+    "-----BEGIN PRIVATE KEY-----\nabc",
+    "eyJhbGciOi.eyJzdWIi.abc",
+    "token",
+    "=abcdefghijklmnop",
+    ": hunter2hunter2",
+    "a\0b",
+    "\ud800",
+    "x" * 300,
+)
+texts = st.lists(st.sampled_from(SECRETS) | st.text(max_size=5), max_size=4).map("".join)
+lines = st.fixed_dictionaries(
+    {"message": texts},
+    optional={
+        "level": st.sampled_from(["info", "INFO", "WARN", "fatal", "no level", 35, 1, True, None, [1]]),
+        "source": texts | st.sampled_from(["system", "", 1, 1.0, True, None, [1], {"a": 1}]),
+        "stage": texts | st.sampled_from(["extract", "", 1, True, None, [1]]),
+        "unit": texts | st.integers() | st.none(),
+        "timestamp": st.sampled_from(["2026-02-07T12:00:00.123456Z", "2026-02-07T12:00:00Z", "nonsense", None, 5]),
+        "metadata": st.dictionaries(texts, texts, max_size=2) | st.just(3),
+    },
+)
+
+
+def body(*given_lines: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(line).encode() + b"\n" for line in given_lines)
+
+
+@given(st.lists(lines, max_size=8), st.booleans())
+def test_a_line_is_what_it_is_alone(batch: list[dict[str, Any]], padded: bool) -> None:
+    """Whatever stands beside it in the batch, a line gives the entry, or the rejection, that it gives alone."""
+    if padded:
+        batch = [{"message": "m"}] * (TOGETHER - 2) + batch
+    together = parse(body(*batch), NOW, 20, 1000)
+    alone = [parse(body(line), NOW, 20, 1000) for line in batch]
+    assert together.lines == [line for parsed in alone for line in parsed.lines]
+    assert together.rejected == sum(parsed.rejected for parsed in alone)
+    assert together.filtered == sum(parsed.filtered for parsed in alone)
+    assert together.levels == [sum(levels) for levels in zip(*(parsed.levels for parsed in alone), strict=True)] or (
+        not batch
+    )
+    named = [number for number, parsed in enumerate(alone, 1) if parsed.rejected]
+    assert [error["line"] for error in together.errors] == named[:100]
