@@ -61,13 +61,16 @@ class Names(Value, frozen=True):
         own = {*LOOPBACK, host.lower()}
         if beyond and not called:
             own |= {ANY_ADDRESS, socket.gethostname().lower()}
-        meant = [*(_name(name) for name in called), *(_name(origin.partition("//")[2]) for origin in pages)]
+        meant = [name if _is_address(name) else _name(name) for name in called]
+        meant += [_name(origin.partition("//")[2]) for origin in pages]
         return cls(called | own, pages, beyond or not all(is_loopback(name) for name in meant))
 
     def knows(self, host: str) -> bool:
         """Whether a request's Host is one of ours."""
         if self.hosts is None:
             return True
+        if not _HOST.fullmatch(host.lower()):
+            return False
         name = _name(host)
         return name in self.hosts or host.lower() in self.hosts or (ANY_ADDRESS in self.hosts and _is_address(name))
 
