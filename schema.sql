@@ -58,7 +58,7 @@ CREATE TABLE task_logs (
     task_id       TEXT    NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
     seq           INTEGER NOT NULL,
     timestamp     INTEGER NOT NULL,
-    level         TEXT    NOT NULL CHECK (level IN ('DEBUG', 'INFO', 'WARNING', 'ERROR')),
+    level         TEXT    NOT NULL CHECK (level = 'INFO' OR level = 'DEBUG' OR level = 'WARNING' OR level = 'ERROR'),
     source        TEXT    NOT NULL DEFAULT 'system' CHECK (length(source) BETWEEN 1 AND 64),
     stage         TEXT,
     unit          TEXT,

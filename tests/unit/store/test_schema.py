@@ -54,6 +54,22 @@ def test_a_migration_keeps_what_is_there(connection: sqlite3.Connection) -> None
     assert connection.execute("SELECT count(*) FROM schedules").fetchone() == (0,)
 
 
+def test_a_migrated_database_checks_levels(connection: sqlite3.Connection) -> None:
+    """A database of the first version takes the four levels and no other, from the moment it is migrated."""
+    connection.executescript(migration_text(1))
+    connection.execute("PRAGMA user_version = 1")
+    connection.execute("INSERT INTO tasks (id, name, plugin, status, created_at) VALUES ('t', 't', 'p', 'success', 1)")
+    prepare(connection)
+    insert = "INSERT INTO task_logs (task_id, seq, timestamp, level, message) VALUES ('t', ?, 1, ?, 'm')"
+    for seq, level in enumerate(("DEBUG", "INFO", "WARNING", "ERROR"), 1):
+        connection.execute(insert, (seq, level))
+    for level in ("info", "", "FATAL", 20):
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+            connection.execute(insert, (9, level))
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert connection.execute("PRAGMA writable_schema").fetchone() == (0,)
+
+
 def test_a_newer_database_is_refused(connection: sqlite3.Connection) -> None:
     """A database of a version to come is left as it is."""
     connection.execute(f"PRAGMA user_version = {VERSION + 1}")
