@@ -98,14 +98,18 @@ class RemoteService:
                 except ConnectionClosed:
                     if connection.close_code == GONE:
                         raise NotFoundError("task", task_id) from None
-                    if connection.close_code in (UNAUTHENTICATED, FORBIDDEN):
-                        raise _refused(connection.close_code - 4000, connection.close_reason or "") from None
+                    reason = connection.close_reason or ""
+                    if connection.close_code == UNAUTHENTICATED:
+                        raise _unknown(reason, shown=bool(self._headers)) from None
+                    if connection.close_code == FORBIDDEN:
+                        raise RefusedError(403, reason) from None
                     if connection.close_code == BAD_QUERY:
                         raise RefusedError(422, connection.close_reason or "the filter is bad") from None
                     raise LostError(f"the service at {self._url} closed the connection") from None
         except InvalidStatus as error:
             if 400 <= error.response.status_code < 500:
-                raise _refusal(error.response.status_code, bytes(error.response.body or b"")) from None
+                body = bytes(error.response.body or b"")
+                raise _refusal(error.response.status_code, body, shown=bool(self._headers)) from None
             raise LostError(f"the service at {self._url} refuses: {error}") from None
         except (OSError, TimeoutError, WebSocketException) as error:
             raise LostError(f"the service at {self._url} does not answer: {error or type(error).__name__}") from None
@@ -131,7 +135,7 @@ class _Exchange:
         self._request = (method, parts.path.rstrip("/") + path + ("?" + urlencode(query) if query else ""))
         self._body = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
         self._kind = "application/x-ndjson" if isinstance(body, bytes) else "application/json"
-        self._headers = headers
+        self._key = headers
         self._answer: http.client.HTTPResponse | None = None
 
     def whole(self) -> bytes:
@@ -151,11 +155,11 @@ class _Exchange:
             raise self._lost(error) from None
 
     def _open(self) -> http.client.HTTPResponse:
-        headers = {**self._headers, **({} if self._body is None else {"Content-Type": self._kind})}
+        headers = {**self._key, **({} if self._body is None else {"Content-Type": self._kind})}
         self._connection.request(*self._request, self._body, headers)
         self._answer = answer = self._connection.getresponse()
         if answer.status >= 400:
-            raise _refusal(answer.status, answer.read())
+            raise _refusal(answer.status, answer.read(), shown=bool(self._key))
         return answer
 
     def _lost(self, error: Exception) -> LostError:
@@ -175,19 +179,16 @@ class _Exchange:
                 connected.shutdown(socket.SHUT_RDWR)
 
 
-def _refusal(status: int, body: bytes) -> AsynclogError:
-    error = refusal(status, body)
-    return _refused(status, str(error)) if status == UNAUTHENTICATED - 4000 else error
+def _refusal(status: int, body: bytes, *, shown: bool) -> AsynclogError:
+    return _unknown(str(refusal(status, body)), shown=shown) if status == 401 else refusal(status, body)
 
 
-def _refused(status: int, message: str) -> RefusedError:
-    """An error that says how a key is sent from here."""
-    if status == UNAUTHENTICATED - 4000:
-        message = (
-            f"the service wants to know who asks ({message.rstrip('.')}); put an API key into {VARIABLE},"
-            " or into a file and name it with --api-key-file"
-        )
-    return RefusedError(status, message)
+def _unknown(said: str, *, shown: bool) -> RefusedError:
+    """The service does not know who asks: how that is mended from here. ``shown`` says whether a key was sent."""
+    how = f"an API key: put one into {VARIABLE}, or into a file that you name with --api-key-file"
+    return RefusedError(
+        401, f"the service does not take this API key: {said}" if shown else f"the service asks for {how}"
+    )
 
 
 @contextlib.asynccontextmanager
