@@ -31,6 +31,15 @@ def test_flags_and_variables_pin_settings_and_the_file_does_not(tmp_path: Path) 
     assert found.settings == {"task_log_level": "DEBUG", "retention_days": 3.0}
 
 
+def test_lists_come_from_everywhere(tmp_path: Path) -> None:
+    """Host names and origins are lists in the file and of flags, and separated by commas in a variable."""
+    file = _file(tmp_path, '[server]\nhosts = ["a.example", "b.example"]\norigins = ["https://a.example"]\n')
+    assert load(file=file).server.hosts == ("a.example", "b.example")
+    found = load({"origins": ("https://d.example",)}, {"ASYNCLOG_HOSTS": "c.example, [::1]"}, file)
+    assert found.server.hosts == ("c.example", "[::1]")
+    assert found.server.origins == ("https://d.example",)
+
+
 def test_plugins_get_their_own_table(tmp_path: Path) -> None:
     """[plugins.NAME] is kept as it is for the plugin of that name."""
     found = load(file=_file(tmp_path, '[plugins.backup]\nkeep = 7\nto = ["a", "b"]\n'))

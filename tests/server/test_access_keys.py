@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from asynclog.errors import InvalidError
 from asynclog.model import EVERYTHING, AccessScope
-from asynclog.principal import PREFIX, Role
-from asynclog.server import accessshapes
+from asynclog.principal import PREFIX, Principal, Role
+from asynclog.server import accessshapes, create_app
 from asynclog.server.listening import listening
 from asynclog.tasks.keyring import MARK
 from asynclog.tasks.opening import open_tasks
@@ -261,6 +262,44 @@ def _contents(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
+# --- the database cannot be written ---
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another program holds the database."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+async def test_a_key_that_cannot_be_kept_is_not_made(service: Running) -> None:
+    """Without a way to write it down there is no first key, and the service stays as open as it was."""
+    body = {"name": "root", "role": "admin"}
+    with locked(service.tasks.engine.folder / "asynclog.db"):
+        assert (await service.client.post("/api/keys", json=body)).status_code == 503
+    assert (await service.get("/api/keys", accessshapes.Keys)).keys == []
+    assert not service.tasks.keys.lost
+    await service.post("/api/keys", body, 201)
+
+
+async def test_a_revocation_that_cannot_be_kept_counts(guard: Guarded) -> None:
+    """Revoking answers 503 while it cannot be written down, counts all the same, and is written down later."""
+    await guard.make("ann", Role.VIEWER)
+    path = guard.service.tasks.engine.folder / "asynclog.db"
+    with locked(path):
+        assert (await guard.ask("admin", "DELETE", f"/api/keys/{guard.ids['ann']}")).status_code == 503
+        assert (await guard.ask("ann", "GET", "/api/session")).status_code == 401
+
+    def is_kept() -> bool:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            (kept,) = database.execute("SELECT revoked_at IS NOT NULL FROM api_keys WHERE name = 'ann'").fetchone()
+        return bool(kept)
+
+    await eventually(is_kept)
+
+
 # --- the database is lost ---
 
 
@@ -280,6 +319,25 @@ async def test_a_lost_database_opens_nothing(tmp_path: Path) -> None:
     async with running(tmp_path) as again:
         assert (await again.client.get("/api/tasks")).status_code == 401
         assert (await again.client.get("/api/tasks", headers={"X-API-Key": text})).status_code == 200
+
+
+async def test_a_service_in_another_application_asks_too(tmp_path: Path) -> None:
+    """A mounted application asks for keys as soon as there are any, unless its owner says who everybody is."""
+    async with open_tasks(tmp_path) as tasks:
+        everybody = Principal(None, "theirs", Role.VIEWER, AccessScope("acme"))
+
+        async def ask(application: Any, method: str, path: str) -> httpx2.Response:
+            transport = httpx2.ASGITransport(app=application)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://their.example") as client:
+                return await client.request(method, path)
+
+        asking, theirs = create_app(tasks), create_app(tasks, everybody=everybody)
+        assert (await ask(asking, "GET", "/api/keys")).status_code == 200
+        await tasks.keys.create("root", Role.ADMIN, EVERYTHING)
+        assert (await ask(asking, "GET", "/api/session")).status_code == 401
+        who = (await ask(theirs, "GET", "/api/session")).json()
+        assert (who["name"], who["role"], who["account"]) == ("theirs", "viewer", "acme")
+        assert (await ask(theirs, "POST", "/api/tasks")).status_code == 403
 
 
 async def test_a_lost_mark_is_made_again(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def _is_secure(request: Request) -> bool:
     headers = request.headers
     return (
         request.url.scheme == "https"
-        or headers.get("x-forwarded-proto", "").strip().lower() == "https"
+        or headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower() == "https"
         or headers.get("origin", "").startswith("https://")
     )
 

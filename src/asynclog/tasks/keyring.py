@@ -58,10 +58,9 @@ class KeyRing:
     async def load(self) -> None:
         """Read what is kept. Raises StoreError."""
         self._take(await self._engine.store.credentials(secrets.token_bytes(32)))
-        mark = self._engine.folder / MARK
-        self._marked = mark.exists()
+        self._marked = (self._engine.folder / MARK).exists()
         self._begun = self._engine.databases
-        if self._keys and not self._marked:
+        if self._keys:
             self._mark()
 
     def _take(self, kept: Credentials) -> None:
@@ -70,9 +69,16 @@ class KeyRing:
         self._ended = dict(kept.ended_sessions)
 
     def _mark(self) -> None:
+        """Let a lost database be noticed at the next start."""
+        if self._marked:
+            return
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        with os.fdopen(os.open(self._engine.folder / MARK, flags, 0o600), "w", encoding="utf-8") as file:
-            file.write(_MARKED)
+        try:
+            with os.fdopen(os.open(self._engine.folder / MARK, flags, 0o600), "w", encoding="utf-8") as file:
+                file.write(_MARKED)
+        except OSError as error:
+            _log.warning("the file %s cannot be written: %s; a lost database would open the service", MARK, error)
+            return
         self._marked = True
 
     # --- who is it ---------------------------------------------------------------------------------------------------
@@ -160,10 +166,9 @@ class KeyRing:
                     "the first key has to be an admin's, for all accounts and sites: from then on everybody needs a"
                     " key, and nobody could make another"
                 )
-            if not self._marked:
-                self._mark()
             await self._engine.store.put_keys([key])
             self._keys[key.id] = key
+            self._mark()  # last: a mark without a key would let nobody in
         _log.info("key %s (%s, %s) was made by %s", key.id, name, role.label, by.name)
         self._tell()
         return key, made.text
