@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
@@ -21,8 +23,8 @@ from asynclog.journal import Journal
 from asynclog.model import Level, Progress
 from asynclog.records import EntryRecord, encode
 from asynclog.redaction import Redactor
-from asynclog.segments import MAX_PAYLOAD
 from asynclog.settings import Dials
+from asynclog.values import METADATA_LIMIT, compose, metadata_json
 
 SOURCE_CHARACTERS: Final = 64
 LABEL_CHARACTERS: Final = 256
@@ -75,6 +77,21 @@ def label(value: object, limit: int = LABEL_CHARACTERS, redactor: Redactor | Non
     return name or None
 
 
+_LOOKALIKES: Final = str.maketrans(
+    "\u0405\u0455\u0423\u0443\u04ae\u04af\u0415\u0435\u0422\u0442\u041c\u043c", "ssyyyyeettmm"
+)
+"""Cyrillic letters that look as those of ``system`` do."""
+
+
+@lru_cache(maxsize=1024)
+def poses_as_system(source: str) -> bool:
+    """Whether people would take a source for ``system``, which only asynclog itself logs as."""
+    if source.isascii() and source.isalnum():
+        return source.lower() == "system"
+    folded = unicodedata.normalize("NFKC", source).translate(_LOOKALIKES).casefold()
+    return "".join(letter for letter in folded if unicodedata.category(letter)[0] not in "CZ") == "system"
+
+
 class TaskLogger:
     """Logs for one task as one source.
 
@@ -109,8 +126,8 @@ class TaskLogger:
         """The same task, another source. ``system`` is not for plugins: it becomes ``plugin``, the claim is kept."""
         name = label(source, SOURCE_CHARACTERS, self._dials.redactor) or "plugin"
         bound = {key: value for key, value in (self._bound or {}).items() if key != _CLAIM}
-        if name == "system":
-            name, bound[_CLAIM] = "plugin", "system"
+        if poses_as_system(name):
+            bound[_CLAIM], name = name, "plugin"
         return self._like(source=name, bound=bound or None)
 
     def bind(self, /, **metadata: Any) -> TaskLogger:
@@ -220,9 +237,11 @@ class TaskLogger:
             message = fields.pop("message", None) if "message" in fields else fields.pop("msg", "")
         text = ""
         try:
-            text = values.format_message(message, args) if args else values.text(message)
-            cleared = bool(args) and type(message) is str and self._dials.redactor.clears(message, args)
-            payload = self._payload(level, text, fields, cleared=cleared)
+            redactor = self._dials.redactor
+            text, size = compose(message, args, self._dials.message_limit or UNLIMITED_BYTES, redactor)
+            if size is not None:
+                fields = {**fields, "original_size": size}
+            payload = self._payload(level, text, fields, redactor)
         except _OF_THE_PROCESS:
             raise
         except BaseException as error:  # noqa: BLE001  # an entry is never refused, a log call never raises
@@ -232,19 +251,13 @@ class TaskLogger:
                 said = self._dials.redactor.redact(values.text(message))
                 _service.warning("entry %d after the end of task %s: %s", feed.late, feed.task_id, said)
 
-    def _payload(self, level: int, text: str, fields: dict[str, Any], *, cleared: bool) -> bytes:
-        """The record. ``cleared``: it is known that there is no secret in the text."""
+    def _payload(self, level: int, text: str, fields: dict[str, Any], redactor: Redactor) -> bytes:
         feed = self._feed
         where = place.get()
         if where[0] is not feed:
             where = NOWHERE
-        metadata = self._metadata(fields) if fields or self._bound else None
-        limit, redactor = self._dials.message_limit, self._dials.redactor
-        if len(text) * 4 <= limit:
-            text = text if cleared else redactor.redact(text)
-        else:
-            text, metadata = _cut(text, metadata, limit, redactor)
-        payload = encode(
+        metadata = fields if self._bound is None and _RESERVED.isdisjoint(fields) else self._metadata(fields)
+        return encode(
             EntryRecord(
                 feed.task_id,
                 self._now(),
@@ -254,18 +267,15 @@ class TaskLogger:
                 self._unit or where[2],
                 where[3],
                 text,
-                values.metadata_json(metadata, redactor=redactor) if metadata else None,
+                metadata_json(metadata, METADATA_LIMIT, redactor) if metadata else None,
             )
         )
-        if len(payload) > MAX_PAYLOAD:
-            return self._unloggable(level, text, "its metadata are larger than 256 MiB")
-        return payload
 
     def _metadata(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The keywords over ``metadata`` over ``extra`` over bound metadata; the reserved ones as what they ask for."""
         bound = self._bound or {}
         if _RESERVED.isdisjoint(fields):
-            return {**bound, **fields} if bound else fields
+            return {**bound, **fields}
         level = fields.pop("stacklevel", 1)
         stack = fields.pop("stack_info", False)
         failure = fields.pop("exc_info", None)
@@ -282,10 +292,10 @@ class TaskLogger:
             fields["traceback"] = found
         if stack is not None and stack is not False:
             fields["stack"] = _stack(level if isinstance(level, int) else 1)
-        return {**bound, **fields} if bound else fields
+        return {**bound, **fields}
 
     def _unloggable(self, level: int, text: str, reason: str) -> bytes:
-        text, _ = _cut(text, None, self._dials.message_limit, self._dials.redactor)
+        text, _ = values.clean(text, self._dials.message_limit or UNLIMITED_BYTES, self._dials.redactor)
         return encode(
             EntryRecord(
                 self._feed.task_id,
@@ -302,13 +312,6 @@ class TaskLogger:
 
 
 _RESERVED: Final = frozenset({"exc_info", "stack_info", "stacklevel", "extra", "metadata"})
-
-
-def _cut(
-    text: str, metadata: dict[str, Any] | None, limit: int, redactor: Redactor
-) -> tuple[str, dict[str, Any] | None]:
-    text, size = values.clean(text, limit or UNLIMITED_BYTES, redactor)
-    return text, metadata if size is None else {**(metadata or {}), "original_size": size}
 
 
 def _finite(number: float) -> float:

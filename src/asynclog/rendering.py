@@ -18,13 +18,22 @@ CSV_COLUMNS: Final = (
     "id", "task_id", "seq", "timestamp", "level", "source", "stage", "unit", "step_id", "message", "metadata",
 )  # fmt: skip
 
-# Control characters, line separators, and what turns the reading direction round: none of it may reach a terminal.
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Control characters, line separators, what turns the reading direction round, and what nobody sees: none of it may
+# reach a terminal. Joiners and variation selectors stay: scripts and emoji are written with them.
+_CONTROL: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+BRACKET: Final = "\\x5d"
+"""How a bracket in the name of a source is written."""
 _INDENT: Final = "    "
 _TRACEBACK: Final = '"traceback"'
-# What makes a spreadsheet take a cell for a formula, full-width forms included.
-_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001  # these very characters
+# What makes a spreadsheet take a cell for a formula, full-width forms included, and what it may pass over before that.
+_FORMULA: Final = re.compile(
+    r"[\s\x00-\x1f\x7f-\xa0\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]*+[=+@＝＋－＠﹢﹣﹦﹫−-]"  # noqa: RUF001  # these very characters
+    "|[\t\r\n]"
+)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -36,10 +45,10 @@ def visible_text(text: str) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     character = match[0]
-    short = _SHORT.get(character)
+    short, code = _SHORT.get(character), ord(character)
     if short is not None:
         return short
-    return f"\\x{ord(character):02x}" if ord(character) < 0x100 else f"\\u{ord(character):04x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def text_line(entry: Entry) -> str:
@@ -81,7 +90,8 @@ def _moment(milliseconds: int) -> str:
 @lru_cache(maxsize=256)
 def _label(level: str, source: str, stage: str | None, unit: str | None) -> str:
     place = " ".join(visible_text(part) for part in (stage, unit) if part)
-    return f"{level:<5} [{visible_text(source)}]" + (f" {place}:" if place else "")
+    # A source ends at its bracket: one that is called "system] done" is not to look like ours.
+    return f"{level:<5} [{visible_text(source).replace(']', BRACKET)}]" + (f" {place}:" if place else "")
 
 
 def _with_traceback(metadata_json: str) -> str:
@@ -159,4 +169,4 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if _FORMULA.match(text) else text

@@ -205,7 +205,8 @@ def set_aside(segment: Segment) -> Path | None:
     if segment.offset == 0:
         segment.path.replace(aside)
         return aside
-    with segment.path.open("r+b") as file, aside.open("wb") as rest:
+    kept = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(kept, "wb") as rest, segment.path.open("r+b") as file:
         file.seek(segment.offset)
         end = 0
         while chunk := file.read(_READ_BYTES):

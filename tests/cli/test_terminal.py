@@ -7,13 +7,14 @@ from pathlib import Path
 from asynclog.tasks.opening import open_tasks
 from tests.cli.commands import COLOUR, Cli
 
-HOSTILE = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\r\x9b31m\u202eevil\u200f\u2066\x00\x08"
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\r\x9b31m\u202eevil\u200f\u2066\x00\x08\u2028\u200b\ufeff\U000e0041\x85"
 
 
 async def _hostile_task(folder: Path) -> None:
     def misbehave(_params: object, context: object) -> None:
         log = context.logger  # type: ignore[attr-defined]  # a TaskContext; the annotation is left out on purpose
         log.with_source(f"s{HOSTILE}").error(HOSTILE, trick=HOSTILE, traceback=HOSTILE)
+        log.bind_stage(HOSTILE).bind_unit(HOSTILE).info("%s", HOSTILE)
 
     async with open_tasks(folder) as tasks:
         await tasks.run(misbehave, name=f"name {HOSTILE}")
@@ -27,11 +28,27 @@ def _harmless(shown: str) -> bool:
 def test_nothing_a_task_logs_acts_on_the_terminal(cli: Cli) -> None:
     """Control characters and bidi marks in messages, sources, names and metadata are shown as escapes."""
     asyncio.run(_hostile_task(cli.data))
-    for command in (("tail", "last"), ("tasks",), ("delete", "last", "-y")):
+    exports = [("export", "last", "--format", form) for form in ("ndjson", "text", "csv")]
+    lists = [("tasks", "--format", "ndjson"), ("tail", "last", "--format", "ndjson"), ("tail", "last", "--all")]
+    for command in (
+        ("tail", "last"),
+        ("tail", "last", "-n", "9"),
+        ("tasks",),
+        *exports,
+        *lists,
+        ("delete", "last", "-y"),
+    ):
         code, shown = cli.in_terminal(*command)
         assert code == 0
         assert _harmless(shown), ascii(shown)
-        assert "\\x1b" in shown or command == ("tasks",)
+        assert "\\x1b" in shown or "\\u001b" in shown or command == ("tasks",)
+
+
+def test_a_pipe_gets_what_was_logged(cli: Cli) -> None:
+    """An export into a pipe or a file is not changed by what a terminal must not see."""
+    asyncio.run(_hostile_task(cli.data))
+    entries = [json.loads(line) for line in cli.ok("export", "last").split("\n") if line]
+    assert HOSTILE.replace("\0", "\\x00") in [entry["message"] for entry in entries]
 
 
 def test_what_a_command_writes_does_not_act_on_the_terminal(cli: Cli) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import click
-import msgspec
 
 from asynclog.cli import options, terminal
 from asynclog.cli.finding import find_task, path
@@ -31,7 +30,7 @@ def plugins(place: Place, module: str | None, form: str | None) -> None:
     found: list[Object] = asyncio.run(_plugins(place.with_plugins(module)))
     if (form or ("table" if terminal.interactive(sys.stdout) else "ndjson")) == "ndjson":
         for plugin in found:
-            terminal.write(msgspec.json.encode(plugin).decode())
+            terminal.write_object(plugin)
         return
     rows = [
         (plugin["name"], plugin["description"], ", ".join(_parameters(plugin.get("params_schema")))) for plugin in found

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 import click
 
@@ -63,11 +64,24 @@ async def _total(service: Service, task: Object, conditions: Pairs) -> int | Non
     return total
 
 
+class _Shown:
+    """Standard output as a terminal: takes the bytes of a file and shows what would act on it as escapes."""
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
+
+    def write(self, piece: bytes) -> int:
+        """Show it, with the line ends of a terminal."""
+        sys.stdout.write(terminal.visible(self._decode(piece.replace(b"\r\n", b"\n"))))
+        return len(piece)
+
+
 @contextlib.contextmanager
 def _target(output: str | None) -> Iterator[BinaryIO]:
     if output is None:
         sys.stdout.flush()
-        yield sys.stdout.buffer
+        yield cast("BinaryIO", _Shown()) if terminal.interactive(sys.stdout) else sys.stdout.buffer
+        sys.stdout.flush()
         sys.stdout.buffer.flush()
         return
     final = Path(output)

@@ -9,7 +9,6 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import click
-import msgspec
 
 from asynclog.cli import options, terminal
 from asynclog.cli.options import Place
@@ -66,19 +65,19 @@ def show(place: Place, form: str | None) -> None:
     found: list[Object] = asyncio.run(_ask(place, "GET", PATH))["keys"]
     if (form or ("table" if terminal.interactive(sys.stdout) else "ndjson")) == "ndjson":
         for key in found:
-            terminal.write(msgspec.json.encode(key).decode())
+            terminal.write_object(key)
     elif found:
-        columns = ("ID", "NAME", "ROLE", "ACCOUNT", "SITE", "MADE", "BY", "LAST USED", "ENDS")
-        terminal.show_table(columns, [_row(key) for key in found], cut="NAME ACCOUNT SITE")
+        columns = ("ID", "NAME", "ROLE", "SEES", "LAST USED", "ENDS")
+        terminal.show_table(columns, [_row(key) for key in found], cut="NAME SEES")
     else:
         terminal.remark("no keys yet: everybody on this machine may do everything")
 
 
 def _row(key: Object) -> list[str]:
-    ends = f"revoked {_moment(key['revoked_at'])}" if key["revoked_at"] else _moment(key["expires_at"])
-    scope = [key["account"] or "all", key["site"] or "all"]
-    times = [_moment(key["created_at"]), key["created_by"], _moment(key["last_used_at"]), ends]
-    return [terminal.visible(cell) for cell in (key["id"], key["name"], key["role"], *scope, *times)]
+    ends = f"revoked {_moment(key['revoked_at'])[:10]}" if key["revoked_at"] else _moment(key["expires_at"])
+    sees = " / ".join(f"{what} {key[what]}" for what in ("account", "site") if key[what] is not None) or "all"
+    cells = (key["id"], key["name"], key["role"], sees, _moment(key["last_used_at"]), ends)
+    return [terminal.visible(cell) for cell in cells]
 
 
 def _moment(time: str | None) -> str:

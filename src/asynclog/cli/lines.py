@@ -11,7 +11,7 @@ import msgspec
 
 from asynclog.cli import terminal
 from asynclog.cli.service import Object
-from asynclog.rendering import text_line, visible_text
+from asynclog.rendering import text_line
 from asynclog.wire import parse_entry
 
 _LEVEL: Final = re.compile(r"\S+ \S+ (WARNING|ERROR) ")
@@ -33,8 +33,10 @@ class LinePrinter:
     def entries(self, entries: Iterable[Object]) -> None:
         """Write them and let them be seen at once."""
         for entry in entries:
-            line = msgspec.json.encode(entry)
-            terminal.write(line.decode() if self._json else _text(entry, line))
+            if self._json:
+                terminal.write_object(entry)
+            else:
+                terminal.write(_text(entry, msgspec.json.encode(entry)))
         sys.stdout.flush()
 
     def lines(self, lines: Iterable[bytes]) -> None:
@@ -61,7 +63,7 @@ def _text(entry: Object, line: bytes) -> str:
         return text
     level = entry["level"]
     start = text.index("[", _TIME_END)
-    end = start + len(visible_text(entry["source"])) + 2  # its brackets
+    end = text.index("]", start) + 1
     return "".join(
         (
             terminal.paint(text[:_TIME_END], "dim"),

@@ -9,7 +9,6 @@ import time
 from typing import Final
 
 import click
-import msgspec
 
 from asynclog.cli import options, terminal
 from asynclog.cli.finding import find_task, list_tasks, path
@@ -44,7 +43,7 @@ def tasks(
     found = asyncio.run(_tasks(place, query, limit or NO_LIMIT))
     if (form or ("table" if terminal.interactive(sys.stdout) else "ndjson")) == "ndjson":
         for task in found:
-            terminal.write(msgspec.json.encode(task).decode())
+            terminal.write_object(task)
     elif found:
         _show(found)
     else:

@@ -10,7 +10,6 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import click
-import msgspec
 
 from asynclog.cli import options, terminal
 from asynclog.cli.options import Place
@@ -39,7 +38,7 @@ def show(place: Place, form: str | None) -> None:
     found = asyncio.run(_ask(place, _all))
     if (form or ("table" if terminal.interactive(sys.stdout) else "ndjson")) == "ndjson":
         for schedule in found:
-            terminal.write(msgspec.json.encode(schedule).decode())
+            terminal.write_object(schedule)
     elif found:
         columns = ("ID", "NAME", "PLUGIN", "DUE", "NEXT", "LAST TASK", "STATE")
         terminal.show_table(columns, [_row(schedule) for schedule in found], cut="NAME PLUGIN DUE")

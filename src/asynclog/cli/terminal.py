@@ -7,14 +7,16 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
+
+import msgspec
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _HIDDEN: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
-    "\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff"  # bidi marks, invisible characters
+    "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # bidi marks
     "\U000e0000-\U000e007f]"  # tags
 )
 _BETWEEN: Final = "  "
@@ -82,6 +84,11 @@ def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     if not code or not coloured(stream or sys.stdout):
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def write_object(value: Any) -> None:
+    """A value as a line of JSON; on a terminal with nothing in it that would act on it."""
+    write(safe(msgspec.json.encode(value).decode()))
 
 
 def write(text: str) -> None:

@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 import click
-import msgspec
 
 from asynclog.cli import options, terminal
 from asynclog.cli.options import Place
@@ -23,7 +22,7 @@ def settings(place: Place, settings: dict[str, Scalar], form: str | None) -> Non
     """Show the logging settings, or change those that are given: at once, and for good."""
     values, remote = asyncio.run(_settings(place, settings))
     if (form or ("table" if terminal.interactive(sys.stdout) else "json")) == "json":
-        terminal.write(msgspec.json.encode(values).decode())
+        terminal.write_object(values)
         return
     rows = [
         (name, _text(values[name]), _origin(place, name, values, remote=remote), setting.help)
@@ -65,7 +64,7 @@ def cleanup(place: Place, *, dry_run: bool) -> None:
     """
     report = asyncio.run(_cleanup(place, dry_run=dry_run))
     if not terminal.interactive(sys.stdout):
-        terminal.write(msgspec.json.encode(report).decode())
+        terminal.write_object(report)
         return
     done = "would be removed" if dry_run else "removed"
     terminal.write(f"{report['tasks']:,} tasks with {report['entries']:,} entries {done}")

@@ -300,17 +300,27 @@ _PRAGMAS: Final = (
 
 
 def _connect_writer(path: Path) -> sqlite3.Connection:
-    new = not path.exists()
+    _make_private(path)
     connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
     try:
-        if new:
-            path.chmod(0o600)
         for pragma in _PRAGMAS:
             connection.execute(pragma)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """Let the database be its owner's alone, from its first byte on; SQLite gives its other files the same mode.
+
+    A file that is there is not opened: closing it would give up the locks of connections that still read it.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
 
 
 def _connect_reader(path: Path, *, query_only: bool) -> sqlite3.Connection:

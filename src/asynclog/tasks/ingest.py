@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from asynclog import values
-from asynclog.logger import SOURCE_CHARACTERS, label
+from asynclog.logger import SOURCE_CHARACTERS, label, poses_as_system
 from asynclog.model import Level, parse_timestamp
 from asynclog.records import Line
 from asynclog.redaction import REDACTOR, Redactor
@@ -153,8 +153,8 @@ class _Reader:
         if metadata is not None and not isinstance(metadata, dict):
             metadata = {"value": metadata}
         source = self._source(given.source)
-        if source == "system":
-            source, metadata = "plugin", {**(metadata or {}), "claimed_source": "system"}
+        if poses_as_system(source):
+            source, metadata = "plugin", {**(metadata or {}), "claimed_source": source}
         text = given.message if harmless else self._redactor.redact(values.text(given.message))
         if len(text) * 4 > self._limit:
             text, size = values.cut(text, self._limit)

@@ -62,10 +62,12 @@ class RunPlace(NamedTuple):
 @contextmanager
 def _entered(place: RunPlace, depth: int, *, create: bool) -> Iterator[int]:
     """A directory of the path, open: 2 is the site's, 3 the run's. The root's own parent has to exist."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC  # the root is the user's choice, and may be a link
     if create:
         with contextlib.suppress(FileExistsError):
             place.root.mkdir(0o700)
-    fd = os.open(place.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            flags = _FOLDER
+    fd = os.open(place.root, flags)
     try:
         for part in place.parts[:depth]:
             if create:
