@@ -39,6 +39,19 @@ READER_SECONDS: Final = 50e-6
 Change = Stage | Step
 
 
+class TaskChanged:
+    """The task's state or progress is new; ``frame`` is the place for what a door makes of it.
+
+    Shared between subscriptions: do not change ``task``.
+    """
+
+    __slots__ = ("frame", "task")
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.frame: object = None
+
+
 class Live:
     """One task: ``task`` is its state now, ``feed`` its emitting state (None once it has ended)."""
 
@@ -52,6 +65,7 @@ class Live:
         self.version = 0
         """Rises with every change of the task, a stage or a step."""
         self._changes: OrderedDict[str, tuple[int, Change]] = OrderedDict()
+        self._news: tuple[tuple[int, int, int], TaskChanged] | None = None
         self._waiting: dict[asyncio.Future[bool], None] = {}
         self._bell: asyncio.TimerHandle | None = None
 
@@ -62,6 +76,15 @@ class Live:
         if feed is None:
             return self._task
         return msgspec.structs.replace(self._task, last_seq=feed.last_seq, counts=feed.by_level(), dropped=feed.dropped)
+
+    @property
+    def news(self) -> TaskChanged:
+        """The task with the counts of this moment, one object for all who ask in it."""
+        feed = self.feed
+        moment = (self.version, 0, 0) if feed is None else (self.version, feed.next_seq, feed.dropped)
+        if self._news is None or self._news[0] != moment:
+            self._news = moment, TaskChanged(self.task)
+        return self._news[1]
 
     @property
     def head(self) -> int:

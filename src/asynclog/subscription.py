@@ -13,8 +13,8 @@ from typing import Final, Literal
 
 from asynclog.errors import UnavailableError
 from asynclog.filters import LogFilter
-from asynclog.live import Change, Live
-from asynclog.model import EVERYTHING, AccessScope, Gap, Task, Value
+from asynclog.live import Change, Live, TaskChanged
+from asynclog.model import EVERYTHING, AccessScope, Gap, Value
 from asynclog.protocols import Archive
 from asynclog.queries import EntryQuery
 from asynclog.tail import Entries, next_gap
@@ -27,12 +27,6 @@ STORE_SECONDS: Final = 1.0
 """How long to wait for the store to hold what is missing, or for what is on its way, before looking again."""
 QUIET_SECONDS: Final = 0.5
 """How late it is told that the cursor moved over entries none of which match."""
-
-
-class TaskChanged(Value, frozen=True):
-    """The task's state or progress is new."""
-
-    task: Task
 
 
 class Changed(Value, frozen=True):
@@ -178,7 +172,7 @@ class Subscription:
         if self._version == live.version:
             return []
         since, self._version = self._version, live.version
-        changes: list[Event] = [TaskChanged(task=live.task)]
+        changes: list[Event] = [live.news]
         if since >= 0:
             changes.extend(Changed(change=change) for change in live.changes(since))
         return changes

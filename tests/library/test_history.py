@@ -12,7 +12,8 @@ import pytest
 import asynclog
 from asynclog import InvalidError, Node, Task, TaskContext, TaskManager, TaskQuery, Workflow
 from asynclog.filters import NO_FILTER
-from asynclog.subscription import Changed, End, TaskChanged
+from asynclog.live import TaskChanged
+from asynclog.subscription import Changed, End
 from asynclog.tail import Entries
 from asynclog.testing import ManualClock
 from tests.library.reading import entries

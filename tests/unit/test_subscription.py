@@ -14,11 +14,11 @@ import pytest
 from asynclog.engine import Engine, Limits, open_engine
 from asynclog.feed import Feed
 from asynclog.filters import NO_FILTER, LogFilter
-from asynclog.live import Live
+from asynclog.live import Live, TaskChanged
 from asynclog.model import Gap, Task
 from asynclog.records import TaskRecord
 from asynclog.settings import Settings
-from asynclog.subscription import Changed, End, Event, Refiltered, Subscription, TaskChanged
+from asynclog.subscription import Changed, End, Event, Refiltered, Subscription
 from asynclog.tail import Entries, TailBudget
 from asynclog.tasks.ending import finish
 from asynclog.tasks.reader import Reader

@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 
 from asynclog.errors import InvalidError
 from asynclog.filters import LogFilter
+from asynclog.live import TaskChanged
 from asynclog.model import Gap, Stage, Task
 from asynclog.protocols import Archive
 from asynclog.server.body import read_json
@@ -29,7 +30,7 @@ from asynclog.server.problems import MalformedError
 from asynclog.server.search import numbers
 from asynclog.server.service import Service
 from asynclog.server.turns import InTurn
-from asynclog.subscription import Changed, End, Event, Refiltered, Subscription, TaskChanged
+from asynclog.subscription import Changed, End, Event, Refiltered, Subscription
 from asynclog.tail import Entries
 from asynclog.wire import encode, gap_object, stage_object, step_object, task_object
 
@@ -91,14 +92,16 @@ def _state(task: Task) -> Task:
 
 
 def frames(event: Event) -> list[str]:
-    """What is sent for an event. Entries that several subscriptions share are encoded once."""
+    """What is sent for an event. What several subscriptions share is encoded once."""
     match event:
         case Entries():
             if event.frame is None:
                 event.frame = _entries(event)
             return event.frame  # type: ignore[return-value]  # the place is this door's
-        case TaskChanged(task=task):
-            return [_frame("task", task=task_object(task))]
+        case TaskChanged():
+            if event.frame is None:
+                event.frame = [_frame("task", task=task_object(event.task))]
+            return event.frame  # type: ignore[return-value]  # as above
         case Changed(change=change):
             if isinstance(change, Stage):
                 return [_frame("stage", stage=stage_object(change, 0, {}))]
