@@ -15,7 +15,7 @@ import orjson
 from asynclog.model import AccessScope, Gap
 from asynclog.queries import EntryPage, EntryQuery
 from asynclog.store.scope import Param, seen_task
-from asynclog.store.selection import Selection, fitting, select
+from asynclog.store.selection import Selection, fitting, select, visible_tasks
 
 _FIRST_SLICE: Final = 16
 """Rows read before anything is known about their size."""
@@ -42,7 +42,9 @@ SELECT CAST(group_concat(CASE WHEN length(message) + ifnull(length(metadata_json
        group_concat(id), group_concat(seq)
   FROM (SELECT * {{source}} ORDER BY {{key}} {{order}} LIMIT ? OFFSET ?)"""
 
-_ONE: Final = f"SELECT CAST({_LINE} AS BLOB) FROM task_logs WHERE id = ?"
+_ONE: Final = f"""
+SELECT CAST({_LINE} AS BLOB) FROM task_logs WHERE id = ?
+   AND EXISTS (SELECT 1 FROM tasks WHERE tasks.id = task_logs.task_id AND {{visible}})"""
 
 _GAPS: Final = """
 SELECT json_group_array(json_array(from_seq, to_seq, reason))
@@ -96,6 +98,7 @@ class _Gathered:
         self.lines: list[bytes] = []
         self.cursors: list[int] = []
         self.more = False
+        self._query = query
         self._limit = query.limit
         self._across = query.task_id is None
         self.room = query.max_bytes
@@ -115,7 +118,7 @@ class _Gathered:
         """Add the entries of a slice that have a place."""
         cursors = found.ids if self._across else found.seqs
         for record_id, cursor, small in zip(found.ids, cursors, found.lines, strict=True):
-            line = small or _read_one(connection, record_id)
+            line = small or _read_one(connection, self._query, record_id)
             if not line:
                 continue  # it was deleted meanwhile, with its task
             self.more = len(self.lines) == self._limit or (bool(self.lines) and len(line) > self.room)
@@ -137,8 +140,9 @@ def _read_slice(
     return _Slice(lines.split(b"\n"), orjson.loads(f"[{ids}]"), orjson.loads(f"[{seqs}]"))
 
 
-def _read_one(connection: sqlite3.Connection, record_id: int) -> bytes:
-    found = connection.execute(_ONE, (record_id,)).fetchone()
+def _read_one(connection: sqlite3.Connection, query: EntryQuery, record_id: int) -> bytes:
+    condition, params = visible_tasks(query)
+    found = connection.execute(_ONE.format(visible=condition), (record_id, *params)).fetchone()
     return b"" if found is None else bytes(found[0])
 
 

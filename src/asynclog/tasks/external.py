@@ -131,12 +131,10 @@ class External:
             raise TooLargeError("a batch of entries", BODY_BYTES)
         if batch_id is not None and not 1 <= len(batch_id) <= 200:
             raise InvalidError("batch_id", "batch_id has 1 to 200 characters")
+        await self._seen(task_id, access)
         answers = self._answers.setdefault(task_id, Answers(whole=False))
         try:
             async with answers.lock:  # two copies of a batch at once: the second waits for the answer of the first
-                running = self._engine.hub.get(task_id)
-                if running is not None and not visible(running.task, access):
-                    raise NotFoundError("task", task_id)
                 if batch_id is not None:
                     known = answers.get(batch_id) or await self._stored_answer(task_id, batch_id, answers, access)
                     if known is not None:
@@ -146,6 +144,13 @@ class External:
         finally:
             if self._engine.hub.get(task_id) is None:
                 self._answers.pop(task_id, None)
+
+    async def _seen(self, task_id: str, access: AccessScope) -> None:
+        """Nobody waits for another's task: it is as long in being found missing as one that nobody has."""
+        live = self._engine.hub.get(task_id)
+        if live is not None and not visible(live.task, access):
+            await self._engine.settle()
+            raise NotFoundError("task", task_id)
 
     async def _stored_answer(self, task_id: str, batch_id: str, answers: Answers, access: AccessScope) -> bytes | None:
         if answers.whole:
@@ -346,7 +351,7 @@ class External:
     async def _live(self, task_id: str, access: AccessScope) -> Live:
         """The running external task."""
         live = self._engine.hub.get(task_id)
-        if live is None or live.feed is None:
+        if live is None or live.feed is None or not visible(live.task, access):
             await self._engine.settle()
             task = await self._engine.store.task(task_id, access)
             if task is None:
@@ -354,8 +359,6 @@ class External:
             if not task.external:
                 raise ConflictError(f"the task {task_id} runs in the service; only external tasks are fed over HTTP")
             raise ConflictError(f"the task {task_id} has ended ({task.status}) and takes nothing more")
-        if not visible(live.task, access):
-            raise NotFoundError("task", task_id)
         if not live.task.external:
             raise ConflictError(f"the task {task_id} runs in the service; only external tasks are fed over HTTP")
         if live.feed.sealed:

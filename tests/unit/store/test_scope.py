@@ -178,12 +178,16 @@ def test_each_statement_about_a_task_holds_the_scope() -> None:
     """What is read of one task is read by statements that name the caller's account and site themselves."""
     connection = database()
     add_task(connection, "t", account="a", site="s")
-    add_entries(connection, [entry(stage="x", unit="u", step_id="n") for _ in range(40)])
+    large = entry(message="m" * 3_000_000)
+    add_entries(connection, [large, *[entry(stage="x", unit="u", step_id="n") for _ in range(40)]])
     insert(connection, "gaps", task_id="t", from_seq=50, to_seq=51, reason="full")
     asked = [("unit", "u"), ("level", "ERROR"), ("search", "hello"), ("step_id", "n")]
     with statements(connection) as seen:
         _ask_everything(connection, asked)
     assert len(seen) > 20
+    assert any("FROM task_logs WHERE id = 1" in statement for statement in seen), (
+        "the large entry was not read by itself"
+    )
     for statement in seen:
         assert "account = 'a'" in statement, statement
         assert "site = 's'" in statement, statement
@@ -197,6 +201,7 @@ def _ask_everything(connection: sqlite3.Connection, asked: list[tuple[str, str]]
         counts.stats(connection, query)
         counts.count(connection, query)
         counts.histogram(connection, query, 3)
+    entries.page(connection, EntryQuery(task_id="t", access=OWN, max_bytes=1000))
     entries.gaps(connection, "t", OWN)
     entries.batch_answer(connection, "t", "b", OWN)
     counts.stage_counts(connection, "t", OWN)
