@@ -1,101 +1,107 @@
-"""Pages over HTTP from a real service, in a database of many entries, against sqlite3 and orjson on the same rows."""
+"""Pages of 1,000 entries in tasks of 10 thousand to 10 million, called and over HTTP, against sqlite3 and orjson.
+
+Both doors are compared with the same done bare: the call with rows by sqlite3 and JSON by orjson in a thread, the
+request with that behind uvicorn and Starlette, each server a process of its own and the client the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import tempfile
+import sys
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import httpx2
-import orjson
-import uvicorn
+from typing import Any, Final
 
 import asynclog
-from asynclog import TaskContext
-from asynclog.server import create_app
-from bench.harness import Bench, Row, Sample
+from bench.asking import Asker, asking
+from bench.filled import TASK, data_directory
+from bench.harness import Bench, Row, Sample, at_most
+from bench.raw_pages import LIMIT, connect, raw_page
+from bench.service import program, serving
 
-ROUNDS = 15
-OTHERS = 1_000_000
-ENTRIES = 10_000
-
-
-async def _fill(params: dict[str, Any], context: TaskContext) -> None:
-    loggers = [context.logger.with_source(f"source_{number}") for number in range(5)]
-    for number in range(params["count"]):
-        loggers[number % 5].info("entry %d of a task with a message of ordinary length, as they come", number, n=number)
-        if number % 1000 == 0:
-            await asyncio.sleep(0)
+SIZES: Final = (10_000, 1_000_000, 10_000_000)
+ROUNDS: Final = 40
+TARGET: Final = at_most(2)
 
 
-def _raw(path: Path, task_id: str, after: int) -> float:
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+def _places(entries: int) -> dict[str, tuple[dict[str, int], dict[str, Any]]]:
+    """By name: the bare page's cursors, and what is asked of ours."""
+    middle, last = entries // 2, entries - LIMIT
+    return {
+        "first": ({"after": 0}, {"after": 0}),
+        "middle": ({"after": middle}, {"after": middle}),
+        "last": ({"after": last}, {"after": last}),
+        "newest first": ({"before": entries + 1}, {"order": "desc"}),
+    }
+
+
+def _query(asked: dict[str, Any]) -> str:
+    return "&".join(f"{name}={value}" for name, value in asked.items())
+
+
+async def _timed(call: Callable[[], Awaitable[object]]) -> float:
     start = time.perf_counter()
-    rows = connection.execute(
-        "SELECT id, task_id, seq, timestamp, level, source, stage, unit, step_id, message, metadata_json "
-        "FROM task_logs WHERE task_id = ? AND seq > ? ORDER BY seq LIMIT 1000",
-        (task_id, after),
-    ).fetchall()
-    orjson.dumps([{"row": row[:10], "metadata": orjson.loads(row[10])} for row in rows])
-    seconds = time.perf_counter() - start
-    connection.close()
-    return seconds * 1000
-
-
-async def _get(client: httpx2.AsyncClient, path: str) -> float:
-    start = time.perf_counter()
-    answer = await client.get(path)
-    answer.raise_for_status()
+    await call()
     return (time.perf_counter() - start) * 1000
 
 
-async def _run(bench: Bench) -> list[Row]:
-    with tempfile.TemporaryDirectory() as folder:
-        async with asynclog.open(folder) as tasks:
-            await tasks.run(_fill, {"count": bench.amount(OTHERS, 50_000)})
-            task = await tasks.run(_fill, {"count": ENTRIES})
-            server = uvicorn.Server(uvicorn.Config(create_app(tasks), port=0, log_level="critical"))
-            serving = asyncio.create_task(server.serve())
-            while not server.started:
-                await asyncio.sleep(0.01)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            try:
-                async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-                    return await _measure(client, Path(folder) / "asynclog.db", task.id, bench)
-            finally:
-                server.should_exit = True
-                await serving
-
-
-async def _measure(client: httpx2.AsyncClient, database: Path, task_id: str, bench: Bench) -> list[Row]:
-    logs = f"/api/tasks/{task_id}/logs?limit=1000"
-    pages = {
-        "first": f"{logs}&total=false",
-        "middle": f"{logs}&total=false&after={ENTRIES // 2}",
-        "newest first": f"{logs}&total=false&order=desc",
-        "with its total": logs,
-        "by source": f"{logs}&source=source_3",
-    }
+async def _called(bench: Bench, folder: Path, entries: int) -> list[Row]:
+    connection = connect(folder / "asynclog.db")
     rows = []
-    for name, path in pages.items():
-        ours, theirs = [], []
-        for _ in bench.track(range(bench.rounds(ROUNDS)), name):
-            ours.append(await _get(client, path))
-            theirs.append(await asyncio.to_thread(_raw, database, task_id, ENTRIES // 2))
-        rows.append(
-            Row(
-                f"page of 1,000 over HTTP, {name}, {OTHERS:,} others / raw read",
-                Sample("service", "ms", ours),
-                Sample("sqlite3 + orjson", "ms", theirs),
-                "< 200 ms; < 100 ms by source",
+    async with asynclog.open(folder) as tasks:
+        for name, (bare, asked) in _places(entries).items():
+            values = await bench.turns_async(
+                {
+                    "ours": partial(_timed, partial(tasks.logs, TASK, limit=LIMIT, **asked)),
+                    "bare": partial(_timed, partial(asyncio.to_thread, raw_page, connection, **bare)),
+                },
+                bench.rounds(ROUNDS),
             )
-        )
+            rows.append(_row(f"page of {LIMIT:,}, {name}, of {entries:,}: the call", values))
+    connection.close()
     return rows
 
 
+def _row(scenario: str, values: dict[str, list[float]]) -> Row:
+    return Row(
+        scenario, Sample("asynclog", "ms", values["ours"]), Sample("sqlite3 + orjson", "ms", values["bare"]), TARGET
+    )
+
+
+async def _requested(bench: Bench, folder: Path, entries: int) -> list[Row]:
+    bare_server = (sys.executable, "-m", "bench.raw_pages", str(folder / "asynclog.db"))
+    async with (
+        program(serving(folder, "bench.scroll")) as ours,
+        program(bare_server) as bare,
+        asking(ours.url) as service,
+        asking(bare.url) as reference,
+    ):
+        return [
+            _row(
+                f"page of {LIMIT:,}, {name}, of {entries:,}: over HTTP",
+                await bench.turns_async(
+                    {
+                        "ours": partial(_ours, service, asked),
+                        "bare": partial(reference.milliseconds, f"/page?{_query(cursors)}"),
+                    },
+                    bench.rounds(ROUNDS),
+                ),
+            )
+            for name, (cursors, asked) in _places(entries).items()
+        ]
+
+
+async def _ours(service: Asker, asked: dict[str, Any]) -> float:
+    return await service.milliseconds(f"/api/tasks/{TASK}/logs?limit={LIMIT}&{_query(asked)}")
+
+
 def run(bench: Bench) -> list[Row]:
-    """First, middle and last page, and one filtered by source."""
-    return asyncio.run(_run(bench))
+    """First, middle, last and newest page, with its total, by both doors and in each size."""
+    rows = []
+    for entries in SIZES[:2] if bench.quick else SIZES:
+        with data_directory(bench, entries, index=False) as folder:
+            rows += asyncio.run(_called(bench, folder, entries))
+            rows += asyncio.run(_requested(bench, folder, entries))
+    return rows

@@ -27,6 +27,10 @@ END_SECONDS: Final = 9.0
 THREADS_SECONDS: Final = 1.0
 """How long threads of plugins may go on once everything is closed."""
 
+SWITCH_SECONDS: Final = 0.001
+"""How long a thread that computes may keep the interpreter from who waits for it. Python's own 5 ms are added to a
+read several times while a plugin computes: once for each statement and each change of threads."""
+
 Started = Callable[[TaskManager, str], Awaitable[None]]
 _log: Final = logging.getLogger("asynclog.server")
 
@@ -66,6 +70,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
         raise without_keys(host, folder)  # before anything is made
     limits = DEFAULT_LIMITS if configuration is None else Limits.of(configuration.server)
     to_stderr(log_format)
+    sys.setswitchinterval(SWITCH_SECONDS)
 
     ending = _Ending()
 
