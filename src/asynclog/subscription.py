@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, Literal
 
 from asynclog.errors import UnavailableError
@@ -102,38 +102,53 @@ class Subscription:
         """What there is to know, in order, for ever or up to an `End`."""
         live = self._live
         while True:
-            while self._requests:
-                self._filter, self._cursor, ref = self._requests.popleft()
-                self._told = self._cursor
-                self._settled = 0
-                yield Refiltered(ref=ref)
-            for change in self._state():
-                yield change
+            for event in (*self._asked(), *self._state()):
+                yield event
             if live.removed:
                 yield End(last_seq=self._cursor, reason="removed")
                 return
             ended, head = live.ended, live.head  # in this order: an ended task's head does not move
-            if self._cursor < head and (ended or not self._coming()):
-                before = self._cursor
-                event = await self._next()
-                if isinstance(event, Gap):
-                    for entries in self._passed(before):
-                        yield entries
-                    self._told = self._cursor
-                if event is not None and self._telling(event):
+            if self._cursor < head or not ended:
+                for event in await self._turn(head, ended=ended):
                     yield event
                 if self._cursor < live.tail.last:
                     await asyncio.sleep(0)
-            elif ended:
-                if self._version == live.version:
-                    for entries in self._passed(head):
-                        yield entries
-                    yield End(last_seq=head)
-                    return
-            elif not await live.changed(self._patience(head)):
-                for entries in self._passed(self._cursor):
-                    yield entries
-                self._doubted = True
+            elif self._version == live.version:
+                for event in (*self._passed(head), End(last_seq=head)):
+                    yield event
+                return
+
+    def _asked(self) -> list[Event]:
+        """Go on with the filter that was asked for last."""
+        answers: list[Event] = []
+        while self._requests:
+            self._filter, self._cursor, ref = self._requests.popleft()
+            self._told = self._cursor
+            self._settled = 0
+            answers.append(Refiltered(ref=ref))
+        return answers
+
+    async def _turn(self, head: int, *, ended: bool) -> Sequence[Event]:
+        """What comes next, as far as it is to be told now."""
+        before = self._cursor
+        if before >= head or (not ended and self._coming()):
+            return await self._wait(head)
+        event = await self._next()
+        if event is None or not self._telling(event):
+            return []
+        if isinstance(event, Entries):
+            return [event]
+        passed = self._passed(before)
+        self._told = self._cursor
+        return [*passed, event]
+
+    async def _wait(self, head: int) -> Sequence[Event]:
+        """Wait for a change; what to tell when there was none for long."""
+        if await self._live.changed(self._patience(head)):
+            return []
+        passed = self._passed(self._cursor)
+        self._doubted = not passed
+        return passed
 
     def _coming(self) -> bool:
         """Whether what comes after the cursor is on its way to the tail."""
@@ -160,7 +175,7 @@ class Subscription:
             self._told = event.through
         return True
 
-    def _passed(self, through: int) -> list[Entries]:
+    def _passed(self, through: int) -> Sequence[Event]:
         """That nothing matched up to here, where that was not told."""
         if self._told >= through:
             return []
