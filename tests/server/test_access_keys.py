@@ -174,6 +174,24 @@ async def test_a_revoked_key_opens_nothing(guard: Guarded) -> None:
     assert listed["bob"]["revoked_at"] is None
 
 
+async def test_a_download_ends_with_the_key(guard: Guarded) -> None:
+    """An export under way is broken off when its key is revoked, and does not look whole."""
+    await guard.make("ann", Role.OPERATOR)
+    entries = [{"message": "x", "times": 10_000}] * 4000
+    body = {"plugin": "talk", "params": {"entries": entries}}
+    task = (await guard.ask("ann", "POST", "/api/tasks", json=body)).json()["id"]
+    await guard.service.tasks.wait(task)
+    export = f"/api/tasks/{task}/logs/export"
+    async with guard.service.client.stream("GET", export, headers=guard.headers("ann")) as answer:
+        assert answer.status_code == 200
+        parts = answer.aiter_raw()
+        await anext(parts)
+        await guard.ask("admin", "DELETE", f"/api/keys/{guard.ids['ann']}")
+        with pytest.raises(httpx2.RemoteProtocolError):
+            async for _ in parts:
+                pass
+
+
 async def test_an_expired_key_opens_nothing(guard: Guarded) -> None:
     """A key ends when its time has come, to requests and to WebSockets that are open."""
     await guard.make("ann", Role.VIEWER, days=2)

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from asynclog.errors import AsynclogError, UnauthenticatedError, UnavailableError
+from asynclog.errors import AsynclogError, UnavailableError
 from asynclog.server import problems
 from asynclog.server.body import parse_body, read_body
 from asynclog.server.operation import Call, Operation
@@ -39,6 +39,8 @@ class Endpoint:
         try:
             call = await self._read(request, operation)
             async with self._service.turns.turn(call.who) if operation.hard else nullcontext():
+                if operation.role is not None:
+                    call.recheck()
                 response = await operation.handler(call)
         except AsynclogError as error:
             if isinstance(error, UnavailableError):
@@ -60,16 +62,13 @@ class Endpoint:
     async def _read(self, request: Request, operation: Operation) -> Call:
         if b"%2f" in request.scope.get("raw_path", b"").lower():
             raise HTTPException(404)  # no name has a slash, and no address is written in two ways
-        access = self._service.access
-        caller = access.enter(request, operation)
+        caller = self._service.access.enter(request, operation)
         given = b"" if operation.open_query else request.scope["query_string"]
         query = read_query(given, operation.parameters, filtered=operation.filtered)
         body: object = None
         if operation.body is not None:
             raw = await read_body(request)
             body = raw if operation.body is bytes else parse_body(raw, operation.body)
-            if caller is not None and operation.role is not None and not access.counts(caller):
-                raise UnauthenticatedError("The key was revoked, or has expired, while the body was on its way.")
         return Call(request, self._service, request.path_params, query.values, query.filter, body, caller)
 
 

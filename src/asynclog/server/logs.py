@@ -119,4 +119,5 @@ async def _pieces(
 async def _next(call: Call, pages: AsyncIterator[list[bytes]]) -> list[bytes] | None:
     """The next page, in the caller's turn: whoever reads slowly keeps nobody waiting."""
     async with call.service.turns.turn(call.who, patient=True):
+        call.recheck()
         return await anext(pages, None)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from asynclog.errors import UnauthenticatedError
 from asynclog.filters import LogFilter
 from asynclog.model import AccessScope
 from asynclog.principal import Principal, Role
@@ -62,6 +63,17 @@ class Call:
         """From where the request came, as far as is known."""
         client = self.request.client
         return None if client is None else client.host
+
+    def recheck(self) -> None:
+        """Go on only if the caller still may: a body, a turn or an answer takes its time.
+
+        Raises:
+            UnauthenticatedError: the key was revoked or has expired, or the session is over.
+        """
+        if not self.service.access.counts(self.entered):
+            raise UnauthenticatedError(
+                "The key was revoked or has expired, or the session is over, in the middle of this."
+            )
 
     @property
     def tasks(self) -> TaskManager:
