@@ -34,11 +34,17 @@ _SCHEMES: Final = {
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"key": []}, {"keyHeader": []}, {"session": []}, {}]
 """One of them; none while the service has no key."""
 _COMMON: Final = {
-    400: "The body is not JSON.",
+    400: "The body is not JSON, or is broken gzip.",
     401: "There is no key with the request, or one that does not count.",
     403: "The caller's role may not do this; or the request comes from a page of another site, or by a foreign name.",
     404: "There is no such thing, or the caller may not see it.",
+    408: "The body came too slowly.",
+    413: "The body is larger than 8 MiB, as it came or unpacked; or it unpacks to more than 200 times its size.",
+    414: "The address is longer than 32 KiB.",
+    415: "The body is packed in another way than gzip, or is of a type that pages of other sites can send.",
     422: "A parameter or a field is unknown or has a bad value; parameter names it.",
+    429: "So many questions of the caller wait already that this one is not taken.",
+    431: "The head of the request is larger than 64 KiB, or has more than 100 lines.",
     500: "The service failed.",
 }
 
@@ -60,6 +66,8 @@ def description(operations: Sequence[Operation]) -> dict[str, Any]:
             "title": "asynclog",
             "version": version("asynclog"),
             "description": "Per-task logging. Errors are application/problem+json; times are ISO-8601 in UTC."
+            " Bodies may be packed (Content-Encoding: gzip). What is no HTTP, comes too slowly, or on too many"
+            " connections is 400, 408, 429 or 503 whatever it asks for, and ends the connection."
             " The WebSockets /ws/tasks/{task_id}/logs and /ws/tasks take the filter parameters of the routes of the"
             " same name.",
         },
@@ -147,10 +155,14 @@ def _responses(operation: Operation, schemas: dict[type, Any]) -> dict[str, Any]
 def _can(operation: Operation, status: int) -> bool:
     if status == 401:
         return operation.role is not None
-    if status == 400:
-        return operation.body not in (None, bytes)
+    if status in (400, 408, 413):
+        return operation.body is not None
     if status == 404:
         return "{" in operation.path
+    if status == 415:
+        return operation.method != "GET"
+    if status == 429:
+        return operation.hard
     return True  # an unknown query parameter is 422 everywhere
 
 
