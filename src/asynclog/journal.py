@@ -43,10 +43,12 @@ BUDGET_BYTES: Final = 32 << 20
 """Records in memory between the log call and the commit."""
 RESERVE_BYTES: Final = 8 << 20
 """What records that are no entries (task state, gaps) may take beyond quota and budget."""
-FRAME_MEMORY: Final = 160
+FRAME_MEMORY: Final = 224
 """Bytes a frame takes in memory beside its payload, about."""
 GAP_MEMORY: Final = 4096
 """Bytes that have to be free beside an entry before a gap is closed."""
+URGENT: Final = int(Level.ERROR)
+"""From this level on the disk is asked to confirm an entry at once."""
 RESCUE_SECONDS: Final = 1.0
 """How long after a failed sync another one makes for another new segment."""
 
@@ -184,14 +186,14 @@ class Journal:
                 raise
             finally:
                 self._holding = False
-            wake = idle and bool(self._frames)
-        if wake:
+            idle = idle and len(self._frames) > 0
+        if idle:
             self._wake()
         if self._trouble.untold:
             self._trouble.tell()
         return number
 
-    def _put(  # noqa: C901  # the hot path: flat, each branch a reason
+    def _put(  # noqa: C901, PLR0912  # the hot path: flat, each branch a reason
         self, feed: Feed | None, payload: bytes, level: int, span: int, crc: int, reserve: int = RESERVE_BYTES
     ) -> int:
         if self._interrupted:
@@ -206,15 +208,22 @@ class Journal:
                 return self._drop(feed, span, 0)
             seq = feed.next_seq
             reserve = 0
-        record_id = self._next_id
-        safe = (self._trouble.error is None or self._may_retry()) and self._write(
-            record_id, seq, span, payload, crc, reserve
-        )
+        record_id, trouble = self._next_id, self._trouble
+        safe = False
+        if trouble.error is None or self._may_retry():
+            numbers = pack_numbers(record_id, seq, span)
+            mark = pack_mark(len(payload), crc32(numbers, crc))
+            try:
+                safe = self._shelf.write(mark, numbers + payload, record_id, reserve)
+            except OSError as error:
+                trouble.failed(error)
+            if safe and trouble.error is not None:
+                trouble.over()
         fits = self._pending + cost <= self._budget + reserve
         if not safe:
             if not fits:
                 return self._drop(feed, span, reserve)
-            self._trouble.volatile(record_id + span - 1)
+            trouble.volatile(record_id + span - 1)
         if feed is not None:
             feed.next_seq = seq + span
             feed.counts[level // 10] += 1
@@ -225,23 +234,11 @@ class Journal:
             self._feeds.append(feed)
         else:
             self.spilled += 1
-        if level >= Level.ERROR:
+        if level >= URGENT:
             self._syncer.hurry()
         elif safe and not self._syncer.dirty:
             self._syncer.notice()
         return seq or record_id
-
-    def _write(self, record_id: int, seq: int, span: int, payload: bytes, crc: int, reserve: int) -> bool:
-        numbers = pack_numbers(record_id, seq, span)
-        mark = pack_mark(len(payload), crc32(numbers, crc))
-        try:
-            written = self._shelf.write(mark, numbers + payload, record_id, reserve)
-        except OSError as error:
-            self._trouble.failed(error)
-            return False
-        if written and self._trouble.error is not None:
-            self._trouble.over()
-        return written
 
     def _may_retry(self) -> bool:
         """After a failed write: whether there is a segment to try the next one on, not too often."""

@@ -20,11 +20,19 @@ _KNOWN_KEYS: Final = 8192
 """Keys remembered as harmless or secret; then the memory starts anew."""
 _KEY_LENGTH: Final = 64
 """Longer keys are looked at every time."""
+_PASSES: Final = 4
+"""What is taken out may uncover a beginning of something else; so a text that changed is looked at again."""
 _MOST_COUNTED: Final = 1 << 53
 _TEMPLATES: Final = 4096
 """Templates remembered as harmless or not; then the memory starts anew."""
 _TEMPLATE_LENGTH: Final = 1024
-_NUMBERS: Final = frozenset({int, float, bool, type(None)})
+_NUMBER: Final = re.compile(r"%%|%(?:0\d{1,3})?(?:\.\d{1,3})?[dsifger]")
+"""Where a template takes a number as its plain text: without spaces around it, without letters for digits."""
+_NUMBERS: Final = (
+    *("1", "12345678901234567890", "-12345678901234567890", "1234567890123456.5", "1.2345678901234567e-300"),
+    *("-1.2345678901234567e+300", "inf", "-inf", "nan", "None", "True", "False"),
+)
+"""What a number may look like there."""
 NAMING: Final = frozenset({"name", "Name", "key", "Key"})
 NAMED: Final = frozenset({"value", "Value"})
 """What is under one of these may be named under one of those: ``{"name": "DB_PASSWORD", "value": "…"}``."""
@@ -46,11 +54,13 @@ class Redactor:
         ValueError: one of them is none, or a pattern could take too long; the message says which and why.
     """
 
-    __slots__ = ("_compiled", "_extended", "_keys", "_named", "_patterns", "_templates", "_words", "known")
+    __slots__ = ("_compiled", "_extended", "_keys", "_named", "_patterns", "_words", "known", "templates")
 
     known: dict[str, bool | None]
     """Any key (an exact str) to True: its value is hidden; False: harmless; None: look at the key itself, or at what
     stands beside it."""
+    templates: dict[str, bool]
+    """Any template (an exact str) to whether it is plain text without a secret, whatever numbers are put into it."""
 
     def __init__(self, patterns: Iterable[str] = (), keys: Iterable[str] = ()) -> None:
         self._patterns = tuple(patterns)
@@ -59,7 +69,7 @@ class Redactor:
         self._named = named(self._keys)
         self._words = tuple(key.lower() for key in self._keys)
         self._extended = bool(self._words or self._compiled)
-        self._templates: dict[str, bool] = {}
+        self.templates = _KnownTemplates(self)
         words = "|".join([HIDDEN_KEY, *map(re.escape, self._keys)])
         self.known = _KnownKeys(re.compile(words, re.IGNORECASE), self)
 
@@ -71,28 +81,20 @@ class Redactor:
         """Whether `redact` would have to look closer: False promises that it changes nothing."""
         return suspicious(text) or (self._extended and (bool(self._compiled) or self._names_own(text)))
 
-    def clears(self, template: str, args: tuple[object, ...]) -> bool:
-        """Whether `template % args` can hold no secret, told without looking at the text: numbers in a harmless one."""
-        for argument in args:
-            if type(argument) not in _NUMBERS:
-                return False
-        known = self._templates.get(template)
-        if known is None:
-            known = not self.suspects(template)
-            if len(template) <= _TEMPLATE_LENGTH:
-                if len(self._templates) >= _TEMPLATES:
-                    self._templates.clear()
-                self._templates[template] = known
-        return known
-
     def redact(self, text: str) -> str:
         """The text without its secrets; the very same object when there are none in sight."""
-        if suspicious(text):
-            folded = text.lower()
-            if "=" in text or ":" in text:
-                text = applied(self._named, text, folded)
-            text = applied(SHAPED, text, folded)
-        return self._without_own(text) if self._extended else text
+        for _ in range(_PASSES):
+            before = text
+            if suspicious(text):
+                folded = text.lower()
+                if "=" in text or ":" in text:
+                    text = applied(self._named, text, folded)
+                text = applied(SHAPED, text, folded)
+            if self._extended:
+                text = self._without_own(text)
+            if text is before or text == before:
+                break
+        return text
 
     def _without_own(self, text: str) -> str:
         """Without what users have named."""
@@ -147,6 +149,32 @@ class _KnownKeys(dict[str, "bool | None"]):
                 self.clear()
             self[key] = answer
         return answer
+
+
+class _KnownTemplates(dict[str, bool]):
+    """Answers for every template and remembers the short ones."""
+
+    __slots__ = ("_redactor",)
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+
+    def __missing__(self, template: str) -> bool:
+        answer = (
+            len(template) <= _TEMPLATE_LENGTH
+            and template.isprintable()
+            and "%" not in _NUMBER.sub("", template)
+            and not any(self._redactor.suspects(_filled(template, number)) for number in _NUMBERS)
+        )
+        if len(template) <= _TEMPLATE_LENGTH:
+            if len(self) >= _TEMPLATES:
+                self.clear()
+            self[template] = answer
+        return answer
+
+
+def _filled(template: str, number: str) -> str:
+    return _NUMBER.sub(lambda place: "%" if place[0] == "%%" else number, template)
 
 
 REDACTOR: Final = Redactor()

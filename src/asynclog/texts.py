@@ -31,7 +31,8 @@ _HARMFUL: Final = re.compile(r"%[^%a-zA-Z]{0,64}(?:\d{5}|\*)")
 """A field width or precision that could ask for gigabytes."""
 
 _harmless: dict[str, None] = {}
-_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_NUMBERS: Final = frozenset({int, float, bool, type(None)})
+_PLAIN: Final = _NUMBERS | {str}
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset, bytes, bytearray)
 
 
@@ -61,12 +62,33 @@ def format_message(message: object, args: tuple[Any, ...] = ()) -> str:
         for argument in args:
             if type(argument) not in _PLAIN:
                 return _storable(template % _readied(args))
-        return _storable(template % args)
+        filled = template % args
+        return filled if filled.isascii() and "\0" not in filled else _storable(filled)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001  # the promise: never raise
         shown = ", ".join(_repr(argument) for argument in islice(args, _SHOWN))
         return f"{_storable(template)} [arguments ({shown}) do not fit: {_reason(error)}]"
+
+
+def compose(
+    message: object, args: tuple[Any, ...], limit: int, redactor: Redactor = REDACTOR
+) -> tuple[str, int | None]:
+    """What is kept of a message: `format_message`, then `clean`."""
+    if args and type(message) is str:
+        for argument in args:
+            if type(argument) not in _NUMBERS:
+                break
+        else:
+            if redactor.templates[message]:  # what the closer look would find is known
+                try:
+                    filled = message % args
+                    if len(filled) * 4 <= limit:
+                        return filled, None
+                except (TypeError, ValueError, OverflowError):  # the numbers do not fit: that is said below
+                    pass
+    filled = format_message(message, args)
+    return (redactor.redact(filled), None) if len(filled) * 4 <= limit else clean(filled, limit, redactor)
 
 
 def cut(value: str, limit: int) -> tuple[str, int | None]:

@@ -22,13 +22,14 @@ import msgspec
 import orjson
 
 from asynclog.redaction import NAMED, NAMING, REDACTED, REDACTOR, Redactor, redact
-from asynclog.texts import clean, cut, exact, format_message, integer, text, unprintable
+from asynclog.texts import clean, compose, cut, exact, format_message, integer, text, unprintable
 
 __all__ = [
     "REDACTOR",
     "Redactor",
     "capture",
     "clean",
+    "compose",
     "cut",
     "format_message",
     "metadata_json",
@@ -81,9 +82,9 @@ def metadata_json(mapping: object, limit: int = METADATA_LIMIT, redactor: Redact
     if type(mapping) is dict:
         if not mapping:
             return None
-        plain = _plain_json(mapping, redactor)
-        if plain is not None and (limit <= 0 or len(plain) <= limit):
-            return plain.decode()
+        plain = _plain_json(mapping, limit, redactor)
+        if plain is not None:
+            return plain
     walk = _Walk(redactor)
     value = walk.value(mapping, MAX_DEPTH)
     if value == {}:
@@ -97,22 +98,26 @@ def capture(value: object, limit: int, redactor: Redactor = REDACTOR) -> str:
     That is ``{"_truncated": true, "_originalSize": bytes, "_preview": its first characters + "..."}``. The size is
     that of the whole JSON text, at least: items beyond `MAX_NODES` are not looked at.
     """
-    plain = _plain_json(value, redactor)
-    if plain is not None and (limit <= 0 or len(plain) <= limit):
-        return plain.decode()
+    plain = _plain_json(value, limit, redactor)
+    if plain is not None:
+        return plain
     walk = _Walk(redactor)
     return walk.json(walk.value(value, MAX_DEPTH), limit)
 
 
-def _plain_json(value: Any, redactor: Redactor) -> bytes | None:
+def _plain_json(value: Any, limit: int, redactor: Redactor) -> str | None:
     """The JSON of a small container in which nothing needs a change; None when something may. The common case: fast."""
     try:
-        return orjson.dumps(value) if _plain(value, redactor, _FLAT) else None
+        if _is_plain(value, redactor, _FLAT):
+            data = orjson.dumps(value)
+            if len(data) <= limit or limit <= 0:
+                return data.decode()
     except (TypeError, RuntimeError):  # a lone surrogate, an integer beyond 64 bits; a thread that changes the dict
-        return None
+        pass
+    return None
 
 
-def _plain(container: Any, redactor: Redactor, depth: int) -> bool:
+def _is_plain(container: Any, redactor: Redactor, depth: int) -> bool:  # noqa: C901  # flat, for speed
     kind = type(container)
     if not (kind is dict or kind is list) or len(container) > _FEW or (kind is list and _names(container, redactor)):
         return False
@@ -127,12 +132,12 @@ def _plain(container: Any, redactor: Redactor, depth: int) -> bool:
         if kind is int or kind is bool or value is None:
             continue
         if kind is str:
-            plain = len(value) <= _SHORT and "\0" not in value and not redactor.suspects(value)
+            if len(value) > _SHORT or "\0" in value or redactor.suspects(value):
+                return False
         elif kind is float:
-            plain = value - value == 0.0  # neither NaN nor an infinity
-        else:
-            plain = depth > 0 and _plain(value, redactor, depth - 1)
-        if not plain:
+            if value - value != 0.0:  # neither NaN nor an infinity
+                return False
+        elif depth <= 0 or not _is_plain(value, redactor, depth - 1):
             return False
     return True
 
