@@ -13,11 +13,12 @@ from typing import Final
 import msgspec
 import orjson
 
-from asynclog.filters import LogFilter
+from asynclog.filters import NO_FILTER, LogFilter
 from asynclog.model import AccessScope, Level
 from asynclog.queries import Bucket, EntryQuery, LogStats, StageCount
 from asynclog.store.scope import seen_task
-from asynclog.store.selection import Selection, select, the_task, visible_tasks
+from asynclog.store.selection import Selection, large_extent, select, the_task, visible_tasks
+from asynclog.store.timeline import Timeline, timeline
 
 _Group = tuple[str, str, str, int]
 """Source, level, stage ('' for none) and the number of entries that have them."""
@@ -31,6 +32,14 @@ SELECT (SELECT json_group_object(stage, entries) FROM
             WHERE task_id = seen.id AND stage IS NOT NULL AND unit IS NOT NULL
             GROUP BY stage, unit ORDER BY min(seq) LIMIT -1))
   FROM (SELECT {task} AS id) AS seen"""
+
+
+_HISTOGRAM: Final = """
+WITH found AS MATERIALIZED (SELECT timestamp, level {source}),
+     bounds AS MATERIALIZED (SELECT min(timestamp) AS first, max(timestamp) AS last FROM found)
+SELECT first, last, (SELECT json_group_array(json_array(span, level, entries)) FROM (
+  SELECT (timestamp - first) / ((last - first) / ? + 1) AS span, level, count(*) AS entries FROM found
+   GROUP BY span, level)) FROM bounds"""
 
 
 def count(connection: sqlite3.Connection, query: EntryQuery) -> int:
@@ -68,25 +77,28 @@ def histogram(connection: sqlite3.Connection, query: EntryQuery, buckets: int) -
 
     Paging is ignored. A span is a whole number of microseconds, so there are fewer where time is short.
     """
-    selection = _select_all(connection, query)
-    if selection is None:
+    extent, found = None, None
+    if query.task_id is not None and query.filter == NO_FILTER and query.through is None:
+        extent = large_extent(connection, msgspec.structs.replace(query, after=None, before=None))
+    if extent is not None:
+        found = timeline(connection, query, extent.first, extent.last, buckets)
+    else:
+        selection = _select_all(connection, query)
+        if selection is None:
+            return []
+        # One statement, so that no entry comes in between the bounds and the counts.
+        first, last, groups = connection.execute(
+            _HISTOGRAM.format(source=selection.sql), (*selection.params, buckets)
+        ).fetchone()
+        if first is not None:
+            found = Timeline(first, last, orjson.loads(groups))
+    if found is None:
         return []
-    # One statement, so that no entry comes in between the bounds and the counts.
-    first, last, groups = connection.execute(
-        f"""
-        WITH bounds AS MATERIALIZED (SELECT min(timestamp) AS first, max(timestamp) AS last {selection.sql})
-        SELECT first, last, (SELECT json_group_array(json_array(span, level, entries)) FROM (
-          SELECT (timestamp - first) / ((last - first) / ? + 1) AS span, level, count(*) AS entries {selection.sql}
-           GROUP BY span, level)) FROM bounds""",
-        (*selection.params, buckets, *selection.params),
-    ).fetchone()
-    if first is None:
-        return []
-    width = (last - first) // buckets + 1
-    spans = [dict.fromkeys((level.name for level in Level), 0) for _ in range((last - first) // width + 1)]
-    for span, level, number in orjson.loads(groups):
-        spans[span][level] = number
-    starts = range(first, last + 1, width)
+    width = (found.last - found.first) // buckets + 1
+    spans = [dict.fromkeys((level.name for level in Level), 0) for _ in range((found.last - found.first) // width + 1)]
+    for span, level, number in found.groups:
+        spans[span][level] += number
+    starts = range(found.first, found.last + 1, width)
     return [Bucket(start=start, end=start + width, counts=span) for start, span in zip(starts, spans, strict=True)]
 
 

@@ -29,6 +29,9 @@ _FEW_TASKS: Final = 1000
 _FEW_ENTRIES: Final = 20_000
 """Up to so many tasks and entries, reading all of them and sorting beats looking for them among everybody's."""
 
+_DENSE: Final = 2
+"""Up to so many ids for an entry of a task, its entries are read as rows of the table, not by its index."""
+
 _MAX_WINDOW: Final = 300_000
 """Entries between ``since`` and ``until`` that are looked through for the first and the last one (about 30 ms)."""
 
@@ -131,8 +134,7 @@ def _in_task(connection: sqlite3.Connection, query: EntryQuery) -> Selection:
     if index is None:
         found = _proposed_in_task(connection, query)
         if found is not None:
-            sql = f"{_SPANS} AND task_id = {task} AND {condition}"
-            return Selection(sql, (_json(found), *task_params, *params), "id", found)
+            return confined(query, found)
         key = "seq"
         index = "task_logs_task_trouble" if _only_trouble(query.filter) else "sqlite_autoindex_task_logs_1"
     trouble = f"{_TROUBLE_TERM} AND " if index == "task_logs_task_trouble" else ""
@@ -140,10 +142,41 @@ def _in_task(connection: sqlite3.Connection, query: EntryQuery) -> Selection:
     return Selection(sql, (*task_params, *params), key)
 
 
+def confined(query: EntryQuery, found: Sequence[Span]) -> Selection:
+    """The task's matching rows within spans of ids."""
+    task, task_params = the_task(query)
+    condition, params = query.filter.where()
+    if query.filter.searches or query.filter.metadata:
+        sql, values = f"{_SPANS} AND task_id = {task} AND {condition}", (*task_params, *params)
+    else:  # a label that does not fit spares looking whose entry it is
+        sql, values = f"{_SPANS} AND {condition} AND task_id = {task}", (*params, *task_params)
+    return Selection(sql, (_json(found), *values), "id", found)
+
+
 def _proposed_in_task(connection: sqlite3.Connection, query: EntryQuery) -> list[Span] | None:
     """Where the task's entries between the query's cursors may match, if looking there is less than all of it."""
     if _only_trouble(query.filter) or not proposes(query.filter):
         return None
+    extent = large_extent(connection, query)
+    if extent is None:
+        return None
+    ids = extent.last - extent.first + 1
+    found = spans(connection, query.filter, extent.first, extent.last, min(extent.entries, ids))
+    if found is None and ids <= _DENSE * extent.entries:
+        return [(extent.first, extent.last)]  # reading the table in its order beats looking up each entry
+    return found
+
+
+class Extent(NamedTuple):
+    """The first and the last id of a task's entries between a query's cursors, and how many the whole task has."""
+
+    first: int
+    last: int
+    entries: int
+
+
+def large_extent(connection: sqlite3.Connection, query: EntryQuery) -> Extent | None:
+    """Where the query's task has its entries; None when there are none, or so few that it does not matter."""
     task, params = the_task(query)
     after = -_LARGEST if query.after is None else fitting(query.after)
     before = _LARGEST if query.before is None else fitting(query.before)
@@ -155,8 +188,7 @@ def _proposed_in_task(connection: sqlite3.Connection, query: EntryQuery) -> list
     ).fetchone()
     if found is None or found[0] <= _FEW_ENTRIES or found[1] is None:
         return None
-    entries, first, last = found
-    return spans(connection, query.filter, first, last, min(entries, last - first + 1))
+    return Extent(first=found[1], last=found[2], entries=found[0])
 
 
 def _across_tasks(connection: sqlite3.Connection, query: EntryQuery) -> Selection | None:
