@@ -33,6 +33,7 @@ READ_SECONDS: Final = 10.0
 """After this long a query is interrupted."""
 BUILD_SECONDS: Final = 60.0
 """After this long reading for a build is interrupted."""
+AGAIN_SECONDS: Final = 0.1
 BUSY_MS: Final = 1000
 """How long SQLite itself waits for a lock; the writer's retry does the rest."""
 OPEN_ATTEMPTS: Final = 15
@@ -49,6 +50,26 @@ _log = logging.getLogger("asynclog.store")
 
 class QueryTimeoutError(StoreError):
     """A query took longer than its deadline."""
+
+
+class _Deadline:
+    """Calls something at a time, and then again and again until it is cancelled.
+
+    An interruption between two statements is none: the next one has to be interrupted, too.
+    """
+
+    def __init__(self, seconds: float, call: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._call = call
+        self._timer = self._loop.call_later(seconds, self._due)
+
+    def _due(self) -> None:
+        self._call()
+        self._timer = self._loop.call_later(AGAIN_SECONDS, self._due)
+
+    def cancel(self) -> None:
+        """It is not needed any more."""
+        self._timer.cancel()
 
 
 class _Connection(aiosqlite.Connection):
@@ -259,7 +280,7 @@ class Database:
             await connection.close()
 
     async def _ask(self, connection: _Connection, function: Callable[[sqlite3.Connection], T], deadline: float) -> T:
-        timer = asyncio.get_running_loop().call_later(deadline, connection.stop_query)
+        timer = _Deadline(deadline, connection.stop_query)
         work = asyncio.ensure_future(connection.run(function))
         try:
             return await asyncio.shield(work)
