@@ -86,6 +86,7 @@ class Subscription:
         self._doubted = False
         """What was on its way did not come."""
         self._version = -1
+        self._over = False
         self._requests: deque[tuple[LogFilter, int, str]] = deque()
 
     @property
@@ -100,55 +101,62 @@ class Subscription:
 
     async def events(self) -> AsyncIterator[Event]:
         """What there is to know, in order, for ever or up to an `End`."""
-        live = self._live
-        while True:
-            for event in (*self._asked(), *self._state()):
+        while not self._over:
+            for event in self._news():
                 yield event
-            if live.removed:
-                yield End(last_seq=self._cursor, reason="removed")
-                return
-            ended, head = live.ended, live.head  # in this order: an ended task's head does not move
-            if self._cursor < head or not ended:
-                for event in await self._turn(head, ended=ended):
-                    yield event
-                if self._cursor < live.tail.last:
-                    await asyncio.sleep(0)
-            elif self._version == live.version:
-                for event in (*self._passed(head), End(last_seq=head)):
-                    yield event
-                return
+            at_head = self._at_head()
+            for event in await self._behind() if at_head is None else at_head:
+                yield event
+            if self._cursor < self._live.tail.last and at_head is not None:
+                await asyncio.sleep(0)
 
-    def _asked(self) -> list[Event]:
-        """Go on with the filter that was asked for last."""
-        answers: list[Event] = []
+    def _news(self) -> Sequence[Event]:
+        """The answers to requests, and how the task, its stages and steps have changed."""
+        live = self._live
+        if not self._requests and self._version == live.version:
+            return ()
+        events: list[Event] = []
         while self._requests:
             self._filter, self._cursor, ref = self._requests.popleft()
             self._told = self._cursor
             self._settled = 0
-            answers.append(Refiltered(ref=ref))
-        return answers
+            events.append(Refiltered(ref=ref))
+        if self._version != live.version:
+            since, self._version = self._version, live.version
+            events.append(live.news)
+            if since >= 0:
+                events.extend(Changed(change=change) for change in live.changes(since))
+        return events
 
-    async def _turn(self, head: int, *, ended: bool) -> Sequence[Event]:
-        """What comes next, as far as it is to be told now."""
-        before = self._cursor
-        if before >= head or (not ended and self._coming()):
-            return await self._wait(head)
-        event = await self._next()
-        if event is None or not self._telling(event):
-            return []
-        if isinstance(event, Entries):
-            return [event]
-        passed = self._passed(before)
-        self._told = self._cursor
-        return [*passed, event]
+    def _at_head(self) -> Sequence[Event] | None:
+        """A turn from the tail, where that is where to read."""
+        live = self._live
+        if live.removed or not live.tail.covers(self._cursor):
+            return None
+        entries = live.tail.read(self._filter, self._cursor, TURN)
+        self._cursor = entries.through
+        return self._telling(entries)
 
-    async def _wait(self, head: int) -> Sequence[Event]:
-        """Wait for a change; what to tell when there was none for long."""
-        if await self._live.changed(self._patience(head)):
-            return []
-        passed = self._passed(self._cursor)
-        self._doubted = not passed
-        return passed
+    async def _behind(self) -> Sequence[Event]:
+        """A turn from the store, or a wait, or the end."""
+        live = self._live
+        if live.removed:
+            self._over = True
+            return (End(last_seq=self._cursor, reason="removed"),)
+        ended, head = live.ended, live.head  # in this order: an ended task's head does not move
+        if self._cursor < head and (ended or not self._coming()):
+            try:
+                event = await self._stored()
+            except UnavailableError:
+                await live.changed(STORE_SECONDS)
+                return ()
+            return () if event is None else self._telling(event)
+        if not ended:
+            return () if await live.changed(self._patience(head)) else self._waited()
+        if self._version != live.version:
+            return ()
+        self._over = True
+        return (*self._passed(head), End(last_seq=head))
 
     def _coming(self) -> bool:
         """Whether what comes after the cursor is on its way to the tail."""
@@ -164,46 +172,30 @@ class Subscription:
             return max(0.0, self._told_at + QUIET_SECONDS - asyncio.get_running_loop().time())
         return STORE_SECONDS if self._cursor < head else None
 
-    def _telling(self, event: Entries | Gap) -> bool:
-        """Whether an event is to be told now: each but entries of which there are none, those only now and then."""
-        if isinstance(event, Entries):
-            if not event.lines:
-                now = asyncio.get_running_loop().time()
-                if now < self._told_at + QUIET_SECONDS:
-                    return False
-                self._told_at = now
+    def _waited(self) -> Sequence[Event]:
+        """What to tell when nothing has changed for long."""
+        passed = self._passed(self._cursor)
+        self._doubted = not passed
+        return passed
+
+    def _telling(self, event: Entries | Gap) -> Sequence[Event]:
+        """What to tell now: everything but entries of which there are none, those only now and then."""
+        if isinstance(event, Gap):
+            passed = self._passed(event.from_seq - 1)
+            self._told = event.to_seq
+            return (*passed, event)
+        if event.lines:
             self._told = event.through
-        return True
+            return (event,)
+        due = self._told_at + QUIET_SECONDS
+        return () if asyncio.get_running_loop().time() < due else self._passed(event.through)
 
     def _passed(self, through: int) -> Sequence[Event]:
         """That nothing matched up to here, where that was not told."""
         if self._told >= through:
-            return []
+            return ()
         self._told, self._told_at = through, asyncio.get_running_loop().time()
-        return [Entries([], through)]
-
-    def _state(self) -> list[Event]:
-        live = self._live
-        if self._version == live.version:
-            return []
-        since, self._version = self._version, live.version
-        changes: list[Event] = [live.news]
-        if since >= 0:
-            changes.extend(Changed(change=change) for change in live.changes(since))
-        return changes
-
-    async def _next(self) -> Entries | Gap | None:
-        """What comes after the cursor, where there is something; None when it cannot be had yet."""
-        live = self._live
-        if live.tail.covers(self._cursor):
-            entries = live.tail.read(self._filter, self._cursor, TURN)
-            self._cursor = entries.through
-            return entries
-        try:
-            return await self._stored()
-        except UnavailableError:
-            await live.changed(STORE_SECONDS)
-            return None
+        return (Entries([], through),)
 
     async def _stored(self) -> Entries | Gap | None:
         """A turn from the store, once it holds what is asked for. Raises UnavailableError when it cannot be read."""
