@@ -14,12 +14,20 @@ from asynclog.server.operation import Call
 STATIC: Final = Path(__file__).parent / "static"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
-    " font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    " font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+    " require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
 )
+HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "Cache-Control": "no-cache",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+"""Of the page itself: nothing runs in it but its own files, and what it does not need it cannot ask for."""
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 """The build names its files after their content."""
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 _MEDIA: Final = {
     ".css": "text/css",
     ".js": "text/javascript",
@@ -40,11 +48,10 @@ Everything else is there: <a href="api/tasks">tasks</a>, <a href="openapi.json">
 
 async def index(_call: Call) -> Response:
     """The page."""
-    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
     path = STATIC / "index.html"
     if not path.is_file():
-        return HTMLResponse(_UNBUILT, headers=headers)
-    return FileResponse(path, media_type="text/html; charset=utf-8", headers=headers)
+        return HTMLResponse(_UNBUILT, headers=HEADERS)
+    return FileResponse(path, media_type="text/html; charset=utf-8", headers=HEADERS)
 
 
 async def asset(call: Call) -> Response:
