@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from itertools import islice
 from operator import itemgetter
 from typing import Final
 
@@ -23,8 +22,8 @@ from asynclog.journal import Journal
 from asynclog.protocols import Clock, Store, StoredEntries
 from asynclog.records import Frame
 
-BATCH_RECORDS: Final = 20_000
-"""Records of one transaction at most."""
+BATCH_RECORDS: Final = 12_000
+"""Record ids of one transaction at most, but for an ingest batch that is larger."""
 BATCH_BYTES: Final = 8 << 20
 """Payload bytes of one transaction, about."""
 BACKOFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0)
@@ -91,7 +90,7 @@ class Writer:
     def put(self, frames: list[Frame]) -> None:
         """Queue records, in order; a full batch is written without waiting for the interval."""
         self._queue.put_nowait(frames)
-        self._waiting += len(frames)
+        self._waiting += frames[-1][0] + frames[-1][2] - frames[0][0]
         if self._waiting >= BATCH_RECORDS:
             self._due.set()
 
@@ -145,19 +144,23 @@ class Writer:
     async def _fill(self, through: int) -> None:
         """Take the next records, in the order of their ids, into the batch."""
         size = 0
-        while self._taken < through and len(self._batch) < BATCH_RECORDS and size < BATCH_BYTES:
+        while self._taken < through and (room := self._room()) > 0 and size < BATCH_BYTES:
             if self._next == len(self._chunk) and not self._queue.empty():
                 self._chunk, self._next = self._queue.get_nowait(), 0
             queued_id = self._chunk[self._next][0] if self._next < len(self._chunk) else through + 1
             if queued_id <= self._taken + 1:
-                size += self._take(min(PIECE, BATCH_RECORDS - len(self._batch)))
+                size += self._take(room)
             else:
-                size += await self._fill_hole(min(through, queued_id - 1))
+                size += await self._fill_hole(min(through, queued_id - 1), room)
 
-    def _take(self, count: int) -> int:
-        """Take up to so many records off the queue, as far as there is no hole between them; return their bytes."""
-        piece = self._chunk[self._next : self._next + count]
-        while not _is_whole(piece):
+    def _room(self) -> int:
+        """How many ids the batch may take; an ingest batch takes many."""
+        return BATCH_RECORDS - (self._taken + 1 - self._batch[0][0]) if self._batch else BATCH_RECORDS
+
+    def _take(self, room: int) -> int:
+        """Take records of so many ids off the queue, as far as there is no hole between them; return their bytes."""
+        piece = self._chunk[self._next : self._next + PIECE]
+        while len(piece) > 1 and not 0 < _ids(piece) <= room:
             piece = piece[: len(piece) // 2]
         self._next += len(piece)
         self._queued += piece
@@ -173,12 +176,12 @@ class Writer:
         self._taken = frame[0] + frame[2] - 1
         return len(frame[3])
 
-    async def _fill_hole(self, through: int) -> int:
+    async def _fill_hole(self, through: int, room: int) -> int:
         """Take records that the queue does not have from the journal; return their bytes."""
         if self._reader_end <= self._taken:
             self._reader, self._reader_end = self._journal.read(self._taken, through), through
         try:
-            frames, exhausted = await asyncio.to_thread(_some, self._reader, BATCH_RECORDS - len(self._batch))
+            frames, exhausted = await asyncio.to_thread(_some, self._reader, room)
         except OSError as error:
             self._reader_end = 0
             await self._failed(StoreError(f"the journal cannot be read: {error}"))
@@ -261,23 +264,24 @@ class Writer:
         self._barriers = [(through, future) for through, future in self._barriers if not future.done()]
 
 
-def _is_whole(frames: list[Frame]) -> bool:
-    """Whether no id is missing between these."""
+def _ids(frames: list[Frame]) -> int:
+    """How many ids these take; 0 when one is missing between them."""
     first, (last, _, span, _) = frames[0][0], frames[-1]
-    spans: int = sum(map(_span_of, frames))
-    return first + spans == last + span
+    taken: int = sum(map(_span_of, frames))
+    return taken if first + taken == last + span else 0
 
 
-def _some(reader: Iterator[Frame], count: int) -> tuple[list[Frame], bool]:
-    """Up to so many frames, fewer when they are large, and whether there are no more."""
+def _some(reader: Iterator[Frame], room: int) -> tuple[list[Frame], bool]:
+    """Frames that take so many ids, fewer when they are large, and whether there are no more."""
     frames: list[Frame] = []
     size = 0
-    for frame in islice(reader, count):
+    for frame in reader:
         frames.append(frame)
         size += len(frame[3])
-        if size >= BATCH_BYTES:
+        room -= frame[2]
+        if room <= 0 or size >= BATCH_BYTES:
             return frames, False
-    return frames, len(frames) < count
+    return frames, True
 
 
 async def supervise(run: Callable[[], object], name: str) -> None:

@@ -22,7 +22,7 @@ from asynclog.queries import Doomed
 from asynclog.records import Frame, Row
 from asynclog.store import blocks
 from asynclog.store.batch import Batch
-from asynclog.store.columns import NAMES, NULLABLE, Columns
+from asynclog.store.columns import NAMES, NOTHING, NULLABLE, Columns
 from asynclog.store.scope import visible
 
 ROWS: Final = 4000
@@ -140,8 +140,8 @@ def _put_stubs(connection: sqlite3.Connection, task_ids: set[str], timestamps: S
         connection.execute(_PUT_STUB, (first, first, _json(sorted(task_ids))))
 
 
-@lru_cache(maxsize=128)
-def _insert(rows: int, absent: frozenset[int] = frozenset()) -> str:
+@lru_cache(maxsize=64)
+def _insert(rows: int, absent: frozenset[int] = NOTHING) -> str:
     """The statement that inserts so many rows, whose absent columns are NULL and where 0 stands for NULL."""
     marks = ["nullif(?, 0)" if place in NULLABLE else "?" for place in range(len(NAMES))]
     values = ", ".join("NULL" if place in absent else mark for place, mark in enumerate(marks))
@@ -190,7 +190,7 @@ def _put_each(connection: sqlite3.Connection, entries: Columns, start: int, end:
     connection.execute("SAVEPOINT part")
     try:
         for first, last in _parts(start, end, _VARIABLES // len(NAMES)):
-            connection.execute(_insert(last - first), entries.flat(first, last, frozenset()))
+            connection.execute(_insert(last - first), entries.flat(first, last, NOTHING))
     except _BAD_DATA as error:
         connection.execute("ROLLBACK TO part")
         if end - start == 1:

@@ -18,6 +18,8 @@ NAMES: Final = (
 )  # fmt: skip
 NULLABLE: Final = (6, 7, 8, 10)
 """Which of them may hold NULL, by place."""
+LABELS: Final = frozenset({6, 7, 8})
+NOTHING: Final = frozenset[int]()
 
 _LINE_FIELDS: Final = len(Line.__struct_fields__)
 _array_head: Final = struct.Struct(">BI").pack
@@ -113,9 +115,9 @@ class Columns:
             column.extend(more)
 
     def absent(self) -> frozenset[int]:
-        """The columns, by place, that hold nothing but NULL."""
+        """Columns, by place, that hold nothing but NULL: all labels, or none. Each choice keeps statements prepared."""
         count = len(self)
-        return frozenset(place for place in NULLABLE if self.lists[place].count(None) == count)
+        return LABELS if all(self.lists[place].count(None) == count for place in LABELS) else NOTHING
 
     def flat(self, start: int, end: int, absent: frozenset[int]) -> list[Any]:
         """Some entries as the parameters of one statement, row after row; without absent columns, with 0 for NULL.

@@ -11,7 +11,7 @@ from typing import Final
 from asynclog.protocols import StoredEntries
 from asynclog.records import Row
 
-OFFERED: Final = 50_000
+OFFERED: Final = 15_000
 """Entries of all batches together, at most; a batch larger than that is not kept at all."""
 OFFERED_CHARACTERS: Final = 16 << 20
 """Of their messages and metadata."""
