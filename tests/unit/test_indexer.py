@@ -185,9 +185,9 @@ async def test_a_store_that_cannot_be_read_is_waited_for(tmp_path: Path, caplog:
 async def test_random_text_is_not_indexed_but_found(tmp_path: Path) -> None:
     """A segment with more different trigrams than the bound has no rows for them; searches read its entries."""
     async with indexing(tmp_path) as found:
-        found.add(SEGMENT // STEP + 1, lambda number: "".join(chr(0x4E00 + number * 2500 + n) for n in range(2500)))
+        found.add(SEGMENT // STEP + 1, lambda number: "".join(chr(0x20000 + number * 2500 + n) for n in range(2500)))
         await found.until(lambda: found.indexer.segments == 1)
         assert found.execute("SELECT count(*) FROM log_terms WHERE term LIKE 'm%'") == [(0,)]
         assert found.execute("SELECT open FROM log_segments") == [(-1,)]
-        query = EntryQuery(task_id="t", filter=LogFilter.parse([("search", chr(0x4E00 + 2501) + chr(0x4E00 + 2502))]))
+        query = EntryQuery(task_id="t", filter=LogFilter.parse([("search", chr(0x20000 + 2501) + chr(0x20000 + 2502))]))
         assert len((await found.store.entries(query)).lines) >= 1
