@@ -38,10 +38,10 @@ from asynclog.records import (
     TraceRecord,
     encode,
 )
-from asynclog.store import counts, entries, history, outcomes
+from asynclog.store import counts, entries, history, outcomes, selection
 from asynclog.store.adapter import SqliteStore
 from asynclog.store.sqlite import Database
-from tests.unit.store.rows import add_entries, add_task, database, entry, insert, statements
+from tests.unit.store.rows import add_entries, add_task, database, entry, index, insert, statements
 
 NOW = 1_770_465_600_000_000
 OWN = AccessScope(account="a", site="s")
@@ -174,21 +174,31 @@ async def test_retention_within_a_scope_counts_everybody(store: SqliteStore) -> 
     assert await store.expired(None, 0, None, SCOPES["another site"]) == []
 
 
-def test_each_statement_about_a_task_holds_the_scope() -> None:
-    """What is read of one task is read by statements that name the caller's account and site themselves."""
+@pytest.mark.parametrize("large", [False, True])
+def test_each_statement_about_a_task_holds_the_scope(monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
+    """What is read of one task is read by statements that name the caller's account and site themselves.
+
+    So it is where a large task is read through the index of blocks, which itself is about no one's entries.
+    """
+    if large:
+        monkeypatch.setattr(selection, "_FEW_ENTRIES", 0)
     connection = database()
     add_task(connection, "t", account="a", site="s")
-    large = entry(message="m" * 3_000_000)
-    add_entries(connection, [large, *[entry(stage="x", unit="u", step_id="n") for _ in range(40)]])
+    huge = entry(message="m" * 3_000_000)
+    add_entries(connection, [huge, *[entry(stage="x", unit="u", step_id="n") for _ in range(40)]])
     insert(connection, "gaps", task_id="t", from_seq=50, to_seq=51, reason="full")
-    asked = [("unit", "u"), ("level", "ERROR"), ("search", "hello"), ("step_id", "n")]
+    index(connection)
+    asked = [("unit", "u"), ("level", "ERROR"), ("search", "hello"), ("step_id", "n"), ("level", "INFO")]
     with statements(connection) as seen:
         _ask_everything(connection, asked)
     assert len(seen) > 20
+    assert any("log_segments" in statement for statement in seen) == large
     assert any("FROM task_logs WHERE id = 1" in statement for statement in seen), (
         "the large entry was not read by itself"
     )
     for statement in seen:
+        if statement in ("BEGIN", "COMMIT") or ("log_segments" in statement and "task_logs" not in statement):
+            continue
         assert "account = 'a'" in statement, statement
         assert "site = 's'" in statement, statement
         assert "deleted_at IS NULL" in statement, statement
