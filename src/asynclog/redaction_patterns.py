@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import warnings
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -56,9 +57,11 @@ def _compiled(pattern: object) -> re.Pattern[str]:
     if not isinstance(pattern, str) or not 0 < len(pattern) <= LONGEST_PATTERN:
         raise ValueError(f"the pattern {str(pattern)[:60]!r} is not text of 1 to {LONGEST_PATTERN} characters")
     try:
-        compiled = re.compile(pattern)
-        parsed = _parser.parse(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python warns of is about to mean something else
+            compiled = re.compile(pattern)
+            parsed = _parser.parse(pattern)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
         raise ValueError(f"the pattern {pattern!r} is no regular expression: {error}") from None
     if compiled.search("") is not None:
         raise ValueError(f"the pattern {pattern!r} matches nothing at all, and so everywhere")

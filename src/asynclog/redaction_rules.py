@@ -32,8 +32,12 @@ _INITIALS: Final = "psacem"
 """Of these words."""
 _QUOTED: Final = r"""(?:"(?:[^"\\\n]|\\.)*+"?|'(?:[^'\\\n]|\\.)*+'?|\\"[^"\n]*"?)"""
 _INSIDE: Final = r"\{[^{}]{0,2000}+\}?|\[[^\[\]]{0,2000}+\]?"
-_VALUE: Final = rf"""(?!\[redacted)(?!(?:none|null|true|false)\b)(?:{_QUOTED}|{_INSIDE}|[^\s,;&"'}})\]]+)"""
 _REST: Final = r"""[\w-]{0,32}["'\\]{0,4}+\s{0,4}+"""
+_NEXT_NAME: Final = rf"[\w-]{{0,32}}?(?:{_WORDS}|pass|token|cookie|authorization){_REST}[=:]"
+_VALUE: Final = (
+    rf"(?!\[redacted)(?!(?:none|null|true|false)\b)(?!{_NEXT_NAME})"
+    rf"""(?:{_QUOTED}|{_INSIDE}|[^\s,;&"'}})\]]+)"""
+)
 _EQUALS: Final = rf"{_REST}={{1,3}}+>?+\s{{0,4}}+"
 _COLON: Final = rf"{_REST}:\s{{0,4}}+"
 _ASSIGN: Final = rf"{_REST}(?>={{1,3}}+>?+|:=|:)\s{{0,4}}+"
@@ -157,7 +161,7 @@ SHAPED: Final[Rules] = (
     ),
     _rule(
         "--",
-        r"(?<![\w-])(--[\w-]{0,32}?(?:password|passwd|passphrase|passcode|pwd|secret|token|credential|api-?key"
+        r"(?<![\w-])(--(?=\w)[\w-]{0,32}?(?:password|passwd|passphrase|passcode|pwd|secret|token|credential|api-?key"
         r"|access-?key)[\w-]{0,16}\s{1,4}+)(?!\[redacted)(?![\s-])(?:\"[^\"\n]*\"?|'[^'\n]*'?|\S+)",
         rf"\1{REDACTED}",
         any_case=True,

@@ -1,0 +1,94 @@
+"""Redaction under hostile text: it never raises, never takes more than linear time, and doing it twice is enough."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynclog.redaction import REDACTED, REDACTOR, Redactor, redact
+from asynclog.redaction_rules import SHAPED, named
+from asynclog.values import capture, normalise
+from tests.property.fuzzing import JSON, PIECES, TEXTS, fuzz
+
+OWN = Redactor(patterns=[r"EMP-\d{1,9}", r"\bx{3,40}+\b", r"(?i)iban ?\w{4,30}"], keys=["salary", "kunden-nr"])
+SECRET = "Zq7Vx93hLmT2wKf8"
+NAMES = st.sampled_from(
+    ["password", "DB_PASS", "x-api-key", "Authorization", "refresh_token", "Cookie", "my_secret_key"]
+)
+SYNTAX = [*r"ab1\d\w.[]()|?*+{}^$", "{1,3}", "(?:", "(?=", "(?i)", "+?", "*+", r"\b", r"\1"]
+LONG = 60_000
+"""Characters: so many that quadratic time would outlast the test's time limit by far."""
+
+
+@given(TEXTS)
+@fuzz(400)
+def test_twice_is_once(text: str) -> None:
+    """Whatever the text, redacting never raises, and redacting the result changes nothing."""
+    for redactor in (REDACTOR, OWN):
+        once = redactor.redact(text)
+        assert redactor.redact(once) == once
+        assert redactor.suspects(text) or once is text
+
+
+@given(TEXTS)
+@fuzz(400)
+def test_what_is_not_suspicious_holds_no_secret(text: str) -> None:
+    """The quick look lets nothing through: where it sees nothing, no rule would have changed the text."""
+    if not REDACTOR.suspects(text):
+        for _, pattern, _ in SHAPED:
+            assert pattern.search(text) is None, pattern.pattern
+        if "=" in text or ":" in text:
+            for _, pattern, _ in named():
+                assert pattern.search(text) is None, pattern.pattern
+
+
+@given(TEXTS, NAMES, st.sampled_from(["=", ": ", " = ", '": "', "': '", " := ", "=>"]), TEXTS)
+@fuzz(300)
+def test_a_named_secret_goes_wherever_it_stands(before: str, name: str, between: str, after: str) -> None:
+    """What follows its name is gone, whatever is in front of it and behind it."""
+    text = f"{before} {name}{between}{SECRET} {after}"
+    assert SECRET not in redact(text), ascii(text)
+
+
+@given(JSON)
+@fuzz(250)
+def test_values_settle(value: object) -> None:
+    """Any JSON is redacted to JSON that is not redacted any further, by our rules and by the user's."""
+    for redactor in (REDACTOR, OWN):
+        once = normalise(value, redactor=redactor)
+        assert normalise(once, redactor=redactor) == once
+        capture(value, 100, redactor)
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("".join), st.sampled_from(PIECES))
+@fuzz(25)
+def test_time_is_linear_in_the_text(piece: str, ending: str) -> None:
+    """Any few pieces, over and over, and something at the end: a rule that backtracks would not be done in time."""
+    text = piece * (LONG // len(piece)) + ending
+    for redactor in (REDACTOR, OWN):
+        redactor.redact(text)
+
+
+@given(st.lists(st.sampled_from(SYNTAX), max_size=9))
+@fuzz(400)
+def test_any_pattern_is_taken_or_refused(pieces: list[str]) -> None:
+    """A pattern of the user is refused by a sentence, or taken, and then no text takes it more than linear time."""
+    try:
+        redactor = Redactor(patterns=["".join(pieces)])
+    except ValueError as error:
+        assert "pattern" in str(error)  # noqa: PT017  # nothing else is to be said
+        return
+    for hostile in ("a", "ab", "b", "1", "a1", "(", "ab1 "):
+        redactor.redact(hostile * 300 + "\n!")
+
+
+BOMBS = (r"(a+)+$", r"([a-z]+)*1", r"(a|a)+$", r"a*a*a*a*b", r"(.*)(.*)(.*)x", r"(?:a?){40}a{40}")
+
+
+@pytest.mark.parametrize("pattern", BOMBS)
+def test_known_bombs_are_refused(pattern: str) -> None:
+    """The patterns that are known to explode are refused."""
+    with pytest.raises(ValueError, match=r"could stop|nothing at all"):
+        Redactor(patterns=[pattern])
+    assert REDACTED not in REDACTOR.redact("a" * 50)
