@@ -30,6 +30,11 @@ def connect(database: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, check_same_thread=False)
 
 
+def all_rows(connection: sqlite3.Connection, statement: str, params: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    """What a statement finds."""
+    return connection.execute(statement, params).fetchall()
+
+
 def raw_page(connection: sqlite3.Connection, *, after: int | None = None, before: int | None = None) -> bytes:
     """A page of the task as JSON, by seq from ``after`` on, or downwards from ``before``."""
     operator, order, seq = (">", "ASC", after) if before is None else ("<", "DESC", before)

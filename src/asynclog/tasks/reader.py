@@ -143,12 +143,18 @@ class Reader:
         return LogPage(
             task_id=task_id,
             lines=page.lines,
-            total=await self._store.count(query, COUNT_SECONDS) if total else None,
+            total=await self._total(query, page) if total else None,
             next_after=more if order == "asc" else None,
             next_before=more if order == "desc" else None,
             complete=complete,
             gaps=await self._gaps(task_id, access),
         )
+
+    async def _total(self, query: EntryQuery, page: EntryPage) -> int | None:
+        """How many entries match: those of the page where it is all of them, else counted, if that is soon done."""
+        if query.after is None and query.before is None and not query.offset and not page.more:
+            return len(page.lines)
+        return await self._store.count(query, COUNT_SECONDS)
 
     async def gaps(self, task_id: str, access: AccessScope = EVERYTHING) -> list[Gap]:
         """What was declared dropped, a range that is still growing included."""
