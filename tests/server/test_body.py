@@ -70,6 +70,27 @@ async def test_a_body_whose_end_is_unclear_is_refused(shared: Running, headers: 
         await client.closed()
 
 
+async def test_what_lists_show_whole_is_bounded(shared: Running) -> None:
+    """Names and scopes beyond 1,000 characters are 422: a page of 500 tasks stays one that can be held."""
+    for field in ("name", "account", "site", "plugin", "trigger_type", "parent_id"):
+        sent = {"external": True, "name": "x", field: "é" * 1001}
+        check(await shared.client.post("/api/tasks", json=sent), 422, field)
+    task_id = await _external(shared)
+    for field in ("node_id", "node_type", "node_name"):
+        sent = {"node_id": "x", field: "x" * 1001}
+        check(await shared.client.post(f"/api/tasks/{task_id}/steps", json=sent), 422, field)
+    assert (await shared.client.post("/api/tasks", json={"external": True, "name": "é" * 1000})).status_code == 201
+
+
+async def test_a_batch_of_nothing_but_lines_is_refused(shared: Running) -> None:
+    """Millions of lines without entries keep no processor busy: more lines than entries could have are 422."""
+    place = f"/api/tasks/{await _external(shared)}/logs"
+    for line in (b"\n", b"{\n", b"0\n"):
+        check(await shared.client.post(place, content=line * 700_000), 422, "body")
+    told = (await shared.client.post(place, content=b"{\n" * 5000 + b'{"message": "x"}')).json()
+    assert (told["accepted"], told["rejected"], len(told["errors"])) == (1, 5000, 100)
+
+
 # --- speed -----------------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ Time = Annotated[str, _TIME]
 Seconds = float
 JsonObject = dict[str, Any]
 Count = Annotated[int, Meta(ge=0)]
+Title = Annotated[str, Meta(max_length=1000)]  # lists show it whole, and can be filtered by no more
 
 
 class Shape(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -309,15 +310,15 @@ class Retention(Shape):
 class StartTask(Shape):
     """A task to start: of a plugin, or with external true one whose code runs elsewhere and which needs a name."""
 
-    plugin: str | None = None
+    plugin: Title | None = None
     external: bool = False
-    name: str | None = None
+    name: Title | None = None
     params: Any = None
-    trigger_type: str | None = None
+    trigger_type: Title | None = None
     trigger_data: Any = None
-    account: str | None = None
-    site: str | None = None
-    parent_id: str | None = None
+    account: Title | None = None
+    site: Title | None = None
+    parent_id: Title | None = None
     metadata: Any = None
 
 
@@ -333,7 +334,7 @@ class PutStage(Shape):
     """A stage of an external task: without id a new one, with id what has changed of it."""
 
     id: str | None = None
-    name: str | None = None
+    name: Title | None = None
     number: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
     status: StageStatus | None = None
     pending: Annotated[int, Meta(ge=0, le=1 << 53)] | None = None
@@ -347,10 +348,10 @@ class PutStep(Shape):
     """A step of an external task: without id a new one, with id what has changed of it."""
 
     id: str | None = None
-    node_id: str | None = None
-    node_type: str | None = None
-    node_name: str | None = None
-    parent_id: str | None = None
+    node_id: Title | None = None
+    node_type: Title | None = None
+    node_name: Title | None = None
+    parent_id: Title | None = None
     stage: str | None = None
     unit: str | None = None
     status: StepStatus | None = None

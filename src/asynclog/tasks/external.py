@@ -31,6 +31,8 @@ from asynclog.tasks.runfiles import RunFiles
 
 BODY_BYTES: Final = 8 << 20
 """A batch is one journal record; a larger body is refused."""
+MAX_LINES: Final = 600_000
+"""More than 8 MiB of entries can have. Looking at millions that are none would keep a processor busy for long."""
 THREAD_BYTES: Final = 128 << 10
 """A larger body is read in a thread, so that the loop goes on."""
 LEASE_MICROSECONDS: Final = 600_000_000
@@ -129,6 +131,8 @@ class External:
         """
         if len(body) > BODY_BYTES:
             raise TooLargeError("a batch of entries", BODY_BYTES)
+        if body.count(b"\n") > MAX_LINES:
+            raise InvalidError("body", f"body: a batch has at most {MAX_LINES:,} lines, and no need for empty ones")
         if batch_id is not None and not 1 <= len(batch_id) <= 200:
             raise InvalidError("batch_id", "batch_id has 1 to 200 characters")
         await self._seen(task_id, access)

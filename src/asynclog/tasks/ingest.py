@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final
@@ -30,6 +31,9 @@ class _Given(msgspec.Struct):
     unit: Any = None
     metadata: Any = None
 
+
+# Without one of these Python's json reads nothing that msgspec does not, and looking twice would take long.
+_ODD: Final = re.compile(rb"\\u[dD]|NaN|Infinity|\d[eE]|\d{15}|\xef\xbb\xbf")
 
 _decode_line = msgspec.json.Decoder(_Given).decode
 _decode_lines = msgspec.json.Decoder(_Given).decode_lines
@@ -116,6 +120,8 @@ def _one(line: bytes) -> _Given | str:
         return _decode_line(line)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         reason = str(error)
+    if _ODD.search(line) is None:
+        return f"the line is no JSON object: {reason}"
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
