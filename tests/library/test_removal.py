@@ -10,7 +10,9 @@ import pytest
 
 import asynclog
 from asynclog import ConflictError, NotFoundError, Settings, TaskContext, TaskManager, TaskQuery
+from asynclog.errors import StoreError
 from asynclog.filters import NO_FILTER
+from asynclog.store import apply
 from asynclog.subscription import End
 from asynclog.tasks.sweeper import CHUNK
 from asynclog.testing import ManualClock
@@ -107,6 +109,31 @@ async def test_many_entries_go_in_chunks_while_others_log(tasks: TaskManager, fo
     assert rows(folder, gone.id) == {}
     assert ended.counts["INFO"] == ended.result + 2
     assert (await messages(tasks, ended.id, source="plugin"))[-1] == f"other {ended.result - 1}"
+
+
+async def test_a_removal_costs_others_no_guarantee(tasks: TaskManager) -> None:
+    """What is erased does not wait for the disk; what is committed afterwards survives a power cut as before."""
+
+    async def small(params: object, context: TaskContext) -> None:
+        context.logger.info("one line")
+
+    synchronous = "PRAGMA synchronous"
+    task = await tasks.run(small)
+    calls: list[str] = []
+    database = tasks.engine._database
+    await database.write(lambda connection: connection.set_trace_callback(calls.append))
+    await tasks.delete(task.id)
+    await tasks.sweeper.drained()
+    await database.write(lambda connection: connection.set_trace_callback(None))
+    told = [call for call in calls if call.startswith((synchronous, "BEGIN", "DELETE"))]
+    first, last = told.index(f"{synchronous} = NORMAL"), told.index(f"{synchronous} = FULL")
+    assert [call for call in told if call.startswith("DELETE")] == [
+        call for call in told[first:last] if call.startswith("DELETE")
+    ], "all of a small task goes at once"
+    assert await database.write(lambda connection: connection.execute(synchronous).fetchone()) == (2,)
+    with pytest.raises(StoreError):
+        await database.write(lambda connection: apply.erase(connection, task.id, "none"))  # type: ignore[arg-type]  # fails
+    assert await database.write(lambda connection: connection.execute(synchronous).fetchone()) == (2,)
 
 
 async def test_a_removal_goes_on_after_a_restart(folder: Path) -> None:

@@ -316,6 +316,7 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = FAST",
     "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA wal_autocheckpoint = 4000",  # pages: whoever commits then waits for it, so not often
     "PRAGMA cache_size = -8000",
 )
 
