@@ -199,12 +199,11 @@ class Journal:
         if self._interrupted:
             self._reconcile()
         seq = 0
-        cost = len(payload) + FRAME_MEMORY
         if feed is not None:
             if feed.sealed:
                 feed.late += span
                 return 0
-            if feed.dropping and not self._close_gap(feed, cost):
+            if feed.dropping and not self._close_gap(feed, len(payload) + FRAME_MEMORY):
                 return self._drop(feed, span, 0)
             seq = feed.next_seq
             reserve = 0
@@ -212,14 +211,16 @@ class Journal:
         safe = False
         if trouble.error is None or self._may_retry():
             numbers = pack_numbers(record_id, seq, span)
-            mark = pack_mark(len(payload), crc32(numbers, crc))
             try:
-                safe = self._shelf.write(mark, numbers + payload, record_id, reserve)
+                safe = self._shelf.write(
+                    pack_mark(len(payload), crc32(numbers, crc)), numbers + payload, record_id, reserve
+                )
             except OSError as error:
                 trouble.failed(error)
             if safe and trouble.error is not None:
                 trouble.over()
-        fits = self._pending + cost <= self._budget + reserve
+        pending = self._pending + len(payload) + FRAME_MEMORY
+        fits = pending <= self._budget + reserve
         if not safe:
             if not fits:
                 return self._drop(feed, span, reserve)
@@ -229,7 +230,7 @@ class Journal:
             feed.counts[level // 10] += 1
         self._next_id = record_id + span
         if fits:
-            self._pending += cost
+            self._pending = pending
             self._frames.append((record_id, seq, span, payload))
             self._feeds.append(feed)
         else:

@@ -21,7 +21,7 @@ from asynclog import values
 from asynclog.feed import Feed
 from asynclog.journal import Journal
 from asynclog.model import Level, Progress
-from asynclog.records import EntryRecord, encode
+from asynclog.records import ENTRY, EntryRecord, encode
 from asynclog.redaction import Redactor
 from asynclog.settings import Dials
 from asynclog.values import METADATA_LIMIT, compose, metadata_json
@@ -241,7 +241,24 @@ class TaskLogger:
             text, size = compose(message, args, self._dials.message_limit or UNLIMITED_BYTES, redactor)
             if size is not None:
                 fields = {**fields, "original_size": size}
-            payload = self._payload(level, text, fields, redactor)
+            metadata = fields if self._bound is None and _RESERVED.isdisjoint(fields) else self._metadata(fields)
+            where = place.get()
+            if where[0] is not feed:
+                where = NOWHERE
+            payload = encode(
+                (
+                    ENTRY,
+                    feed.task_id,
+                    self._now(),
+                    level,
+                    self._source,
+                    self._stage or where[1],
+                    self._unit or where[2],
+                    where[3],
+                    text,
+                    metadata_json(metadata, METADATA_LIMIT, redactor) if metadata else None,
+                )
+            )
         except _OF_THE_PROCESS:
             raise
         except BaseException as error:  # noqa: BLE001  # an entry is never refused, a log call never raises
@@ -250,26 +267,6 @@ class TaskLogger:
             with suppress(Exception):  # a handler of the service's log that fails is not the plugin's affair
                 said = self._dials.redactor.redact(values.text(message))
                 _service.warning("entry %d after the end of task %s: %s", feed.late, feed.task_id, said)
-
-    def _payload(self, level: int, text: str, fields: dict[str, Any], redactor: Redactor) -> bytes:
-        feed = self._feed
-        where = place.get()
-        if where[0] is not feed:
-            where = NOWHERE
-        metadata = fields if self._bound is None and _RESERVED.isdisjoint(fields) else self._metadata(fields)
-        return encode(
-            EntryRecord(
-                feed.task_id,
-                self._now(),
-                level,
-                self._source,
-                self._stage or where[1],
-                self._unit or where[2],
-                where[3],
-                text,
-                metadata_json(metadata, METADATA_LIMIT, redactor) if metadata else None,
-            )
-        )
 
     def _metadata(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The keywords over ``metadata`` over ``extra`` over bound metadata; the reserved ones as what they ask for."""
@@ -344,7 +341,7 @@ def traceback_text(error: BaseException) -> str:
 
 def _stack(level: int) -> str:
     """The stack of the caller of the log call; of that one's caller with ``stacklevel`` 2, and so on."""
-    frame = sys._getframe(5)  # noqa: SLF001  # as logging itself finds the caller: _stack up to info
+    frame = sys._getframe(4)  # noqa: SLF001  # as logging itself finds the caller: _stack up to info
     while level > 1 and frame.f_back is not None:
         frame, level = frame.f_back, level - 1
     return "".join(traceback.format_stack(frame)).rstrip("\n")

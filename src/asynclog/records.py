@@ -25,11 +25,15 @@ Row = tuple[int, str, int, int, str, str, str | None, str | None, str | None, st
 """An entry as it is stored: id, task id, seq, timestamp, level, source, stage, unit, step id, message, metadata."""
 
 
+ENTRY: Final = "e"
+"""A tuple that begins with this and goes on with the fields of an `EntryRecord` is encoded to the same payload."""
+
+
 class _Record(msgspec.Struct, frozen=True, array_like=True):
     task_id: str
 
 
-class EntryRecord(_Record, frozen=True, array_like=True, tag="e"):
+class EntryRecord(_Record, frozen=True, array_like=True, tag=ENTRY):
     """One entry. ``level`` is a `Level` number, ``metadata_json`` JSON text."""
 
     timestamp: int

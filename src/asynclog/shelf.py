@@ -200,19 +200,20 @@ class Shelf:
         there is none either.
         """
         start = self._active_bytes
-        end = start + MARK_BYTES + len(body)
+        place = start + MARK_BYTES
+        end = place + len(body)
         if end > self._limit:
             if not self.has_room(end - start, reserve):
                 return False
             if end > self._capacity:
                 self._room = min(2 * self._room, self._segment_bytes)
                 self.begin(record_id, end - start)
-                start = HEAD_BYTES
-                end = start + MARK_BYTES + len(body)
+                return self.write(mark, body, record_id, reserve)
         self._tried = start, end
+        memory = self._memory
         try:
-            self._memory[start + MARK_BYTES : end] = body
-            self._memory[start : start + MARK_BYTES] = mark
+            memory[place:end] = body
+            memory[start:place] = mark
         except OSError:
             self._finish()
             raise

@@ -57,6 +57,8 @@ MORE: Final = "…"
 LEFT_OUT: Final = "[left out: too much text]"
 
 _NUMBERS: Final = (bool, int, float)
+_NOT_PLAIN: Final = (TypeError, RuntimeError)
+"""Of a container that seemed plain: a lone surrogate, an integer beyond 64 bits; a thread that changes it."""
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
 _SHORT: Final = 4096
@@ -82,9 +84,11 @@ def metadata_json(mapping: object, limit: int = METADATA_LIMIT, redactor: Redact
     if type(mapping) is dict:
         if not mapping:
             return None
-        plain = _plain_json(mapping, limit, redactor)
-        if plain is not None:
-            return plain
+        try:  # the common case
+            if _is_plain(mapping, redactor, _FLAT) and (len(data := orjson.dumps(mapping)) <= limit or limit <= 0):
+                return data.decode()
+        except _NOT_PLAIN:
+            pass
     walk = _Walk(redactor)
     value = walk.value(mapping, MAX_DEPTH)
     if value == {}:
@@ -98,26 +102,17 @@ def capture(value: object, limit: int, redactor: Redactor = REDACTOR) -> str:
     That is ``{"_truncated": true, "_originalSize": bytes, "_preview": its first characters + "..."}``. The size is
     that of the whole JSON text, at least: items beyond `MAX_NODES` are not looked at.
     """
-    plain = _plain_json(value, limit, redactor)
-    if plain is not None:
-        return plain
+    try:
+        if _is_plain(value, redactor, _FLAT) and (len(data := orjson.dumps(value)) <= limit or limit <= 0):
+            return data.decode()
+    except _NOT_PLAIN:
+        pass
     walk = _Walk(redactor)
     return walk.json(walk.value(value, MAX_DEPTH), limit)
 
 
-def _plain_json(value: Any, limit: int, redactor: Redactor) -> str | None:
-    """The JSON of a small container in which nothing needs a change; None when something may. The common case: fast."""
-    try:
-        if _is_plain(value, redactor, _FLAT):
-            data = orjson.dumps(value)
-            if len(data) <= limit or limit <= 0:
-                return data.decode()
-    except (TypeError, RuntimeError):  # a lone surrogate, an integer beyond 64 bits; a thread that changes the dict
-        pass
-    return None
-
-
-def _is_plain(container: Any, redactor: Redactor, depth: int) -> bool:  # noqa: C901  # flat, for speed
+def _is_plain(container: Any, redactor: Redactor, depth: int) -> bool:  # noqa: C901  # the hot path: flat
+    """Whether it is a small container in which nothing needs a change, of at most so many levels below it."""
     kind = type(container)
     if not (kind is dict or kind is list) or len(container) > _FEW or (kind is list and _names(container, redactor)):
         return False
