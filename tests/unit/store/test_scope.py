@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, get_type_hints
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asynclog.filters import LogFilter
 from asynclog.model import (
@@ -40,6 +43,7 @@ from asynclog.records import (
 )
 from asynclog.store import counts, entries, history, outcomes, selection
 from asynclog.store.adapter import SqliteStore
+from asynclog.store.scope import seen_task, visible
 from asynclog.store.sqlite import Database
 from tests.unit.store.rows import add_entries, add_task, database, entry, index, insert, statements
 
@@ -117,6 +121,29 @@ def _blank(answer: Any, method: str) -> Any:
     """The answer as plain values, without the name that was asked for."""
     plain = msgspec.to_builtins(answer)
     return {**plain, "plugin": ""} if method == "plugin_stats" else plain
+
+
+NAMES = (None, "a", "A", "")
+
+
+@given(st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES), st.booleans()), min_size=1, max_size=8))
+def test_the_statement_and_the_predicate_mean_the_same(tasks: list[tuple[str | None, str | None, bool]]) -> None:
+    """Whatever the task and the scope: `AccessScope.sees`, the condition in SQL and the look-up by id agree."""
+    connection = database()
+    for number, (account, site, audit) in enumerate(tasks):
+        plugin = AUDIT_PLUGIN if audit else "p"
+        add_task(connection, str(number), account=account, site=site, plugin=plugin)
+    for account, site, audit in itertools.product(NAMES, NAMES, (False, True)):
+        access = AccessScope(account, site, audit)
+        condition, params = visible(access)
+        found = connection.execute(f"SELECT id FROM tasks WHERE {condition} ORDER BY rank", params)
+        by_id = [seen_task(str(number), access) for number in range(len(tasks))]
+        looked_up = [connection.execute(f"SELECT {task}", values).fetchone() for task, values in by_id]
+        told = [history.task(connection, str(number), EVERYTHING) for number in range(len(tasks))]
+        expected = [task.id for task in told if task is not None and access.sees(task)]
+        assert [row[0] for row in found.fetchall()] == expected
+        assert [row[0] for row in looked_up if row[0] is not None] == expected
+    connection.close()
 
 
 def test_every_method_takes_a_scope() -> None:
