@@ -20,8 +20,6 @@ _KNOWN_KEYS: Final = 8192
 """Keys remembered as harmless or secret; then the memory starts anew."""
 _KEY_LENGTH: Final = 64
 """Longer keys are looked at every time."""
-_PASSES: Final = 4
-"""What is taken out may uncover a beginning of something else; so a text that changed is looked at again."""
 _MOST_COUNTED: Final = 1 << 53
 _TEMPLATES: Final = 4096
 """Templates remembered as harmless or not; then the memory starts anew."""
@@ -83,18 +81,12 @@ class Redactor:
 
     def redact(self, text: str) -> str:
         """The text without its secrets; the very same object when there are none in sight."""
-        for _ in range(_PASSES):
-            before = text
-            if suspicious(text):
-                folded = text.lower()
-                if "=" in text or ":" in text:
-                    text = applied(self._named, text, folded)
-                text = applied(SHAPED, text, folded)
-            if self._extended:
-                text = self._without_own(text)
-            if text is before or text == before:
-                break
-        return text
+        if suspicious(text):
+            folded = text.lower()
+            if "=" in text or ":" in text:
+                text = applied(self._named, text, folded)
+            text = applied(SHAPED, text, folded)
+        return self._without_own(text) if self._extended else text
 
     def _without_own(self, text: str) -> str:
         """Without what users have named."""

@@ -161,14 +161,14 @@ SHAPED: Final[Rules] = (
     ),
     _rule(
         "--",
-        r"(?<![\w-])(--(?=\w)[\w-]{0,32}?(?:password|passwd|passphrase|passcode|pwd|secret|token|credential|api-?key"
+        r"(?<![\w\]-])(--(?=\w)[\w-]{0,32}?(?:password|passwd|passphrase|passcode|pwd|secret|token|credential|api-?key"
         r"|access-?key)[\w-]{0,16}\s{1,4}+)(?!\[redacted)(?![\s-])(?:\"[^\"\n]*\"?|'[^'\n]*'?|\S+)",
         rf"\1{REDACTED}",
         any_case=True,
     ),
     _rule(
         "-u -user",
-        r"(?<![\w-])((?:-u|--(?:proxy-)?user)[\s=]\s{0,3}[\"']?[^\s:'\"]{1,64}:)(?!\d+(?![^\s\"'])|\[redacted)"
+        r"(?<![\w\]-])((?:-u|--(?:proxy-)?user)[\s=]\s{0,3}[\"']?[^\s:'\"]{1,64}:)(?!\d+(?![^\s\"'])|\[redacted)"
         r"[^\s\"']+",
         rf"\1{REDACTED}",
         any_case=False,
