@@ -14,7 +14,7 @@ from asynclog.model import Task
 from asynclog.queries import TaskQuery
 from asynclog.server import shapes
 from asynclog.server.listing import listed
-from asynclog.server.tasksocket import PENDING, _Changes
+from asynclog.server.tasksocket import PENDING, Lines, _Changes
 from tests.server.running import DEADLINE, Running, frames
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -106,6 +106,20 @@ async def test_what_waits_for_a_slow_client_is_bounded() -> None:
     changes.changed(Task(id="one more", name="n", plugin="p", created_at=0))
     assert changes.overflowed
     assert changes.take() == ([], [])
+
+
+async def test_a_state_of_a_task_is_encoded_once() -> None:
+    """All clients get the same bytes of one state; a new state has its own, and only some are kept."""
+    lines = Lines(limit=2)
+    task = Task(id="1", name="one", plugin="p", created_at=0)
+    assert lines.line(task) is lines.line(task)
+    changed = msgspec.structs.replace(task, name="two")
+    assert b'"two"' in lines.line(changed)
+    assert lines.line(changed) is lines.line(changed)
+    first = lines.line(changed)
+    for number in range(2, 4):
+        lines.line(Task(id=str(number), name="n", plugin="p", created_at=0))
+    assert lines.line(changed) is not first
 
 
 async def test_the_live_list_means_what_the_page_means() -> None:

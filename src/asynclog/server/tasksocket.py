@@ -27,6 +27,8 @@ PENDING: Final = 2000
 """Changed tasks that are kept for a client that reads slowly."""
 SHOWN: Final = 10_000
 """Tasks a client is known to show, so that it is told when one leaves its filter."""
+SHARED: Final = 200
+"""Tasks whose JSON is kept for the next client: they are told to all within moments."""
 RECENT: Final = 100
 RUNNING: Final = 500
 
@@ -36,6 +38,7 @@ class TaskSocket:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._lines = Lines()
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one client."""
@@ -51,14 +54,19 @@ class TaskSocket:
         while True:
             if changes.overflowed:
                 changes.reset()
-                await _send_tasks(connection, changes.show(await self._current(query)))
+                await self._send(connection, changes.show(await self._current(query)))
             await changes.due.wait()
             await asyncio.sleep(GATHER_SECONDS)
             tasks, gone = changes.take()
             if gone:
                 await connection.send(encode({"type": "removed", "ids": gone}).decode())
             if tasks:
-                await _send_tasks(connection, tasks)
+                await self._send(connection, tasks)
+
+    async def _send(self, connection: Connection, tasks: list[Task]) -> None:
+        lines = [self._lines.line(task) for task in tasks]
+        for frame in frames_of('{"type":"tasks","tasks":[', lines, lambda _: "]}"):
+            await connection.send(frame)
 
     async def _current(self, query: TaskQuery) -> list[Task]:
         """The newest tasks, and all that run now."""
@@ -70,6 +78,26 @@ class TaskSocket:
         running = await reader.tasks(msgspec.structs.replace(query, status=statuses, limit=RUNNING))
         known = {task.id for task in newest}
         return newest + [task for task in running.tasks if task.id not in known]
+
+
+class Lines:
+    """Tasks as JSON: one state of a task is encoded once, for however many clients. The newest ones are kept."""
+
+    def __init__(self, limit: int = SHARED) -> None:
+        self._limit = limit
+        self._known: OrderedDict[str, tuple[Task, bytes]] = OrderedDict()
+
+    def line(self, task: Task) -> bytes:
+        """The JSON of a task."""
+        known = self._known.get(task.id)
+        if known is not None and known[0] is task:
+            return known[1]
+        line = encode(task_object(task))
+        self._known[task.id] = task, line
+        self._known.move_to_end(task.id)
+        if len(self._known) > self._limit:
+            self._known.popitem(last=False)
+        return line
 
 
 class _Changes:
@@ -130,12 +158,6 @@ class _Changes:
         while len(self._shown) > SHOWN:
             self._shown.popitem(last=False)
         return tasks
-
-
-async def _send_tasks(connection: Connection, tasks: list[Task]) -> None:
-    lines = [encode(task_object(task)) for task in tasks]
-    for frame in frames_of('{"type":"tasks","tasks":[', lines, lambda _: "]}"):
-        await connection.send(frame)
 
 
 async def _listen(connection: Connection) -> None:
