@@ -68,7 +68,7 @@ async def test_exports_are_bounded(service: Running) -> None:
             client = await stack.enter_async_context(wire(service.url))
             client.say(head(f"GET /api/tasks/{task_id}/logs/export"))
             assert (await client.reader.readline()).split()[1] == b"200"
-            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it reads
         refused = await service.client.get(f"/api/tasks/{task_id}/logs/export")
         assert refused.status_code == 429, refused.text
         assert "at most 8 exports" in refused.json()["detail"]

@@ -156,7 +156,7 @@ async def test_what_never_ends_is_refused(client: Wire, begun: str) -> None:
     client.say(begun)
     try:
         async with asyncio.timeout(DEADLINE):
-            while not client.reader.at_eof() and not client.reader._buffer:  # type: ignore[attr-defined]
+            while not client.reader.at_eof() and not client.reader._buffer:  # type: ignore[attr-defined]  # peeked
                 client.say(KIB * 16)
                 await client.writer.drain()
                 await asyncio.sleep(0)
@@ -246,7 +246,7 @@ async def test_who_reads_no_answer_is_let_go(shared: Running, monkeypatch: pytes
     monkeypatch.setattr(protocol, "STALL_SECONDS", 0.3)
     task_id = await shared.say(*({"message": "x" * 1000, "times": 100} for _ in range(150)))
     async with wire(shared.url) as client:
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it reads
         client.say(head(f"GET /api/tasks/{task_id}/logs/export"))
         exports = _service(shared).exports
         await eventually(lambda: bool(exports._taken))
@@ -297,7 +297,7 @@ async def test_pongs_are_not_kept_for_who_does_not_read(shared: Running) -> None
         client.say(head(f"GET /ws/tasks/{task_id}/logs", *UPGRADE))
         assert (await client.answer()).status == 101
         (server,) = (found for found in _living(WebSocketProtocol) if not found.transport.is_closing())
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it reads
         # the kernel's buffers would hold it for long
         server.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
