@@ -149,10 +149,10 @@ async def _throughput(bench: Bench, crowd: int) -> Row:
         frames.append(mine.report.frames)
     name = f"burst of {count:,} to {crowd:,} WebSocket{'s' if crowd > 1 else ''} / bare broadcast of the same frames"
     note = f"{sum(frames) / len(frames):,.0f} frames"
-    mine, bare_one = Sample("asynclog", "MB/s", ours), Sample("bare uvicorn", "MB/s", theirs)
+    samples = Sample("asynclog", "MB/s", ours), Sample("bare uvicorn", "MB/s", theirs)
     if crowd < max(BURSTS):
         note += "; emitting and journaling them takes longer than sending them to so few"
-    return Row(name, mine, bare_one, at_least(0.7) if crowd == max(BURSTS) else "shown", note)
+    return Row(name, *samples, at_least(0.7) if crowd == max(BURSTS) else "shown", note)
 
 
 async def _run(bench: Bench, crowds: Sequence[int]) -> list[Row]:
