@@ -126,5 +126,5 @@ async def test_addresses_are_told_apart() -> None:
     """Loopback is what only this machine reaches; elsewhere the machine's names and any address are good."""
     assert all(is_loopback(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost", "LocalHost"))
     assert not any(is_loopback(host) for host in ("10.0.0.1", "::", "example.org", "localhost.example"))
-    assert Names.of("127.0.0.1").hosts == {"localhost", "127.0.0.1", "::1"}
+    assert Names.of("127.0.0.1").hosts == frozenset({"localhost", "127.0.0.1", "::1"})
     assert {"*", "0.0.0.0", "localhost"} <= (Names.of("0.0.0.0").hosts or set())  # noqa: S104 - compared only
