@@ -66,14 +66,17 @@ def spans(connection: sqlite3.Connection, log_filter: LogFilter, first: int, las
     conditions = _conditions(connection, log_filter)
     if not conditions:
         return None
-    blocks = " & ".join(condition.sql for condition in conditions)
+    expression = " & ".join(condition.sql for condition in conditions)
     params = [param for condition in conditions for param in condition.params]
     [found] = connection.execute(
-        f"SELECT json_group_array(json_array(id, blocks)) FROM (SELECT s.id AS id, {blocks} AS blocks"
+        f"SELECT json_group_array(json_array(id, blocks)) FROM (SELECT s.id AS id, {expression} AS blocks"
         " FROM log_segments AS s WHERE s.id BETWEEN ? AND ? ORDER BY s.id LIMIT -1)",
         (*params, first >> SEGMENT_BITS, last >> SEGMENT_BITS),
     ).fetchone()
-    proposed = _spans(orjson.loads(found), first, last)
+    segments: list[tuple[int, int]] = orjson.loads(found)
+    if _BLOCK * sum((blocks & _ALL).bit_count() for _, blocks in segments) > WORTH * ids:
+        return None
+    proposed = _spans(segments, first, last)
     return proposed if sum(high - low + 1 for low, high in proposed) <= WORTH * ids else None
 
 
