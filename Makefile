@@ -14,7 +14,7 @@ PAGE_SOURCES := $(shell find web -name node_modules -prune -o -type f -print 2>/
 
 .DEFAULT_GOAL := help
 .PHONY: help setup web run test test-python test-web browser bench bench-peers wheel lock clean
-.PHONY: api-types check check-lint check-types check-imports check-web format
+.PHONY: api-types audit check check-lint check-types check-imports check-web format fuzz
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -82,6 +82,12 @@ format: setup $(MODULES) ## put all sources into their one form
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 	$(NPM) run format
+
+audit: setup $(MODULES) ## ask whether a locked version has a known vulnerability; says so where that cannot be asked
+	cd web && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/python ../.ci/audit.py
+
+fuzz: setup ## run the fuzzers for long: EXAMPLES=100000 of each
+	ASYNCLOG_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest --timeout 0 tests/property/test_fuzz_*.py
 
 bench: setup ## run every benchmark; BENCH=log_call runs one
 	$(BIN)/python -m bench $(BENCH)
