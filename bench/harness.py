@@ -199,9 +199,14 @@ class Bench:
         return values
 
     def calls(self, contenders: Mapping[str, Callable[[], object]], *, rounds: int, number: int) -> dict[str, Sample]:
-        """Nanoseconds of single calls, taken in turn; each round of each contender is so many calls."""
+        """Nanoseconds of single calls, taken in turn; each round of each contender is so many calls.
+
+        Many short rounds tell more than a few long ones on a machine that others use too: a slice of a millisecond or
+        two is nearly always undisturbed or wholly out of line, and the median looks away from the latter.
+        """
         for call in contenders.values():
             time_calls(call, number // 10 + 1)
+        gc.collect()
         timers = {name: _timer(call, number) for name, call in contenders.items()}
         return {name: Sample(name, "ns", found) for name, found in self.turns(timers, rounds).items()}
 
@@ -218,7 +223,6 @@ def _timer(call: Callable[[], object], number: int) -> Callable[[], float]:
 
 def time_calls(call: Callable[[], object], number: int) -> float:
     """Nanoseconds of one call, over so many."""
-    gc.collect()
     start = time.perf_counter_ns()
     for _ in range(number):
         call()
