@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from itsdangerous import TimestampSigner
+from websockets.asyncio.client import connect
 
 from asynclog.model import EVERYTHING, AccessScope
 from asynclog.principal import Role
 from asynclog.server.failures import FAILURES
+from asynclog.server.listening import listening
 from asynclog.server.tickets import WAITING
-from tests.server.access import COOKIE, MARK, Guarded, closed, cookie, end, guarded
+from asynclog.tasks.opening import open_tasks
+from tests.server.access import COOKIE, MARK, Guarded, closed, cookie, cookie_of, end, guarded
 from tests.server.running import Running, running
 
 HOUR = 3600
@@ -219,6 +223,33 @@ async def test_another_site_changes_nothing(guard: Guarded, headers: dict[str, s
         async with guard.socket("/ws/tasks", **session):
             pass
     assert (await guard.ask("admin", "GET", "/api/tasks")).json()["tasks"] == []
+
+
+async def test_behind_a_proxy(tmp_path: Path) -> None:
+    """By the names and from the origins it was given the service is used as by its own address, and by no others."""
+    there = {"Host": "logs.example.org", "Origin": "https://logs.example.org"}
+    rewritten = {"Origin": "https://logs.example.org"}  # a proxy that puts the address for the name
+    async with open_tasks(tmp_path) as tasks:
+        _, key = await tasks.keys.create("root", Role.ADMIN, EVERYTHING)
+        async with (
+            listening(tasks, hosts=["logs.example.org"], origins=["https://logs.example.org"]) as url,
+            httpx2.AsyncClient(base_url=url, trust_env=False) as client,
+        ):
+            session: dict[str, str] = {}
+            for headers in (there, rewritten):
+                answer = await client.post("/api/session", json={"key": key}, headers=headers)
+                client.cookies.clear()
+                assert "; Secure" in answer.headers["set-cookie"]
+                session = {**cookie(cookie_of(answer)), **MARK}
+                body = {"external": True, "name": "x"}
+                made = await client.post("/api/tasks", json=body, headers={**session, **headers})
+                assert made.status_code == 201
+                for changed in ({"Host": "evil.example"}, {"Origin": "http://logs.example.org"}):
+                    answer = await client.post("/api/tasks", json=body, headers={**session, **headers, **changed})
+                    assert answer.status_code == 403, changed
+            place = url.replace("http:", "ws:") + "/ws/tasks"
+            async with connect(place, additional_headers={**session, **rewritten}, proxy=None) as socket:
+                await socket.recv()
 
 
 @pytest.mark.parametrize(

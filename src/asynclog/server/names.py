@@ -77,12 +77,14 @@ class Names(Value, frozen=True):
     def welcomes(self, origin: str, host: str, scheme: str) -> bool:
         """Whether a page may change something: one of this very host and port, or of the origins.
 
-        Where origins are given, the scheme counts too.
+        Where origins are given, the scheme counts too, and a name of theirs is not the service's own address: behind a
+        proxy that brings TLS, a page that came in the clear would be taken for it.
         """
         if origin in self.origins:
             return True
         if self.origins:
-            return bool(host) and origin.lower() == f"{scheme}://{host.lower()}"
+            theirs = {_name(known.partition("//")[2]) for known in self.origins}
+            return _name(host) not in theirs and origin.lower() == f"{scheme}://{host.lower()}" != f"{scheme}://"
         try:
             return urlsplit(origin).netloc.lower() == host.lower() != ""
         except ValueError:

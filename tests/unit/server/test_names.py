@@ -59,6 +59,8 @@ def test_without_a_list_any_address_but_no_name() -> None:
         (("https://logs.example.org",), "https://logs.example.org", "127.0.0.1:8700", True),
         (("https://logs.example.org",), "http://127.0.0.1:8700", "127.0.0.1:8700", True),
         (("https://logs.example.org",), "http://logs.example.org", "127.0.0.1:8700", False),
+        (("https://logs.example.org",), "http://logs.example.org", "logs.example.org", False),
+        (("https://logs.example.org",), "http://logs.example.org:80", "logs.example.org:80", False),
         (("https://logs.example.org",), "https://logs.example.org:444", "127.0.0.1:8700", False),
         (("https://logs.example.org",), "https://logs.example.org.evil.example", "127.0.0.1:8700", False),
         (("https://logs.example.org",), "https://127.0.0.1:8700", "127.0.0.1:8700", False),
