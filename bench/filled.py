@@ -28,12 +28,12 @@ ROW_BYTES: Final = 400
 COPIED: Final = 1_000_000
 """Entries beyond so many have the texts of earlier ones."""
 
-_WORDS: Final = (
+WORDS: Final = (
     "fetched charts from dashboard copy wrote rows of table finished in seconds retry after error timeout connection "
     "reset by peer cannot open file permission denied uploaded to bucket validating schema of database migrating "
     "dataset exported slice owner changed cache warm miss"
 ).split()
-_WORD: Final = f"(SELECT word FROM words WHERE id = ((n * 2654435761 + {{0}} * 40503) >> ({{0}} + 7)) % {len(_WORDS)})"
+_WORD: Final = f"(SELECT word FROM words WHERE id = ((n * 2654435761 + {{0}} * 40503) >> ({{0}} + 7)) % {len(WORDS)})"
 
 _RARE: Final = f"""
 {START} + n * 1000,
@@ -101,7 +101,7 @@ def fill(path: Path, entries: int) -> None:
         )
         connection.execute("INSERT INTO settings VALUES ('retention_days', '0')")  # its times are of long ago
         connection.execute("CREATE TEMP TABLE words (id INTEGER PRIMARY KEY, word TEXT)")
-        connection.executemany("INSERT INTO words VALUES (?, ?)", enumerate(_WORDS))
+        connection.executemany("INSERT INTO words VALUES (?, ?)", enumerate(WORDS))
         connection.execute(_FILL, {"entries": entries})
         for above in range(COPIED, entries, COPIED):
             connection.execute(_COPY, {"entries": entries, "above": above})
