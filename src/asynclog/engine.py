@@ -110,7 +110,11 @@ class Engine:
         work = asyncio.create_task(supervise(self.writer.run, "writer"), name="asynclog-writer")
         stack.push_async_callback(self._stop, work)
         self.indexer = Indexer(
-            self.store, self.clock, lambda: bool(self.settings["search_index"]), lambda: self.journal.stored_id
+            self.store,
+            self.clock,
+            lambda: bool(self.settings["search_index"]),
+            lambda: self.journal.stored_id,
+            lambda: self.writer.behind,
         )
         work = asyncio.create_task(supervise(self.indexer.run, "indexer"), name="asynclog-indexer")
         stack.push_async_callback(_end, work)

@@ -32,13 +32,22 @@ class Indexer:
         clock: for pauses.
         enabled: whether there should be an index, asked each time.
         stored: the newest record that is stored.
+        behind: whether the writer needs the processors itself; then nothing is built.
     """
 
-    def __init__(self, store: BlockStore, clock: Clock, enabled: Callable[[], bool], stored: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: BlockStore,
+        clock: Clock,
+        enabled: Callable[[], bool],
+        stored: Callable[[], int],
+        behind: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._enabled = enabled
         self._stored = stored
+        self._behind = behind
         self._through = 0
         """The newest record up to which everything is indexed."""
         self._removed = False
@@ -78,7 +87,7 @@ class Indexer:
         stored = self._stored()
         if stored == self._seen:
             return
-        while self._enabled():
+        while self._enabled() and not self._behind():
             self._through, segment = await self._store.unindexed(self._through)
             if segment is None:
                 self._seen = stored

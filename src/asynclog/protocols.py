@@ -46,9 +46,6 @@ class StoredEntries(Protocol):
     def rows(self) -> list[Row]:
         """They as they are stored."""
 
-    def characters(self) -> int:
-        """Of their messages and metadata."""
-
 
 class Store(Protocol):
     """The writing side, with one caller at a time. Every method raises `StoreError` when it cannot be done now."""

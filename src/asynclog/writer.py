@@ -29,6 +29,8 @@ BATCH_BYTES: Final = 8 << 20
 BACKOFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0)
 """How long to wait after the first, second, … failure in a row; the last one from then on."""
 
+BEHIND_RECORDS: Final = 2 * BATCH_RECORDS
+"""More than one batch beside the one that is being written."""
 PIECE: Final = 256
 """Records taken off the queue at once; their bytes are counted afterwards."""
 
@@ -93,6 +95,11 @@ class Writer:
         self._waiting += frames[-1][0] + frames[-1][2] - frames[0][0]
         if self._waiting >= BATCH_RECORDS:
             self._due.set()
+
+    @property
+    def behind(self) -> bool:
+        """Whether more waits than is being written, and is being written: who reads for later had better wait too."""
+        return self.error is None and self._journal.last_id - self._journal.stored_id > BEHIND_RECORDS
 
     def flush(self) -> None:
         """Write what there is without waiting for the interval."""

@@ -23,6 +23,7 @@ from asynclog.records import DeleteRecord
 from asynclog.tasks import rundir
 from asynclog.tasks.follower import Follower
 from asynclog.testing import FaultyDisk
+from asynclog.writer import Writer
 from tests.runfiles.comparing import DEADLINE, actual, compare, expected, settled
 from tests.runfiles.plugins import staged
 
@@ -108,6 +109,26 @@ async def test_right_behind_the_writer_nothing_is_read(tmp_path: Path, monkeypat
         assert set(read) == {task.id}
         compare(folder, runs(tasks))
         compare(folder, mirror)
+
+
+async def test_a_writer_that_is_behind_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the writer is behind nothing is read for run files, and nothing of an ended task is forgotten either."""
+    folder = tmp_path / "data"
+    async with asynclog.open(folder, settings=debug()) as tasks:
+        [follower] = tasks.run_files.followers
+        with monkeypatch.context() as patch:
+            patch.setattr(Writer, "behind", True)
+            async with follower._round:
+                await ran(tasks, 3)
+                await tasks.engine.settle(DEADLINE)
+                follower._offers.drop(1000)
+            for _ in range(3):
+                await follower.catch_up()
+            assert follower.behind == 3
+            assert not list(runs(tasks).rglob("automation_run.log"))
+        await settled(tasks)
+        assert follower.behind == 0
+        assert compare(folder, runs(tasks)) > 10
 
 
 async def test_a_trace_tells_a_run(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ class Indexing:
         self.clock = ManualClock()
         self.on = True
         self.stored = 0
-        self.indexer = Indexer(store, self.clock, lambda: self.on, lambda: self.stored)
+        self.behind = False
+        self.indexer = Indexer(store, self.clock, lambda: self.on, lambda: self.stored, lambda: self.behind)
 
     def add(self, count: int, message: Callable[[int], str] = "entry {}".format, task: str = "t") -> None:
         """Store entries of a task, past all others."""
@@ -86,6 +87,18 @@ async def test_whole_segments_are_indexed_and_the_newest_is_not(tmp_path: Path) 
         found.add(SEGMENT // STEP)
         await found.until(lambda: found.indexer.segments == 4)
         assert found.segments == [0, 1, 2, 3]
+
+
+async def test_a_writer_that_is_behind_comes_first(tmp_path: Path) -> None:
+    """Nothing is built while the writer is behind; what waited is built afterwards."""
+    async with indexing(tmp_path) as found:
+        found.behind = True
+        found.add(2 * SEGMENT // STEP + 1)
+        for _ in range(3):
+            await found.clock.advance(IDLE_SECONDS)
+        assert found.indexer.segments == 0
+        found.behind = False
+        await found.until(lambda: found.indexer.segments == 2)
 
 
 async def test_it_goes_on_where_a_former_process_was(tmp_path: Path) -> None:

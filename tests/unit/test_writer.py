@@ -19,7 +19,7 @@ from asynclog.records import EntryRecord, TaskRecord, encode
 from asynclog.store.adapter import SqliteStore
 from asynclog.store.sqlite import Database
 from asynclog.testing import ManualClock
-from asynclog.writer import BATCH_RECORDS, Writer, supervise
+from asynclog.writer import BATCH_RECORDS, BEHIND_RECORDS, Writer, supervise
 
 DEADLINE_SECONDS = 40.0
 
@@ -104,6 +104,20 @@ async def test_when_it_writes(tmp_path: Path) -> None:
         one.log(1)
         assert await one.writer.barrier(DEADLINE_SECONDS)
         assert len(await one.seqs()) == BATCH_RECORDS + 12
+
+
+async def test_when_it_is_behind(tmp_path: Path) -> None:
+    """It is behind when more than a batch waits beside the one being written; not when it cannot write at all."""
+    async with desk(tmp_path) as one:
+        assert not one.writer.behind
+        one.log(BEHIND_RECORDS + 1)
+        assert one.writer.behind
+        one.writer.error = "the disk is full"
+        assert not one.writer.behind
+        one.writer.error = None
+        one.start()
+        assert await one.writer.barrier(DEADLINE_SECONDS)
+        assert not one.writer.behind
 
 
 async def test_one_commit_serves_all_who_wait(tmp_path: Path) -> None:

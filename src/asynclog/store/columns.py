@@ -65,10 +65,6 @@ class Columns:
         """The time of each."""
         return self.lists[3]
 
-    def characters(self) -> int:
-        """Of messages and metadata."""
-        return sum(map(len, self.lists[9])) + sum(map(len, filter(None, self.lists[10])))
-
     def rows(self, start: int = 0, end: int | None = None) -> list[Row]:
         """Some of the entries, one by one."""
         return list(zip(*(column[start:end] for column in self.lists), strict=True))

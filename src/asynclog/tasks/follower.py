@@ -23,9 +23,11 @@ from asynclog.filters import LogFilter
 from asynclog.model import EVERYTHING, Stage, Task
 from asynclog.protocols import StoredEntries
 from asynclog.queries import Doomed, EntryQuery, RunState
+from asynclog.records import Row
 from asynclog.rendering import run_mark, text_lines
 from asynclog.tasks import rundir
 from asynclog.tasks.offers import Offers
+from asynclog.tasks.patience import Patience
 from asynclog.tasks.rundir import LOG, Piece, RunPlace
 from asynclog.tasks.runpage import Cursor, Page, stage_log
 
@@ -94,6 +96,7 @@ class Follower:
         self._urgent = False
         """Whether what was logged before has to be stored first."""
         self._offers = Offers()
+        self._patience = Patience(lambda: engine.writer.behind, engine.clock.monotonic)
 
     # --- what others ask ---------------------------------------------------------------------------------------------
 
@@ -196,7 +199,8 @@ class Follower:
             waiting = [state for state in waiting if self._is_due(state.task_id) and await self._visit(state)]
         self._offers.drop(offers)
         await self._save()
-        self._seen = -1 if more else stored
+        left = self._patience.end_round()
+        self._seen = -1 if more or left else stored
 
     async def _wait(self) -> None:
         due = asyncio.ensure_future(self._due.wait())
@@ -241,8 +245,11 @@ class Follower:
                 self._forget(state.task_id)
                 return False
             self._tasks[task.id] = task
+            rows = self._offers.rows(task.id, cursor.seq, state.last_seq)
+            if state.last_seq > cursor.seq and not rows and not self._patience.may_read():
+                return False
             try:
-                more = await self._advance(task, cursor, state)
+                more = await self._advance(task, cursor, state, rows)
             except rundir.ShortenedError as error:
                 _log.warning("the run files of the task %s are written anew: %s", task.id, error)
                 self._state.tasks[task.id] = Cursor()
@@ -255,8 +262,8 @@ class Follower:
                 self._forget(task.id)
             return more
 
-    async def _advance(self, task: Task, cursor: Cursor, state: RunState) -> bool:
-        """Write a page and move the cursor; whether there is more."""
+    async def _advance(self, task: Task, cursor: Cursor, state: RunState, rows: list[Row]) -> bool:
+        """Write a page, of these entries if there are any, and move the cursor; whether there is more."""
         page = Page(task, cursor)
         ending = state.ended and bool(cursor.strays)
         if state.last_seq <= cursor.seq and state.last_trace <= cursor.trace and LOG in cursor.sizes and not ending:
@@ -264,10 +271,9 @@ class Follower:
         if state.last_trace > cursor.trace:
             page.traces = await self._engine.store.traces(task.id, cursor.trace, PAGE)
             page.moved.trace = page.traces[-1][0] if page.traces else state.last_trace
-        if state.last_seq > cursor.seq:
-            page.rows = self._offers.rows(task.id, cursor.seq, state.last_seq)
-        if page.rows:
-            page.moved.seq = page.rows[-1][2]
+        page.rows = rows
+        if rows:
+            page.moved.seq = rows[-1][2]
         elif state.last_seq > cursor.seq:
             found = await self._engine.store.entries(_entries(task.id, cursor.seq, state.last_seq))
             page.lines = found.lines

@@ -13,14 +13,13 @@ from asynclog.records import Row
 
 OFFERED: Final = 15_000
 """Entries of all batches together, at most; a batch larger than that is not kept at all."""
-OFFERED_CHARACTERS: Final = 16 << 20
-"""Of their messages and metadata."""
+OFFERED_BATCHES: Final = 4
+"""Each has a bound of its own (`writer.BATCH_BYTES`)."""
 
 
 class _Batch:
     def __init__(self, entries: StoredEntries) -> None:
         self.entries = entries
-        self.characters = entries.characters()
         self.rows: dict[str, list[Row]] | None = None
 
     def sort(self) -> None:
@@ -36,15 +35,13 @@ class Offers:
 
     def __init__(self) -> None:
         self._batches: deque[_Batch] = deque()
-        self._entries = self._characters = 0
+        self._entries = 0
 
     def put(self, entries: StoredEntries) -> None:
         """A batch more."""
-        batch = _Batch(entries)
-        self._batches.append(batch)
+        self._batches.append(_Batch(entries))
         self._entries += len(entries)
-        self._characters += batch.characters
-        while self._entries > OFFERED or self._characters > OFFERED_CHARACTERS:
+        while self._entries > OFFERED or len(self._batches) > OFFERED_BATCHES:
             self.drop(1)
 
     def __len__(self) -> int:
@@ -73,6 +70,4 @@ class Offers:
     def drop(self, batches: int) -> None:
         """Let go of the oldest ones."""
         for _ in range(min(batches, len(self._batches))):
-            batch = self._batches.popleft()
-            self._entries -= len(batch.entries)
-            self._characters -= batch.characters
+            self._entries -= len(self._batches.popleft().entries)

@@ -52,16 +52,16 @@ def test_what_would_leave_a_gap_is_not() -> None:
 
 
 def test_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond so many entries or characters the oldest batches are let go of; a batch too large is not kept."""
+    """Beyond so many entries or batches the oldest are let go of; a batch too large is not kept."""
     monkeypatch.setattr(offers, "OFFERED", 3)
     found = offered(batch(("a", 1), ("a", 2)), batch(("a", 3)), batch(("a", 4)))
     assert len(found) == 2
     assert seqs(found, "a", 0, 9) == []
     assert seqs(found, "a", 2, 9) == [3, 4]
-    monkeypatch.setattr(offers, "OFFERED_CHARACTERS", 15)
+    monkeypatch.setattr(offers, "OFFERED_BATCHES", 1)
     found.put(batch(("a", 5)))
     assert len(found) == 1
-    found.put(batch(("a", 6), ("a", 7)))
+    found.put(batch(("a", 6), ("a", 7), ("a", 8), ("a", 9)))
     assert len(found) == 0
     found.drop(5)
     assert len(found) == 0
