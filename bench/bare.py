@@ -40,6 +40,7 @@ class Broadcast:
         pairs = [pair for pair in parse_qsl(scope["query_string"].decode()) if pair[0] != "after"]
         await receive()
         await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": '{"type":"task"}'})
         self._sends[_NAMES[tuple(sorted(pairs))]].append(send)
         while (await receive())["type"] != "websocket.disconnect":
             pass

@@ -220,6 +220,8 @@ def _load(arguments: Sequence[str]) -> tuple[Load, Path | None]:
             key = asked.api_key_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             parser.error(f"--api-key-file cannot be read: {error}")
+        if not key.isascii() or len(key.split()) != 1:
+            parser.error("--api-key-file holds one API key and nothing else")
     load = Load(
         url=asked.url,
         rate=asked.rate,

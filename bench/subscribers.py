@@ -94,6 +94,8 @@ class _Seated:
         self.seat = seat
         self.witness = Witness(seat.lane)
         self.closed = "not connected"
+        self.welcomed = asyncio.Event()
+        """The first frame has come, or no frame will come."""
         self._room = room
         self._record = None if record is None else record.open("wb")
 
@@ -105,6 +107,7 @@ class _Seated:
             while True:
                 data = await socket.recv(decode=False)
                 take(room.arrived(data))
+                self.welcomed.set()
                 if self._record is not None:
                     self._record.write(len(data).to_bytes(4, "big") + data)
         except ConnectionClosed as error:
@@ -113,6 +116,7 @@ class _Seated:
         except msgspec.DecodeError as error:
             self.closed = f"a frame that means nothing: {error}"
             await socket.close()
+        self.welcomed.set()
         if self._record is not None:
             self._record.close()
 
@@ -153,16 +157,21 @@ class _Room:
         return seen
 
     async def open(self) -> list[asyncio.Task[None]]:
-        """Connect them all; the tasks that follow."""
-        opened = await asyncio.gather(*(self._connect(seated) for seated in self.seated))
-        pairs = zip(self.seated, opened, strict=True)
-        return [asyncio.create_task(seated.follow(socket)) for seated, socket in pairs if socket is not None]
+        """Connect them all, until each is welcomed or turned away; the tasks that follow."""
+        following = await asyncio.gather(*(self._connect(seated) for seated in self.seated))
+        welcomed = [asyncio.ensure_future(seated.welcomed.wait()) for seated in self.seated]
+        if welcomed:
+            await asyncio.wait(welcomed, timeout=END_SECONDS)
+        for seated in self.seated:
+            if seated.closed != "open":
+                self.errors[seated.closed] += 1
+        return [task for task in following if task is not None]
 
-    async def _connect(self, seated: _Seated) -> ClientConnection | None:
+    async def _connect(self, seated: _Seated) -> asyncio.Task[None] | None:
         address = self.plan.url + seated.seat.path
         async with self._gate:
             try:
-                return await connect(
+                socket = await connect(
                     address,
                     additional_headers=self.plan.headers,
                     proxy=None,
@@ -175,7 +184,9 @@ class _Room:
                 seated.closed = f"refused with {error.response.status_code}"
             except Exception as error:  # noqa: BLE001 - whatever it is, it is counted and told
                 seated.closed = f"{type(error).__name__}: {error}"
-        self.errors[seated.closed] += 1
+            else:
+                return asyncio.create_task(seated.follow(socket))
+        seated.welcomed.set()
         return None
 
     def report(self, totals: dict[str, int]) -> Report:
@@ -208,7 +219,7 @@ async def _main() -> None:
     room = _Room(plan)
     following = await room.open()
     room.cpu = time.process_time()
-    _answer(Ready(len(following), room.errors))
+    _answer(Ready(len(room.seated) - room.errors.total(), room.errors))
     line = await loop.run_in_executor(None, sys.stdin.buffer.readline)
     if following and line:
         await asyncio.wait(following, timeout=END_SECONDS)

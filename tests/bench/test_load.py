@@ -16,6 +16,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from asynclog.queries import TaskQuery
+from asynclog.server.limits import Limits
+from asynclog.server.listening import listening
+from asynclog.tasks.opening import open_tasks
 from tests.server.running import Running, running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,6 +122,7 @@ class Fake:
 
     async def _tell(self, websocket: WebSocket) -> None:
         await websocket.accept()
+        await websocket.send_json({"type": "task"})
         await self._ended.wait()
         for entry in self._tamper(self._entries):
             await websocket.send_json({"type": "entries", "entries": [entry]})
@@ -159,6 +164,18 @@ async def test_a_dishonest_service_is_noticed(tamper: Tamper, lost: int, disorde
     assert result["seen"]["disordered"] == disordered, said
     assert code == (1 if lost or disordered else 0)
     assert ("nothing lost" in said) == (code == 0)
+
+
+async def test_subscribers_that_are_turned_away_are_no_loss(tmp_path: Path) -> None:
+    """Where the service takes fewer subscribers than asked for, the load says so and does not begin."""
+    limits = Limits(subscriptions_per_key=3)
+    amount = ("--rate", "100", "--tasks", "1", "--subscribers", "5", "--duration", "0.3")
+    async with open_tasks(tmp_path / "data") as tasks, listening(tasks, limits=limits) as url:
+        code, said, _ = await load(url, tmp_path / "out.json", *amount)
+        assert code == 2
+        assert "only 3 of 5 subscribers could connect: 2 times 4429" in " ".join(said.split())
+        ended = (await tasks.reader.tasks(TaskQuery())).tasks
+        assert [task.status for task in ended] == ["success"]
 
 
 async def test_a_caller_who_is_not_let_in_is_told(tmp_path: Path) -> None:
