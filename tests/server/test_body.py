@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
+import random
 import zlib
 from typing import Any
 
 import pytest
 
 from asynclog.errors import TooLargeError
+from asynclog.model import EVERYTHING
+from asynclog.principal import Role
 from asynclog.server import body
 from asynclog.server.body import Gunzip, read_json
 from asynclog.server.problems import MalformedError, RefusedError
+from asynclog.server.service import Service
 from tests.server.raw import head, wire
-from tests.server.running import Running
+from tests.server.running import Running, eventually
 from tests.server.test_problems import check
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -89,6 +94,53 @@ async def test_a_batch_of_nothing_but_lines_is_refused(shared: Running) -> None:
         check(await shared.client.post(place, content=line * 700_000), 422, "body")
     told = (await shared.client.post(place, content=b"{\n" * 5000 + b'{"message": "x"}')).json()
     assert (told["accepted"], told["rejected"], len(told["errors"])) == (1, 5000, 100)
+
+
+async def test_all_bodies_together_are_bounded(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many large bodies at once get no more memory than there is for all of them: the next one is 503, and when some
+    are answered there is room again.
+    """
+    monkeypatch.setattr(body, "BODIES_BYTES", 3 * MIB)
+    begun = head("POST /api/tasks", f"Content-Length: {2 * MIB}", JSON)
+    async with wire(shared.url) as first, wire(shared.url) as second:
+        first.say(begun, b" " * (2 * MIB - 1))
+        await eventually(lambda: _held(shared) == 2 * MIB - 1)
+        second.say(begun, b" " * (2 * MIB))
+        answer = await second.answer()
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        answer.problem()
+        first.say(b" ")
+        assert (await first.answer()).status == 400
+        await eventually(lambda: _held(shared) == 0)
+    packed = {"content-encoding": "gzip"}
+    check(await shared.client.post("/api/tasks", content=gzip.compress(random_text(4 * MIB)), headers=packed), 503)
+    assert _held(shared) == 0
+    assert (await shared.client.post("/api/tasks", content=START % b"hi")).status_code == 201
+
+
+def random_text(size: int) -> bytes:
+    """What does not pack well."""
+    return random.Random(1).randbytes(size // 2).hex().encode()
+
+
+def _held(shared: Running) -> int:
+    (service,) = (found for found in gc.get_objects() if type(found) is Service and found.tasks is shared.tasks)
+    return service.bodies._size
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_a_strangers_body_is_not_read(service: Running) -> None:
+    """Where a key, or a hook's secret, is asked for, nobody's body is read before: the answer comes at once. To sign in
+    takes few bytes, and more are 413.
+    """
+    async with wire(service.url) as client:
+        client.say(head("POST /api/session", f"Content-Length: {1 << 20}", JSON))
+        assert (await client.answer()).status == 413
+    await service.tasks.keys.create("admin", Role.ADMIN, EVERYTHING)
+    for path, status in (("/api/tasks", 401), ("/api/hooks/none", 404)):
+        async with wire(service.url) as client:
+            client.say(head(f"POST {path}", "Content-Length: 100000", JSON))
+            assert (await client.answer()).status == status, path
 
 
 # --- speed -----------------------------------------------------------------------------------------------------------

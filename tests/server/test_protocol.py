@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -259,6 +261,31 @@ def _service(shared: Running) -> Service:
 
 def _living(kind: type[Any]) -> list[Any]:
     return [found for found in gc.get_objects() if type(found) is kind]
+
+
+async def test_answers_nobody_takes_are_bounded(
+    shared: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Clients that ask for large answers and take nothing of them are cut off once that is more than the service can
+    hold, long before each of them would have been; it says so, and others are answered.
+    """
+    task_id = await shared.say(*({"message": "x" * 1000, "times": 100} for _ in range(80)))
+    monkeypatch.setattr(listening, "LOOK_TICKS", 1)
+    monkeypatch.setattr(protocol, "UNTAKEN_BYTES", 1 << 20)
+    async with AsyncExitStack() as stack:
+        stuck = [await stack.enter_async_context(wire(shared.url)) for _ in range(3)]
+        for client in stuck:
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it reads
+            client.say(head(f"GET /api/tasks/{task_id}/logs?limit=5000"))
+        await eventually(lambda: sum(_cut(record) for record in caplog.records) == 3)
+        read = await shared.client.get(f"/api/tasks/{task_id}/logs?limit=10")
+        assert len(read.json()["entries"]) == 10
+
+
+def _cut(record: logging.LogRecord) -> int:
+    """How many clients a record says were cut off."""
+    found = re.match(r"(\d+) clients that took too little", record.getMessage())
+    return int(found[1]) if found else 0
 
 
 # --- how many --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,8 @@ from asynclog.server.problems import MalformedError, RefusedError
 
 BODY_BYTES: Final = 8 << 20
 """Of any request's body, as it came and once unpacked."""
+BODIES_BYTES: Final = 256 << 20
+"""Of all bodies that are being read or worked on."""
 BODY_SECONDS: Final = 20.0
 """How long a body may take at least."""
 BODY_RATE: Final = 4096
@@ -36,6 +39,43 @@ _BOM: Final = b"\xef\xbb\xbf"
 _ESCAPE: Final = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u([dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
 )
+
+
+class Bodies:
+    """How much of all bodies is in memory. On the event loop."""
+
+    def __init__(self) -> None:
+        self._size = 0
+
+    @contextmanager
+    def held(self) -> Iterator[Held]:
+        """Room for one, until the end of the block."""
+        held = Held(self)
+        try:
+            yield held
+        finally:
+            self._size -= held.size
+
+    def add(self, size: int) -> None:
+        """So much more. Raises RefusedError (503) when there is no room."""
+        if self._size + size > BODIES_BYTES:
+            raise RefusedError(
+                503, "The service holds as many bodies as it can; send it again in a moment.", {"Retry-After": "1"}
+            )
+        self._size += size
+
+
+class Held:
+    """The room one body takes."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self.size = 0
+
+    def grow(self, size: int) -> None:
+        """Take so many bytes more. Raises RefusedError (503)."""
+        self._bodies.add(size)
+        self.size += size
 
 
 class Gunzip:
@@ -89,13 +129,13 @@ class Gunzip:
         return RefusedError(413, f"The body unpacks to more than {RATIO} times its size; send it in smaller parts.")
 
 
-async def read_body(request: Request, limit: int = BODY_BYTES) -> bytes:
-    """The whole body, unpacked.
+async def read_body(request: Request, room: Held, limit: int = BODY_BYTES) -> bytes:
+    """The whole body, unpacked, which takes the room it needs.
 
     Raises:
         TooLargeError, RefusedError (413): it is, or says that it is, larger than the limit.
         MalformedError: it is broken gzip.
-        RefusedError: it is packed in another way (415), or comes too slowly (408).
+        RefusedError: it is packed in another way (415), comes too slowly (408), or there is no room now (503).
         ClientDisconnect: nobody sends it any more.
     """
     unpack = _unpacking(request, limit)
@@ -108,7 +148,9 @@ async def read_body(request: Request, limit: int = BODY_BYTES) -> bytes:
         size += len(part)
         if size > limit:
             raise TooLargeError("the body", limit)
-        parts.append(part if unpack is None else unpack.feed(part))
+        piece = part if unpack is None else unpack.feed(part)
+        room.grow(len(piece))
+        parts.append(piece)
     if unpack is not None and size:
         unpack.end()
     return b"".join(parts)

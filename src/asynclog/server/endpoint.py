@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from asynclog.errors import AsynclogError, UnavailableError
 from asynclog.server import problems
-from asynclog.server.body import parse_body, read_body
+from asynclog.server.body import Held, parse_body, read_body
 from asynclog.server.operation import Call, Operation
 from asynclog.server.parameters import read_query
 from asynclog.server.service import Service
@@ -37,11 +37,8 @@ class Endpoint:
             return Response(status_code=204, headers={"Allow": ", ".join(self.methods)})
         operation = self._operations["GET" if request.method == "HEAD" else request.method]
         try:
-            call = await self._read(request, operation)
-            async with self._service.turns.turn(call.who) if operation.hard else nullcontext():
-                if operation.role is not None:
-                    call.recheck()
-                response = await operation.handler(call)
+            with self._service.bodies.held() as room:
+                response = await self._handle(request, operation, room)
         except AsynclogError as error:
             if isinstance(error, UnavailableError):
                 _log.warning("%s %s cannot be answered now: %s", request.method, operation.path, error)
@@ -59,15 +56,24 @@ class Endpoint:
             return await response.head()
         return response
 
-    async def _read(self, request: Request, operation: Operation) -> Call:
+    async def _handle(self, request: Request, operation: Operation, room: Held) -> Response:
+        call = await self._read(request, operation, room)
+        async with self._service.turns.turn(call.who) if operation.hard else nullcontext():
+            if operation.role is not None:
+                call.recheck()
+            return await operation.handler(call)
+
+    async def _read(self, request: Request, operation: Operation, room: Held) -> Call:
         if b"%2f" in request.scope.get("raw_path", b"").lower():
             raise HTTPException(404)  # no name has a slash, and no address is written in two ways
         caller = self._service.access.enter(request, operation)
+        if operation.admit is not None:
+            operation.admit(request, self._service)
         given = b"" if operation.open_query else request.scope["query_string"]
         query = read_query(given, operation.parameters, filtered=operation.filtered)
         body: object = None
         if operation.body is not None:
-            raw = await read_body(request)
+            raw = await read_body(request, room, operation.body_limit)
             body = raw if operation.body is bytes else parse_body(raw, operation.body)
         return Call(request, self._service, request.path_params, query.values, query.filter, body, caller)
 

@@ -19,7 +19,7 @@ from asynclog.server.app import build
 from asynclog.server.limits import DEFAULT_LIMITS, Limits
 from asynclog.server.names import Names
 from asynclog.server.ownlog import SERVER
-from asynclog.server.protocol import Config, HttpProtocol
+from asynclog.server.protocol import Config, HttpProtocol, relieve
 from asynclog.server.service import Service
 from asynclog.server.wsprotocol import WebSocketProtocol
 from asynclog.tasks.manager import TaskManager
@@ -55,9 +55,11 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if counter % LOOK_TICKS == 0:
             now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, HttpProtocol):
-                    connection.look(now)
+            found = [one for one in self.server_state.connections if isinstance(one, HttpProtocol)]
+            for connection in found:
+                connection.look(now)
+            if cut := relieve(found):
+                _log.warning("%d clients that took too little of too large answers were cut off", cut)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

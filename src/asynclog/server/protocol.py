@@ -5,6 +5,7 @@ many requests may wait, and how long a client may take to read an answer.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Final, cast
 
 import uvicorn
@@ -19,6 +20,8 @@ HEAD_SECONDS: Final = 10.0
 """From the connection, or from the last answer, to the end of the next request's head."""
 STALL_SECONDS: Final = 60.0
 """How long a client may take nothing of what is sent to it."""
+UNTAKEN_BYTES: Final = 256 << 20
+"""Of all answers that clients have not taken yet."""
 HEAD_BYTES: Final = 64 << 10
 """Of a request's head; and of what frames the chunks of its body, besides `FRAMING` bytes for each byte of it."""
 FRAMING: Final = 16
@@ -41,6 +44,19 @@ def wire(response: Response) -> bytes:
     """A whole response as it is sent."""
     lines = [name + b": " + value + b"\r\n" for name, value in response.raw_headers]
     return b"".join((STATUS_LINE[response.status_code], *lines, b"\r\n", bytes(response.body)))
+
+
+def relieve(connections: Iterable[HttpProtocol]) -> int:
+    """Cut off who takes no answer for the longest, while the answers not taken are too much for us; how many."""
+    waiting = sorted((found for found in connections if found.untaken), key=lambda found: found.stuck_since)
+    total, cut = sum(found.untaken for found in waiting), 0
+    for connection in waiting:
+        if total <= UNTAKEN_BYTES:
+            break
+        total -= connection.untaken
+        connection.transport.abort()
+        cut += 1
+    return cut
 
 
 class Config(uvicorn.Config):
@@ -66,8 +82,10 @@ class HttpProtocol(HttpToolsProtocol):
     _message = 0
     _framing = 0
     _body = 0
-    _stuck = (0, 0.0)
-    """How much was to be sent, and since when it is so much."""
+    untaken = 0
+    """How much of the answers the client has not taken,"""
+    stuck_since = 0.0
+    """and since when it is so much; as of the last `look`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base
         """Take a connection, or say that there are too many."""
@@ -215,10 +233,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """End what takes too long; ``now`` is the loop's time."""
-        waiting = self.transport.get_write_buffer_size()
-        if not waiting or waiting != self._stuck[0]:
-            self._stuck = (waiting, now)
-        elif now - self._stuck[1] > STALL_SECONDS:
+        former, self.untaken = self.untaken, self.transport.get_write_buffer_size()
+        if not self.untaken or self.untaken != former:
+            self.stuck_since = now
+        elif now - self.stuck_since > STALL_SECONDS:
             self.transport.abort()
         if self._over or self._waiting_since is None or now - self._waiting_since <= HEAD_SECONDS:
             return

@@ -286,6 +286,7 @@ OPERATIONS: Final = (
         body=bytes,
         takes=(JSON, "application/x-www-form-urlencoded", "text/plain"),
         open_query=True,
+        admit=schedules.admit,
         answer=shapes.Task,
         status=201,
         errors={

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from asynclog.principal import Principal
 from asynclog.server.access import Access
+from asynclog.server.body import Bodies
 from asynclog.server.failures import Failures
 from asynclog.server.limits import DEFAULT_LIMITS, EXPORTS, EXPORTS_EACH, Limits, Places
 from asynclog.server.passes import Pass
@@ -50,6 +51,7 @@ class Service:
         self.tasks = tasks
         self.limits = limits
         self.subscriptions = Places("subscriptions", limits.subscriptions, limits.subscriptions_per_key)
+        self.bodies = Bodies()
         self.exports = Places("exports", EXPORTS, EXPORTS_EACH)
         self.turns = Turns()
         self.access = Access(tasks.keys, tasks.engine.clock, everybody)

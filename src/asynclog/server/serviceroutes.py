@@ -56,6 +56,7 @@ SERVICE: Final = (
         "Who changed what, newest first: settings, keys, schedules, deletions, retention.",
         BY_ID,
         filtered=True,
+        hard=True,
         answer=shapes.SearchPage,
         errors=UNAVAILABLE,
     ),
@@ -68,8 +69,13 @@ SERVICE: Final = (
         session.sign_in,
         "Sign a browser in: the answer's cookie stands for the key, for at most 12 hours.",
         body=accessshapes.SignIn,
+        body_limit=16 << 10,
         answer=accessshapes.Session,
-        errors={401: "It is no key, or counts no more.", 429: "Too many wrong keys came from here.", **TOO_LARGE},
+        errors={
+            401: "It is no key, or counts no more.",
+            413: "The body is larger than 16 KiB.",
+            429: "Too many wrong keys came from here.",
+        },
     ),
     Operation(
         "DELETE", "/api/session", VIEWER, session.sign_out, "Sign a browser out.", status=204, errors=UNAVAILABLE
