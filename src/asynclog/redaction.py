@@ -52,11 +52,13 @@ class Redactor:
         ValueError: one of them is none, or a pattern could take too long; the message says which and why.
     """
 
-    __slots__ = ("_compiled", "_extended", "_keys", "_named", "_patterns", "_words", "known", "templates")
+    __slots__ = ("_compiled", "_extended", "_keys", "_named", "_patterns", "_words", "harmless", "known", "templates")
 
     known: dict[str, bool | None]
     """Any key (an exact str) to True: its value is hidden; False: harmless; None: look at the key itself, or at what
     stands beside it."""
+    harmless: set[str]
+    """The keys that `known` remembers as harmless."""
     templates: dict[str, bool]
     """Any template (an exact str) to whether it is plain text without a secret, whatever numbers are put into it."""
 
@@ -69,6 +71,7 @@ class Redactor:
         self._extended = bool(self._words or self._compiled)
         self.templates = _KnownTemplates(self)
         words = "|".join([HIDDEN_KEY, *map(re.escape, self._keys)])
+        self.harmless = set()
         self.known = _KnownKeys(re.compile(words, re.IGNORECASE), self)
 
     def extended(self, patterns: Iterable[str] = (), keys: Iterable[str] = ()) -> Redactor:
@@ -139,7 +142,10 @@ class _KnownKeys(dict[str, "bool | None"]):
         if len(key) <= _KEY_LENGTH:
             if len(self) >= _KNOWN_KEYS:
                 self.clear()
+                self._redactor.harmless.clear()
             self[key] = answer
+            if answer is False:
+                self._redactor.harmless.add(key)
         return answer
 
 

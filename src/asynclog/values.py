@@ -57,8 +57,6 @@ MORE: Final = "…"
 LEFT_OUT: Final = "[left out: too much text]"
 
 _NUMBERS: Final = (bool, int, float)
-_NOT_PLAIN: Final = (TypeError, RuntimeError)
-"""Of a container that seemed plain: a lone surrogate, an integer beyond 64 bits; a thread that changes it."""
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
 _SHORT: Final = 4096
@@ -87,7 +85,9 @@ def metadata_json(mapping: object, limit: int = METADATA_LIMIT, redactor: Redact
         try:  # the common case
             if _is_plain(mapping, redactor, _FLAT) and (len(data := orjson.dumps(mapping)) <= limit or limit <= 0):
                 return data.decode()
-        except _NOT_PLAIN:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001, S110  # not plain after all; the promise: never raise
             pass
     walk = _Walk(redactor)
     value = walk.value(mapping, MAX_DEPTH)
@@ -105,7 +105,9 @@ def capture(value: object, limit: int, redactor: Redactor = REDACTOR) -> str:
     try:
         if _is_plain(value, redactor, _FLAT) and (len(data := orjson.dumps(value)) <= limit or limit <= 0):
             return data.decode()
-    except _NOT_PLAIN:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001, S110  # not plain after all; the promise: never raise
         pass
     walk = _Walk(redactor)
     return walk.json(walk.value(value, MAX_DEPTH), limit)
@@ -117,10 +119,11 @@ def _is_plain(container: Any, redactor: Redactor, depth: int) -> bool:  # noqa: 
     if not (kind is dict or kind is list) or len(container) > _FEW or (kind is list and _names(container, redactor)):
         return False
     if kind is dict:
-        known = redactor.known
-        for key in container:
-            if type(key) is not str or known[key] is not False:
-                return False
+        if not redactor.harmless.issuperset(container):
+            known = redactor.known
+            for key in container:
+                if type(key) is not str or known[key] is not False:
+                    return False
         container = container.values()
     for value in container:
         kind = type(value)

@@ -420,6 +420,31 @@ def test_no_secrets() -> None:
     assert orjson.loads(metadata_json(plain) or "") == plain
 
 
+class LyingKey(str):
+    """Says it is another key, or fails when it is asked."""
+
+    __slots__ = ("answer",)
+
+    def __hash__(self) -> int:
+        return hash("count")
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return bool(self.answer)
+
+
+@pytest.mark.parametrize("answer", [True, False, ValueError("no")])
+def test_keys_that_lie(answer: object) -> None:
+    """A key that says it is one known to be harmless is taken for what it is."""
+    assert metadata_json({"count": 1}) == '{"count":1}'
+    key = LyingKey("password")
+    key.answer = answer
+    assert metadata_json({key: CANARY}) == capture({key: CANARY}, 0) == f'{{"password":"{REDACTED}"}}'
+    assert "count" in values.REDACTOR.harmless
+    assert all(values.REDACTOR.known[name] is False for name in values.REDACTOR.harmless)
+
+
 def test_redactor() -> None:
     """Patterns and keys of one's own add to those that come along, in metadata as in captured values."""
     redactor = values.REDACTOR.extended(patterns=[r"\bEMP-\d{1,9}\b"], keys=["salary"])
