@@ -84,7 +84,7 @@ format: setup $(MODULES) ## put all sources into their one form
 	$(NPM) run format
 
 audit: setup $(MODULES) ## ask whether a locked version has a known vulnerability; says so where that cannot be asked
-	cd web && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/python ../.ci/audit.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python .ci/audit.py
 
 fuzz: setup ## run the fuzzers for long: EXAMPLES=100000 of each
 	ASYNCLOG_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest --timeout 0 tests/property/test_fuzz_*.py

@@ -107,7 +107,7 @@ _NAMED: Final[Rules] = (
     _rule("token", rf"(token{_COLON}[\"'\\]{{0,4}})[\w.~+/=-]{{12,}}", rf"\1{REDACTED}", any_case=True),
     _rule(
         "authorization cookie",
-        rf"""\b((?:authorization|cookie){_ASSIGN}{_OPENING})(?!\[redacted)[^\n"'\\]++{_QUOTED_PARTS}""",
+        rf"""\b((?:authorization|cookie){_ASSIGN}{_OPENING})(?!\[redacted|{_NEXT_NAME})[^\n"'\\]++{_QUOTED_PARTS}""",
         rf"\1{REDACTED}",
         any_case=True,
     ),
@@ -168,7 +168,7 @@ SHAPED: Final[Rules] = (
     ),
     _rule(
         "-u -user",
-        r"(?<![\w\]-])((?:-u|--(?:proxy-)?user)[\s=]\s{0,3}[\"']?[^\s:'\"]{1,64}:)(?!\d+(?![^\s\"'])|\[redacted)"
+        r"((?:(?<!\S)-u|(?<![\w\]-])--(?:proxy-)?user)[\s=]\s{0,3}[\"']?[^\s:'\"]{1,64}:)(?!\d+(?![^\s\"'])|\[redacted)"
         r"[^\s\"']+",
         rf"\1{REDACTED}",
         any_case=False,
