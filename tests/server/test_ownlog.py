@@ -31,7 +31,7 @@ def _said(log_format: LogFormat) -> str:
     log.info("one\n2026-01-01 00:00:00.000Z ERROR   forged: two")
     log.warning("connecting to %s", "https://user:hunter2@example.org/")
     try:
-        raise ValueError("broken")
+        raise ValueError("broken\x1b[2J\n2026-01-01 00:00:00.000Z ERROR   forged: three")
     except ValueError:
         log.exception("it failed")
     logging.getLogger(SERVER).info("a path with its query string")
@@ -40,13 +40,14 @@ def _said(log_format: LogFormat) -> str:
 
 
 def test_text_is_a_line_each() -> None:
-    """A record is one line, whatever its message; a traceback stands below; secrets are not there."""
+    """A record is one line, whatever its message; a traceback stands indented below; secrets are not there."""
     first, second, third, *traceback = _said("text").splitlines()
     assert first.endswith("INFO    asynclog.server: one\\n2026-01-01 00:00:00.000Z ERROR   forged: two")
     assert "hunter2" not in second
     assert third.endswith("ERROR   asynclog.server: it failed")
-    assert traceback[0].startswith("Traceback")
-    assert traceback[-1] == "ValueError: broken"
+    assert traceback[0].startswith("    Traceback")
+    assert traceback[-2] == "    ValueError: broken\\x1b[2J"
+    assert traceback[-1] == "    2026-01-01 00:00:00.000Z ERROR   forged: three"
 
 
 def test_json_is_an_object_each() -> None:
@@ -54,5 +55,5 @@ def test_json_is_an_object_each() -> None:
     records = [json.loads(line) for line in _said("json").splitlines()]
     assert [record["level"] for record in records] == ["INFO", "WARNING", "ERROR"]
     assert set(records[0]) == {"timestamp", "level", "logger", "message"}
-    assert records[2]["traceback"].endswith("ValueError: broken")
+    assert "\nValueError: broken" in records[2]["traceback"]
     assert "hunter2" not in json.dumps(records)

@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 
-from asynclog.cli import inprocess
+from asynclog.cli import inprocess, terminal
 from asynclog.cli.inprocess import Application
 from asynclog.cli.service import Object, Query, RefusedError, refusal
 from asynclog.config import Configuration
 from asynclog.errors import NotFoundError
 from asynclog.principal import LOCAL
+from asynclog.redaction import Redactor
 from asynclog.tasks.opening import open_tasks
 
 
@@ -76,17 +77,29 @@ async def open_service(configuration: Configuration) -> AsyncIterator[LocalServi
     """Own the data directory from entry to exit. Raises as `open_tasks`."""
     from asynclog.server.app import create_app  # noqa: PLC0415 - starlette takes a while to import
 
-    _log_to_stderr()
+    _log_to_stderr(configuration.redaction.redactor())
     async with open_tasks(configuration.folder, configuration=configuration, run_schedules=False) as manager:
         yield LocalService(create_app(manager, everybody=LOCAL))
 
 
-def _log_to_stderr() -> None:
+class _Remark(logging.Formatter):
+    """A message without secrets, of which nothing acts on a terminal."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__("asynclog: %(message)s")
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message, and a traceback below."""
+        return terminal.visible(self._redactor.redact(super().format(record)))
+
+
+def _log_to_stderr(redactor: Redactor) -> None:
     """Beside a command's own output the service's log says only what is wrong."""
     log = logging.getLogger("asynclog")
     if not log.handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setLevel(logging.WARNING)  # of the handler: the logger's own is the setting log_level
-        handler.setFormatter(logging.Formatter("asynclog: %(message)s"))
+        handler.setFormatter(_Remark(redactor))
         log.addHandler(handler)
         log.propagate = False

@@ -9,8 +9,8 @@ from typing import Final, Literal, TextIO
 import msgspec
 
 from asynclog.model import timestamp_text
+from asynclog.redaction import REDACTOR, Redactor
 from asynclog.rendering import visible_text
-from asynclog.values import redact
 
 LogFormat = Literal["text", "json"]
 
@@ -27,10 +27,10 @@ _NOISE: Final = (
 """What a client can bring about, or what we do on purpose and have logged already."""
 
 
-def to_stderr(log_format: LogFormat, stream: TextIO | None = None) -> None:
-    """Send the service's own log to stderr (or a stream) from now on, and nowhere else."""
+def to_stderr(log_format: LogFormat, stream: TextIO | None = None, redactor: Redactor = REDACTOR) -> None:
+    """Send the service's own log to stderr (or a stream) from now on, and nowhere else; without secrets."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_Json() if log_format == "json" else _Text())
+    handler.setFormatter(_Json(redactor) if log_format == "json" else _Text(redactor))
     for name in (OURS, SERVER):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
@@ -44,28 +44,34 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith(_NOISE)
 
 
-class _Text(logging.Formatter):
-    """One line, a traceback below."""
+class _Clean(logging.Formatter):
+    """Gives time, level, message and traceback, without secrets."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redact = redactor.redact
+
+    def _parts(self, record: logging.LogRecord) -> tuple[str, str, str, str]:
+        time = timestamp_text(int(record.created * 1_000_000))
+        traceback = self.formatException(record.exc_info) if record.exc_info else ""
+        return time, record.levelname, self._redact(record.getMessage()).strip(), self._redact(traceback)
+
+
+class _Text(_Clean):
+    """One line, a traceback indented below: nothing in either is taken for another line, or acts on a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time, level, message, traceback = _parts(self, record)
+        time, level, message, traceback = self._parts(record)
         shown = f"{time[:10]} {time[11:23]}Z {level:<7} {record.name}: {visible_text(message)}"
-        return f"{shown}\n{traceback}" if traceback else shown
+        return "\n    ".join([shown, *map(visible_text, traceback.splitlines())])
 
 
-class _Json(logging.Formatter):
+class _Json(_Clean):
     """One JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time, level, message, traceback = _parts(self, record)
+        time, level, message, traceback = self._parts(record)
         shown = {"timestamp": time, "level": level, "logger": record.name, "message": message}
         if traceback:
             shown["traceback"] = traceback
         return msgspec.json.encode(shown).decode()
-
-
-def _parts(formatter: logging.Formatter, record: logging.LogRecord) -> tuple[str, str, str, str]:
-    """Time, level, message and traceback, without secrets."""
-    time = timestamp_text(int(record.created * 1_000_000))
-    traceback = formatter.formatException(record.exc_info) if record.exc_info else ""
-    return time, record.levelname, redact(record.getMessage()).strip(), redact(traceback)

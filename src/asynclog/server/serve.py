@@ -15,6 +15,7 @@ from typing import Final, Self
 import uvicorn
 
 from asynclog.config import Configuration
+from asynclog.redaction import REDACTOR
 from asynclog.server.limits import DEFAULT_LIMITS, Limits
 from asynclog.server.listening import listening, without_keys
 from asynclog.server.names import Names
@@ -69,7 +70,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
     if names.beyond and not (Path(folder) / "asynclog.db").exists():
         raise without_keys(host, folder)  # before anything is made
     limits = DEFAULT_LIMITS if configuration is None else Limits.of(configuration.server)
-    to_stderr(log_format)
+    to_stderr(log_format, redactor=REDACTOR if configuration is None else configuration.redaction.redactor())
     sys.setswitchinterval(SWITCH_SECONDS)
 
     ending = _Ending()
