@@ -17,6 +17,8 @@ from asynclog.protocols import BlockStore, Clock
 
 IDLE_SECONDS: Final = 1.0
 """Between two looks whether there is something to do, and before the first."""
+PATIENCE: Final = 131_072
+"""While records come in, up to so many wait for a quieter second: reading them takes some 30 ms."""
 RETRY_SECONDS: Final = 30.0
 TIDY_SECONDS: Final = 3600.0
 """How often segments whose entries were all removed are looked for."""
@@ -53,6 +55,8 @@ class Indexer:
         self._removed = False
         self._seen = -1
         """What was stored when there was nothing to do."""
+        self._latest = -1
+        """What was stored when it was looked at last."""
         self.error: str | None = None
         """Why the index cannot be built now; None when it can."""
         self.segments = 0
@@ -82,21 +86,22 @@ class Indexer:
                 self.error = None
 
     async def _catch_up(self) -> None:
-        """Index every segment that is whole."""
+        """Index every segment that is whole, when nothing is written or much waits."""
         self._removed = False
         stored = self._stored()
-        if stored == self._seen:
-            return
-        while self._enabled() and not self._behind():
+        resting, self._latest = stored == self._latest, stored
+        while self._enabled() and stored != self._seen and (resting or self.lag > PATIENCE):
             self._through, segment = await self._store.unindexed(self._through)
             if segment is None:
                 self._seen = stored
                 return
-            before, began = self._stored(), self._clock.monotonic()
+            began = self._clock.monotonic()
             await self._store.index(segment)
             self.segments += 1
-            # Half of the time belongs to those who write, while somebody writes.
-            await self._clock.sleep(self._clock.monotonic() - began if self._stored() != before else 0.0)
+            if self._stored() != stored:
+                resting = False
+                # Half of the time belongs to those who write.
+                await self._clock.sleep(self._clock.monotonic() - began)
 
     async def _remove(self) -> None:
         """Let nothing be left of the index."""

@@ -12,7 +12,7 @@ import pytest
 
 from asynclog.errors import StoreError
 from asynclog.filters import LogFilter
-from asynclog.indexer import IDLE_SECONDS, RETRY_SECONDS, TIDY_SECONDS, Indexer
+from asynclog.indexer import IDLE_SECONDS, PATIENCE, RETRY_SECONDS, TIDY_SECONDS, Indexer
 from asynclog.queries import EntryQuery
 from asynclog.store import blocks
 from asynclog.store.adapter import SqliteStore
@@ -99,6 +99,19 @@ async def test_a_writer_that_is_behind_comes_first(tmp_path: Path) -> None:
         assert found.indexer.segments == 0
         found.behind = False
         await found.until(lambda: found.indexer.segments == 2)
+
+
+async def test_while_records_come_in_it_waits(tmp_path: Path) -> None:
+    """As long as more is stored every second nothing is indexed, until that is more than the patience."""
+    async with indexing(tmp_path) as found:
+        found.add(2 * SEGMENT // STEP + 1)
+        last = found.stored
+        for number in range(20):
+            found.stored = last + number + 1
+            await found.clock.advance(IDLE_SECONDS)
+        assert found.segments == []
+        found.stored = last + PATIENCE
+        await found.until(lambda: found.segments == [0, 1])
 
 
 async def test_it_goes_on_where_a_former_process_was(tmp_path: Path) -> None:
