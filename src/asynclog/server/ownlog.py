@@ -19,7 +19,7 @@ SERVER: Final = "uvicorn.error"
 """Uvicorn's log. Below WARNING it names paths with their query strings, which are nobody's business."""
 
 _NOISE: Final = (
-    "ASGI callable returned without completing response",
+    "ASGI callable returned without completing",
     "Invalid HTTP request received",
     "Invalid UTF-8 sequence received",
     "Unsupported upgrade request",
