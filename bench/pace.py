@@ -21,7 +21,7 @@ async def due(rate: float, seconds: float, tick: float = TICK) -> AsyncIterator[
     Args:
         rate: events a second.
         seconds: how long.
-        tick: seconds to sleep between looks; a late look finds more due.
+        tick: seconds from one look to the next; a late look finds more due.
 
     Times are those of ``time.monotonic_ns``. All ``round(rate * seconds)`` events come, however late.
     """
@@ -34,5 +34,5 @@ async def due(rate: float, seconds: float, tick: float = TICK) -> AsyncIterator[
         if ready > done:
             yield done, ready - done, start + round(done / rate * 1e9)
             done = ready
-        else:
-            await asyncio.sleep(max(tick, done / rate - passed))
+        looked = (time.monotonic_ns() - start) / 1e9 - passed
+        await asyncio.sleep(max(tick - looked, done / rate - passed - looked, 0.0))
