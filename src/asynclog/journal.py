@@ -86,7 +86,7 @@ class Journal:
         self._budget = budget
         self._lock = threading.RLock()
         self._holding = False
-        self._deferred: deque[tuple[Feed | None, bytes, int, int, int]] = deque()
+        self._deferred: deque[tuple[Feed | None, bytes, int, int]] = deque()
         self._interrupted: list[Feed | None] = []
         self._frames: list[Frame] = []
         self._feeds: list[Feed | None] = []
@@ -164,22 +164,21 @@ class Journal:
             The seq of its (first) entry, or its id without a feed; 0 when the feed is sealed, the entry was dropped,
             or the call came from inside another one (a finaliser) and is carried out right after it.
         """
-        crc = crc32(payload)
         with self._lock:
             if self._holding:
-                self._deferred.append((feed, payload, level, span, crc))
+                self._deferred.append((feed, payload, level, span))
                 return 0
             if self._closed:
                 return self._refuse()
             self._holding = True
             idle = not self._frames
             try:
-                number = self._put(feed, payload, level, span, crc)
+                number = self._put(feed, payload, level, span)
                 if levels is not None and feed is not None and number:
                     feed.count(levels)
                 while self._deferred:
-                    feed, payload, level, span, crc = self._deferred.popleft()
-                    self._put(feed, payload, level, span, crc)
+                    feed, payload, level, span = self._deferred.popleft()
+                    self._put(feed, payload, level, span)
             except BaseException:
                 self._interrupted.append(feed)
                 self._wake()
@@ -194,7 +193,7 @@ class Journal:
         return number
 
     def _put(  # noqa: C901, PLR0912  # the hot path: flat, each branch a reason
-        self, feed: Feed | None, payload: bytes, level: int, span: int, crc: int, reserve: int = RESERVE_BYTES
+        self, feed: Feed | None, payload: bytes, level: int, span: int, reserve: int = RESERVE_BYTES
     ) -> int:
         if self._interrupted:
             self._reconcile()
@@ -210,11 +209,9 @@ class Journal:
         record_id, trouble = self._next_id, self._trouble
         safe = False
         if trouble.error is None or self._may_retry():
-            numbers = pack_numbers(record_id, seq, span)
+            body = pack_numbers(record_id, seq, span) + payload
             try:
-                safe = self._shelf.write(
-                    pack_mark(len(payload), crc32(numbers, crc)), numbers + payload, record_id, reserve
-                )
+                safe = self._shelf.write(pack_mark(len(payload), crc32(body)), body, record_id, reserve)
             except OSError as error:
                 trouble.failed(error)
             if safe and trouble.error is not None:
@@ -270,7 +267,7 @@ class Journal:
 
     def _name_gap(self, feed: Feed, reserve: int) -> bool:
         payload = records.encode(records.GapRecord(feed.task_id, feed.gap()))
-        if not self._put(None, payload, 0, 1, crc32(payload), reserve):
+        if not self._put(None, payload, 0, 1, reserve):
             return False
         feed.dropping = 0
         return True
@@ -307,7 +304,7 @@ class Journal:
                 sealed = feed.seal()
                 payload = make(sealed)
                 if not self._closed:
-                    self._put(None, payload, 0, 1, crc32(payload))
+                    self._put(None, payload, 0, 1)
             finally:
                 self._holding = False
         self._wake()

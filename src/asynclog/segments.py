@@ -2,7 +2,7 @@
 
 A segment is ``<first id, 20 digits>.journal``. It begins with a head: magic, version, journal id, first record id,
 and their CRC. Frames follow, each a mark ``length u32, crc32 u32`` and a body ``id u64, seq u64, span u32`` (all
-little-endian) with the payload; the CRC covers payload and numbers.
+little-endian) with the payload; the CRC covers the body. In version 1 it covered the payload first, then the numbers.
 
 A segment that is being written has its room already, as zeros, and an append puts the body down before the mark. So a
 mark of zeros ends a segment in order: behind it are zeros, or the body of an append that never returned. Any other
@@ -23,7 +23,8 @@ from asynclog.disk import free_name
 from asynclog.records import Frame
 
 MAGIC: Final = b"ASYNCLOG"
-VERSION: Final = 1
+VERSION: Final = 2
+_READABLE: Final = (1, 2)
 SUFFIX: Final = ".journal"
 
 _HEAD: Final = struct.Struct("<8sI16sQI")
@@ -43,27 +44,27 @@ pack_mark: Final = _MARK.pack
 pack_numbers: Final = _NUMBERS.pack
 
 
-def encode_head(journal_id: bytes, first_id: int) -> bytes:
+def encode_head(journal_id: bytes, first_id: int, version: int = VERSION) -> bytes:
     """The head of a segment."""
-    fields = _HEAD.pack(MAGIC, VERSION, journal_id, first_id, 0)[:-4]
+    fields = _HEAD.pack(MAGIC, version, journal_id, first_id, 0)[:-4]
     return fields + struct.pack("<I", crc32(fields))
 
 
-def decode_head(head: bytes) -> tuple[bytes, int] | None:
-    """Journal id and first record id of a head; None when it is none of ours."""
+def decode_head(head: bytes) -> tuple[bytes, int, int] | None:
+    """Journal id, first record id and version of a head; None when it is none of ours."""
     if len(head) < _HEAD.size:
         return None
     magic, version, journal_id, first_id, crc = _HEAD.unpack_from(head)
-    if magic != MAGIC or version != VERSION or crc != crc32(head[: _HEAD.size - 4]):
+    if magic != MAGIC or version not in _READABLE or crc != crc32(head[: _HEAD.size - 4]):
         return None
-    return journal_id, first_id
+    return journal_id, first_id, version
 
 
 def encode_frame(frame: Frame) -> bytes:
     """A frame as it lies on disk (the journal's hot path does the same in place)."""
     record_id, seq, span, payload = frame
-    numbers = pack_numbers(record_id, seq, span)
-    return pack_mark(len(payload), crc32(numbers, crc32(payload))) + numbers + payload
+    body = pack_numbers(record_id, seq, span) + payload
+    return pack_mark(len(payload), crc32(body)) + body
 
 
 HEAD_BYTES: Final = _HEAD.size
@@ -97,6 +98,7 @@ class Segment:
         self.journal_id: bytes | None = None
         """Whose it is; None until its head was read, or when that is none of ours."""
         self.first_id = 0
+        self.version = VERSION
 
     @property
     def is_at_its_place(self) -> bool:
@@ -114,7 +116,7 @@ class Segment:
         if found is None:
             self.damaged = any(head) or not _is_unwritten(head, file)
             return False
-        self.journal_id, self.first_id = found
+        self.journal_id, self.first_id, self.version = found
         self.offset = HEAD_BYTES
         return True
 
@@ -131,12 +133,12 @@ class Segment:
             if not self._take_head(file):
                 return
             expected = self.first_id
-            if place > HEAD_BYTES and _lies_at(file, after + 1, place):
+            if place > HEAD_BYTES and self._lies_at(file, after + 1, place):
                 self.offset, expected = place, after + 1
             file.seek(self.offset)
             buffer, start = b"", 0
             while True:
-                frame = frame_at(buffer, start)
+                frame = frame_at(buffer, start, self.version)
                 if isinstance(frame, int):  # so many bytes are missing from the buffer
                     more = file.read(max(_READ_BYTES, frame))
                     if more:
@@ -153,31 +155,29 @@ class Segment:
                 if frame[0] > after:
                     yield frame
 
+    def _lies_at(self, file: BinaryIO, record_id: int, place: int) -> bool:
+        """Whether the frame with this id lies at this place."""
+        file.seek(place)
+        buffer = file.read(FRAME_BYTES)
+        lacking = frame_at(buffer, 0, self.version)
+        frame = frame_at(buffer + file.read(lacking), 0, self.version) if isinstance(lacking, int) else lacking
+        return isinstance(frame, tuple) and frame[0] == record_id
 
-def frame_at(buffer: bytes, start: int) -> Frame | int | None:
+
+def frame_at(buffer: bytes, start: int, version: int = VERSION) -> Frame | int | None:
     """The frame at a place, or how many bytes it lacks, or None when there is no valid one."""
-    body = start + FRAME_BYTES
-    if body > len(buffer):
-        return body - len(buffer)
+    at = start + FRAME_BYTES
+    if at > len(buffer):
+        return at - len(buffer)
     length, crc, record_id, seq, span = _FRAME_HEAD.unpack_from(buffer, start)
     if length > MAX_PAYLOAD:
         return None
-    end: int = body + length
+    end: int = at + length
     if end > len(buffer):
         return end - len(buffer)
-    payload = buffer[body:end]
-    if crc32(buffer[start + MARK_BYTES : body], crc32(payload)) != crc or not span:
-        return None
-    return record_id, seq, span, payload
-
-
-def _lies_at(file: BinaryIO, record_id: int, place: int) -> bool:
-    """Whether the frame with this id lies at this place."""
-    file.seek(place)
-    buffer = file.read(FRAME_BYTES)
-    lacking = frame_at(buffer, 0)
-    frame = frame_at(buffer + file.read(lacking), 0) if isinstance(lacking, int) else lacking
-    return isinstance(frame, tuple) and frame[0] == record_id
+    payload, body = buffer[at:end], buffer[start + MARK_BYTES : end]
+    found = crc32(body) if version > 1 else crc32(body[: _NUMBERS.size], crc32(payload))
+    return (record_id, seq, span, payload) if found == crc and span else None
 
 
 def _is_unwritten(rest: bytes, file: BinaryIO) -> bool:

@@ -5,12 +5,14 @@ import contextlib
 import errno
 import resource
 import shutil
+import struct
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 import asynclog
-from asynclog import JournalError
+from asynclog import JournalError, segments
 from asynclog.engine import Limits
 from asynclog.segments import Segment
 from asynclog.settings import Settings
@@ -122,8 +124,20 @@ async def test_the_disk_is_full_when_a_segment_is_begun(tmp_path: Path) -> None:
     assert numbers(tmp_path, task_id) == list(range(1, 2_401))
 
 
+def as_version_1(path: Path) -> bytes:
+    """A segment as the first version would have written it: as long as its records, whose payloads are summed first."""
+    segment, data = Segment(path), b""
+    for record_id, seq, span, payload in segment.frames():
+        packed = struct.pack("<QQI", record_id, seq, span)
+        data += struct.pack("<II", len(payload), crc32(packed, crc32(payload))) + packed + payload
+    assert data
+    assert not segment.damaged
+    assert segment.journal_id is not None
+    return segments.encode_head(segment.journal_id, segment.first_id, version=1) + data
+
+
 async def test_segments_of_an_older_version(tmp_path: Path) -> None:
-    """Segments as versions before wrote them, each as long as its records, one of them torn, are stored like any."""
+    """Segments that the version before has left, the newest of them torn, are stored like any."""
     async with numbering(tmp_path / "a", limits=Limits(segment=3_000)) as (tasks, plugin, task_id):
         assert await tasks.engine.settle(10)
         with held(tmp_path / "a" / "asynclog.db"):
@@ -133,12 +147,11 @@ async def test_segments_of_an_older_version(tmp_path: Path) -> None:
         for path in (tmp_path / "a").glob("asynclog.db*"):
             shutil.copy(path, tmp_path / "b")
         await finished(tasks, plugin, task_id)
-    *_, newest = sorted((tmp_path / "b" / "journal").iterdir())
-    for path in (tmp_path / "b" / "journal").iterdir():
-        segment = Segment(path)
-        assert list(segment.frames())
-        assert not segment.damaged
-        path.write_bytes(path.read_bytes()[: segment.offset] + (b"\x20\0\0\0torn" if path == newest else b""))
+    paths = sorted((tmp_path / "b" / "journal").iterdir())
+    for path in paths:
+        path.write_bytes(as_version_1(path))
+    with paths[-1].open("ab") as newest:
+        newest.write(b"\x20\0\0\0torn")
     async with asynclog.open(tmp_path / "b", settings=Settings(pinned=SETTINGS)) as tasks:
         assert tasks.engine.troubles() == ["1 damaged parts of the journal were set aside"]
         assert tasks.engine.writer.missing == 0

@@ -1,8 +1,10 @@
 """The journal's files, whatever happens to them: a valid prefix is read, nothing raises, nothing is numbered twice."""
 
 import random
+import struct
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zlib import crc32
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ FIRST_ID = 7
 
 payloads = st.lists(st.binary(min_size=1, max_size=300), max_size=30)
 """No record is empty."""
+versions = st.sampled_from([1, 2])
 
 
 def numbered(found: list[bytes]) -> list[Frame]:
@@ -33,9 +36,16 @@ def numbered(found: list[bytes]) -> list[Frame]:
     return frames
 
 
-def written(path: Path, frames: list[Frame]) -> bytes:
+def old_frame(frame: Frame) -> bytes:
+    """A frame as version 1 wrote it: the checksum covers the payload first."""
+    numbers = struct.pack("<QQI", *frame[:3])
+    return struct.pack("<II", len(frame[3]), crc32(numbers, crc32(frame[3]))) + numbers + frame[3]
+
+
+def written(path: Path, frames: list[Frame], version: int = 2) -> bytes:
     """A segment file; its bytes."""
-    data = encode_head(JOURNAL_ID, FIRST_ID) + b"".join(encode_frame(frame) for frame in frames)
+    encode = encode_frame if version == 2 else old_frame
+    data = encode_head(JOURNAL_ID, FIRST_ID, version) + b"".join(encode(frame) for frame in frames)
     path.write_bytes(data)
     return data
 
@@ -44,13 +54,13 @@ def entry(number: int, size: int = 30) -> bytes:
     return encode(EntryRecord("task", number, 20, "plugin", None, None, None, f"{number} " + "x" * size, None))
 
 
-@given(payloads)
-def test_what_is_written_is_read(found: list[bytes]) -> None:
+@given(payloads, versions)
+def test_what_is_written_is_read(found: list[bytes], version: int) -> None:
     """A segment gives back the frames it was made of, and from any id on those above it."""
     frames = numbered(found)
     with TemporaryDirectory(dir=MEMORY) as folder:
         path = segments.path_of(Path(folder), FIRST_ID)
-        written(path, frames)
+        written(path, frames, version)
         segment = Segment(path)
         assert list(segment.frames()) == frames
         assert not segment.damaged
@@ -58,13 +68,13 @@ def test_what_is_written_is_read(found: list[bytes]) -> None:
             assert list(Segment(path).frames(after)) == [frame for frame in frames if frame[0] > after]
 
 
-@given(payloads, st.data())
-def test_a_torn_tail_keeps_the_valid_prefix(found: list[bytes], data: st.DataObject) -> None:
+@given(payloads, versions, st.data())
+def test_a_torn_tail_keeps_the_valid_prefix(found: list[bytes], version: int, data: st.DataObject) -> None:
     """Cut anywhere, a segment gives exactly the frames that are whole, and says whether something was torn."""
     frames = numbered(found)
     with TemporaryDirectory(dir=MEMORY) as folder:
         path = segments.path_of(Path(folder), FIRST_ID)
-        whole = written(path, frames)
+        whole = written(path, frames, version)
         cut = data.draw(st.integers(0, len(whole)))
         path.write_bytes(whole[:cut])
         ends, kept = [HEAD_BYTES], []
@@ -77,13 +87,13 @@ def test_a_torn_tail_keeps_the_valid_prefix(found: list[bytes], data: st.DataObj
         assert segment.damaged == (cut not in (0, *ends))
 
 
-@given(payloads, st.data())
-def test_a_flipped_bit_ends_the_prefix(found: list[bytes], data: st.DataObject) -> None:
+@given(payloads, versions, st.data())
+def test_a_flipped_bit_ends_the_prefix(found: list[bytes], version: int, data: st.DataObject) -> None:
     """With one bit flipped anywhere, the frames before it are read and none that is not the original follows."""
     frames = numbered(found)
     with TemporaryDirectory(dir=MEMORY) as folder:
         path = segments.path_of(Path(folder), FIRST_ID)
-        bad = bytearray(written(path, frames))
+        bad = bytearray(written(path, frames, version))
         bit = data.draw(st.integers(0, len(bad) * 8 - 1))
         bad[bit // 8] ^= 1 << bit % 8
         path.write_bytes(bad)
@@ -150,13 +160,13 @@ def test_a_hole_is_damage(found: list[bytes], hole: int, behind: bytes) -> None:
         assert path.read_bytes() == whole
 
 
-@given(payloads, st.data())
-def test_reading_on_from_a_place(found: list[bytes], data: st.DataObject) -> None:
+@given(payloads, versions, st.data())
+def test_reading_on_from_a_place(found: list[bytes], version: int, data: st.DataObject) -> None:
     """Reading on from where it ended gives what reading from the start does; a wrong place does no harm."""
     frames = numbered(found)
     with TemporaryDirectory(dir=MEMORY) as folder:
         path = segments.path_of(Path(folder), FIRST_ID)
-        whole = written(path, frames)
+        whole = written(path, frames, version)
         after = data.draw(st.sampled_from([0, *(frame[0] + frame[2] - 1 for frame in frames)]))
         right = HEAD_BYTES + sum(len(encode_frame(frame)) for frame in frames if frame[0] <= after)
         place = right if data.draw(st.booleans()) else data.draw(st.integers(0, len(whole) + 10))

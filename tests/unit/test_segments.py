@@ -22,7 +22,9 @@ def test_the_head_of_a_segment() -> None:
     """A head gives back whose it is and where it begins; one byte changed or missing, and it is none of ours."""
     head = encode_head(JOURNAL_ID, 77)
     assert len(head) == HEAD_BYTES
-    assert decode_head(head + b"frames") == (JOURNAL_ID, 77)
+    assert decode_head(head + b"frames") == (JOURNAL_ID, 77, 2)
+    assert decode_head(encode_head(JOURNAL_ID, 77, version=1)) == (JOURNAL_ID, 77, 1)
+    assert decode_head(encode_head(JOURNAL_ID, 77, version=3)) is None
     for index in range(HEAD_BYTES):
         assert decode_head(head[:index] + bytes([head[index] ^ 1]) + head[index + 1 :]) is None
         assert decode_head(head[:index]) is None

@@ -424,6 +424,7 @@ class LyingKey(str):
     """Says it is another key, or fails when it is asked."""
 
     __slots__ = ("answer",)
+    answer: object
 
     def __hash__(self) -> int:
         return hash("count")
