@@ -95,7 +95,8 @@ CREATE TABLE log_segments (
     id       INTEGER PRIMARY KEY,                      -- the ids of its entries, divided by 8192
     first_at INTEGER NOT NULL,                         -- the earliest and the latest timestamp
     last_at  INTEGER NOT NULL,
-    open     INTEGER NOT NULL                          -- a bit for each block whose texts have to be read
+    open     INTEGER NOT NULL,                         -- a bit for each block whose texts have to be read
+    counted  INTEGER NOT NULL                          -- whether log_units has its numbers
 ) STRICT;
 
 CREATE TABLE log_blocks (
@@ -114,6 +115,16 @@ CREATE TABLE log_terms (
     term     TEXT    NOT NULL,                         -- its first letter says of what it is
     blocks   INTEGER NOT NULL,                         -- a bit for each block where it occurs
     PRIMARY KEY (segment, term)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE log_units (
+    segment   INTEGER NOT NULL,
+    task_id   TEXT    NOT NULL,
+    stage     TEXT    NOT NULL,
+    unit      TEXT    NOT NULL,
+    entries   INTEGER NOT NULL,                        -- that have both
+    first_seq INTEGER NOT NULL,
+    PRIMARY KEY (segment, task_id, stage, unit)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE stages (

@@ -2,8 +2,8 @@
 
 A segment is 64 blocks. For a whole segment of ids that are all stored there is one row for each term that occurs in
 it, with one bit for each block: the trigrams of the messages (A-Z folded) and of the metadata, levels, sources and
-stages. SQLite's FTS5 finds the trigrams, in memory and on a reading connection; what is written are the finished rows
-of a segment, in one short transaction.
+stages; and how many entries have each stage and unit. SQLite's FTS5 finds the trigrams, in memory and on a reading
+connection; what is written are the finished rows of a segment, in one short transaction.
 
 Entries never change and ids are never used again, so a segment stays right when entries of it are removed. Where no
 segment is, entries are looked through; so nothing depends on how far the index is.
@@ -14,6 +14,7 @@ Plain functions on a connection, as in entries.py.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import orjson
@@ -26,6 +27,12 @@ MAX_TERMS: Final = 32_768
 """Of a segment. Where there are more (random text), its texts are looked through: that bounds the index on disk."""
 MAX_CHARACTERS: Final = 4096
 """Of a message, and of its metadata. The block of a longer one is looked through: that bounds the work for a block."""
+
+MAX_UNITS: Final = 2048
+"""Pairs of stage and unit of a segment. Where there are more, they are counted when asked for."""
+
+Span = tuple[int, int]
+"""Ids from the first to the last, both included."""
 
 MESSAGE, METADATA, LEVEL, SOURCE, STAGE = "mdlsg"
 """How terms of each kind begin."""
@@ -79,16 +86,24 @@ SELECT json_group_array(json(zone)), sum(zone ->> 8), min(zone ->> 2), max(zone 
        ifnull(sum(CASE WHEN (zone ->> 9) > {MAX_CHARACTERS} THEN 1 << (zone ->> 0 & 63) END), 0)
   FROM zones WHERE (zone ->> 8) > 0"""
 
+_UNITS: Final = """
+SELECT count(*), json_group_array(json_array(task_id, stage, unit, entries, first_seq)) FROM (
+  SELECT task_id, stage, unit, count(*) AS entries, min(seq) AS first_seq FROM task_logs
+   WHERE id BETWEEN ? AND ? AND stage IS NOT NULL AND unit IS NOT NULL GROUP BY task_id, stage, unit)"""
+
 _PUT: Final = (
     "INSERT INTO log_terms SELECT :segment, value ->> 0, value ->> 1 FROM json_each(:terms)",
     "INSERT INTO log_terms SELECT :segment, value ->> 0, value ->> 1 FROM json_each(:labels)",
     """INSERT INTO log_blocks SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
        value ->> 6, value ->> 7 FROM json_each(:zones)""",
-    "INSERT INTO log_segments VALUES (:segment, :first_at, :last_at, :open)",
+    """INSERT INTO log_units SELECT :segment, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+       FROM json_each(:units)""",
+    "INSERT INTO log_segments VALUES (:segment, :first_at, :last_at, :open, :counted)",
 )
 _REMOVE: Final = (
     "DELETE FROM log_segments WHERE id = :segment",
     "DELETE FROM log_terms WHERE segment = :segment",
+    "DELETE FROM log_units WHERE segment = :segment",
     "DELETE FROM log_blocks WHERE id BETWEEN :segment << 6 AND (:segment << 6) + 63",
 )
 _EVERY_BLOCK: Final = -1
@@ -102,9 +117,23 @@ class Segment(NamedTuple):
     terms: str
     labels: str
     zones: str
+    units: str
+    counted: bool
     first_at: int
     last_at: int
     open: int
+
+
+def outside(numbers: Iterable[int], bits: int, first: int, last: int) -> list[Span]:
+    """The ids from the first to the last that lie in none of the blocks or segments, which come in order."""
+    found = []
+    for number in numbers:
+        if first < number << bits:
+            found.append((first, min((number << bits) - 1, last)))
+        first = max(first, number + 1 << bits)
+    if first <= last:
+        found.append((first, last))
+    return found
 
 
 def ids(segment: int) -> tuple[int, int]:
@@ -147,8 +176,12 @@ def build(connection: sqlite3.Connection, segment: int) -> Segment | None:
     if number > MAX_TERMS:
         terms, unread = "[]", _EVERY_BLOCK
     [labels] = connection.execute(_LABELS, ids(segment)).fetchone()
+    pairs, units = connection.execute(_UNITS, ids(segment)).fetchone()
+    counted = pairs <= MAX_UNITS
     connection.execute("COMMIT")
-    return Segment(segment, entries, terms, labels, zones, first_at, last_at, unread)
+    return Segment(
+        segment, entries, terms, labels, zones, units if counted else "[]", counted, first_at, last_at, unread
+    )
 
 
 def put(connection: sqlite3.Connection, built: Segment) -> None:

@@ -16,22 +16,32 @@ import orjson
 from asynclog.filters import NO_FILTER, LogFilter
 from asynclog.model import AccessScope, Level
 from asynclog.queries import Bucket, EntryQuery, LogStats, StageCount
-from asynclog.store.scope import seen_task
-from asynclog.store.selection import Selection, large_extent, select, the_task, visible_tasks
+from asynclog.store.blocks import SEGMENT_BITS, outside
+from asynclog.store.selection import Extent, Selection, confined, large_extent, select, the_task, visible_tasks
 from asynclog.store.timeline import Timeline, timeline
 
 _Group = tuple[str, str, str, int]
 """Source, level, stage ('' for none) and the number of entries that have them."""
 
-_STAGE_UNITS: Final = """
-SELECT (SELECT json_group_object(stage, entries) FROM
-          (SELECT stage, sum(count) AS entries FROM entry_counts
-            WHERE task_id = seen.id AND stage <> '' GROUP BY stage)),
-       (SELECT json_group_array(json_array(stage, unit, entries)) FROM
-          (SELECT stage, unit, count(*) AS entries FROM task_logs
-            WHERE task_id = seen.id AND stage IS NOT NULL AND unit IS NOT NULL
-            GROUP BY stage, unit ORDER BY min(seq) LIMIT -1))
-  FROM (SELECT {task} AS id) AS seen"""
+_STAGES: Final = """
+SELECT json_group_object(stage, entries) FROM
+ (SELECT stage, sum(count) AS entries FROM entry_counts WHERE task_id = {task} AND stage <> '' GROUP BY stage)"""
+_UNITS: Final = """
+SELECT json_group_array(json_array(stage, unit, entries)) FROM
+ (SELECT stage, unit, count(*) AS entries FROM task_logs
+   WHERE task_id = {task} AND stage IS NOT NULL AND unit IS NOT NULL
+   GROUP BY stage, unit ORDER BY min(seq) LIMIT -1)"""
+
+# Of a large task, what the index has counted and what lies outside its segments.
+_COUNTED: Final = "SELECT json_group_array(id) FROM log_segments WHERE counted AND id BETWEEN ? AND ?"
+_INDEXED_UNITS: Final = """
+SELECT json_group_array(json_array(stage, unit, entries)) FROM
+ (SELECT stage, unit, sum(entries) AS entries FROM
+   (SELECT stage, unit, entries, first_seq FROM json_each(?) CROSS JOIN log_units
+     WHERE segment = json_each.value AND task_id = {task}
+    UNION ALL
+    SELECT stage, unit, count(*), min(seq) {source} AND stage IS NOT NULL AND unit IS NOT NULL GROUP BY stage, unit)
+   GROUP BY stage, unit ORDER BY min(first_seq) LIMIT -1)"""
 
 
 _HISTOGRAM: Final = """
@@ -104,13 +114,33 @@ def histogram(connection: sqlite3.Connection, query: EntryQuery, buckets: int) -
 
 def stage_counts(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> list[StageCount]:
     """Entries by stage label, in order of the labels, and within it by unit, in order of appearance."""
-    task, params = seen_task(task_id, access)
-    found = connection.execute(_STAGE_UNITS.format(task=task), params).fetchone()
+    query = EntryQuery(task_id=task_id, access=access)
+    task, params = the_task(query)
+    connection.execute("BEGIN")  # one snapshot
+    try:
+        [stages] = connection.execute(_STAGES.format(task=task), params).fetchone()
+        extent = large_extent(connection, query)
+        if extent is None:
+            [pairs] = connection.execute(_UNITS.format(task=task), params).fetchone()
+        else:
+            pairs = _indexed_units(connection, query, extent)
+    finally:
+        connection.execute("COMMIT")
     units: dict[str, dict[str, int]] = {}
-    for stage, unit, number in orjson.loads(found[1]):
+    for stage, unit, number in orjson.loads(pairs):
         units.setdefault(stage, {})[unit] = number
-    stages: dict[str, int] = orjson.loads(found[0])
-    return [StageCount(stage=name, log_count=stages[name], units=units.get(name, {})) for name in sorted(stages)]
+    counts: dict[str, int] = orjson.loads(stages)
+    return [StageCount(stage=name, log_count=counts[name], units=units.get(name, {})) for name in sorted(counts)]
+
+
+def _indexed_units(connection: sqlite3.Connection, query: EntryQuery, extent: Extent) -> str:
+    place = extent.first >> SEGMENT_BITS, extent.last >> SEGMENT_BITS
+    [segments] = connection.execute(_COUNTED, place).fetchone()
+    rest = confined(query, outside(orjson.loads(segments), SEGMENT_BITS, extent.first, extent.last))
+    task, params = the_task(query)
+    statement = _INDEXED_UNITS.format(task=task, source=rest.sql)
+    [pairs] = connection.execute(statement, (segments, *params, *rest.params)).fetchone()
+    return str(pairs)
 
 
 def _select_all(connection: sqlite3.Connection, query: EntryQuery) -> Selection | None:

@@ -14,11 +14,8 @@ import orjson
 
 from asynclog.filters import LogFilter
 from asynclog.model import Level
-from asynclog.store.blocks import BLOCK_BITS, LEVEL, MESSAGE, METADATA, SEGMENT_BITS, SOURCE, STAGE
+from asynclog.store.blocks import BLOCK_BITS, LEVEL, MESSAGE, METADATA, SEGMENT_BITS, SOURCE, STAGE, Span
 from asynclog.store.scope import Param
-
-Span = tuple[int, int]
-"""Ids from the first to the last, both included."""
 
 MAX_TERMS: Final = 12
 """Trigrams of one text that are looked up, the rarest: more hardly leave fewer blocks."""

@@ -16,7 +16,8 @@ import orjson
 from asynclog.filters import LogFilter
 from asynclog.model import MAX_TIMESTAMP, Level
 from asynclog.queries import EntryQuery
-from asynclog.store.proposal import Span, proposes, spans
+from asynclog.store.blocks import Span
+from asynclog.store.proposal import proposes, spans
 from asynclog.store.scope import Param, hidden, seen_task, visible
 
 _LARGEST: Final = 2**63 - 1

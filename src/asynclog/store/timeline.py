@@ -7,15 +7,13 @@ tasks share, and what is not indexed.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from asynclog.model import Level
 from asynclog.queries import EntryQuery
-from asynclog.store.blocks import BLOCK_BITS
-from asynclog.store.proposal import Span
+from asynclog.store.blocks import BLOCK_BITS, Span, outside
 from asynclog.store.selection import confined, the_task
 
 
@@ -67,7 +65,7 @@ class _Reading:
     def spans(self, buckets: int) -> Timeline | None:
         """What `timeline` promises."""
         blocks, *bounds = self._of_blocks(_BLOCKS)
-        rest = _between(orjson.loads(blocks), *self._ids)
+        rest = outside(orjson.loads(blocks), BLOCK_BITS, *self._ids)
         bounds += self._of_rows(_BOUNDS, rest)
         times = [time for time in bounds if time is not None]
         if not times:
@@ -91,15 +89,3 @@ class _Reading:
         selection = confined(self._query, ids)
         found = self._connection.execute(statement.format(source=selection.sql, **scale), selection.params)
         return tuple(found.fetchone())
-
-
-def _between(blocks: Iterable[int], first: int, last: int) -> list[Span]:
-    """The ids from the first to the last that lie in none of the blocks, which are in order."""
-    found = []
-    for block in blocks:
-        if first < block << BLOCK_BITS:
-            found.append((first, (block << BLOCK_BITS) - 1))
-        first = block + 1 << BLOCK_BITS
-    if first <= last:
-        found.append((first, last))
-    return found
