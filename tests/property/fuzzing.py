@@ -43,6 +43,6 @@ def fuzz(usual: int) -> Callable[[Test], Test]:
     """Settings of a fuzzer that takes seconds with so many examples: the same each time, unless it runs for long."""
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
     chosen: Callable[[Test], Test] = settings(
-        max_examples=examples, deadline=None, suppress_health_check=checks, derandomize=not EXAMPLES
+        max_examples=EXAMPLES or usual, deadline=None, suppress_health_check=checks, derandomize=not EXAMPLES
     )
     return chosen
