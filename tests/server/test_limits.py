@@ -140,3 +140,28 @@ def test_the_limits_can_be_configured(tmp_path: Path) -> None:
     server = load({}, {"ASYNCLOG_SUBSCRIPTIONS_PER_KEY": "3"}, file).server
     assert Limits.of(server) == Limits(connections=7, subscriptions=5, subscriptions_per_key=3)
     assert Limits.of(load({}, {}).server) == Limits()
+
+
+async def test_a_page_of_tasks_ends_at_8_mib(service: Running) -> None:
+    """However large tasks are and however many are asked for, a page holds 8 MiB of them, and the pages together each
+    task once, in order; one that is larger than all that comes alone.
+    """
+    large = "x" * 90_000
+    made = []
+    for number in range(50):
+        sent = {"external": True, "name": f"n{number}", "params": large, "trigger_data": large, "metadata": [large]}
+        made.append((await service.post("/api/tasks", sent, 201))["id"])
+    for order in ("asc", "desc"):
+        found: list[str] = []
+        sizes = []
+        cursor: dict[str, str] = {}
+        while True:
+            answer = await service.client.get("/api/tasks", params={"limit": "500", "order": order, **cursor})
+            sizes.append(len(answer.content))
+            found += [task["id"] for task in answer.json()["tasks"]]
+            if answer.json()["next"] is None:
+                break
+            cursor = {"cursor": answer.json()["next"]}
+        assert found == (made if order == "asc" else made[::-1])
+        assert len(sizes) == 2
+        assert max(sizes) < (8 << 20) + 4 * len(large)

@@ -54,7 +54,9 @@ class TaskSocket:
         while True:
             if changes.overflowed:
                 changes.reset()
-                await self._send(connection, changes.show(await self._current(query)))
+                async with self._service.turns.turn(connection.who, patient=True):
+                    current = await self._current(query)
+                await self._send(connection, changes.show(current))
             await changes.due.wait()
             await asyncio.sleep(GATHER_SECONDS)
             tasks, gone = changes.take()

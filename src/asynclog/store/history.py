@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, islice
 from typing import Annotated, Final
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from asynclog.errors import InvalidError
 from asynclog.filters import like_pattern
 from asynclog.model import AccessScope, Stage, Step, Task
-from asynclog.queries import TaskPage, TaskQuery
+from asynclog.queries import PAGE_BYTES, TaskPage, TaskQuery
 from asynclog.store.scope import Param, seen_task, visible
 
 _LONGEST: Final = 1e12
@@ -30,6 +31,10 @@ _TASK: Final = """json_object('id', id, 'name', name, 'plugin', plugin, 'created
  'started_at', started_at, 'finished_at', finished_at, 'sealed', json(sealed), 'lease_until', lease_until,
  'metadata_json', metadata, 'last_seq', last_seq, 'dropped', dropped, 'counts',
  json_object('DEBUG', debug_count, 'INFO', info_count, 'WARNING', warning_count, 'ERROR', error_count))"""
+
+_WEIGHT: Final = """coalesce(length(params), 0) + coalesce(length(result), 0) + coalesce(length(trigger_data), 0)
+ + coalesce(length(metadata), 0) + coalesce(length(error_stack), 0)"""
+"""What makes a task large."""
 
 _STAGES: Final = """
 SELECT CAST(json_group_array(json_object('id', id, 'task_id', task_id, 'number', number, 'name', name,
@@ -91,27 +96,39 @@ class _Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 def tasks(connection: sqlite3.Connection, query: TaskQuery) -> TaskPage:
-    """A page of tasks. Its cursor names a place, so tasks that come or go meanwhile shift nothing.
+    """A page of tasks, as many as ``limit`` and 8 MiB of what they hold allow, but at least one.
+
+    Its cursor names a place, so tasks that come or go meanwhile shift nothing.
 
     Raises:
         InvalidError: the cursor is none, or one of a list in another order.
     """
     column, direction = _ORDERS[query.order_by], "DESC" if query.descending else "ASC"
     condition, params = _condition(query)
+    page = f"FROM tasks {_index(query)} WHERE {condition} ORDER BY {column} {direction}, rank {direction} LIMIT ?"
+    limit = _fitting(connection, f"SELECT {_WEIGHT} AS weight {page}", (*params, query.limit), query.limit)
     rows, values, ranks = connection.execute(
         f"""
         SELECT CAST(json_group_array({_TASK}) AS BLOB), json_group_array({column}), json_group_array(rank)
-          FROM (SELECT * FROM tasks {_index(query)} WHERE {condition}
-                 ORDER BY {column} {direction}, rank {direction} LIMIT ?)""",
-        (*params, query.limit + 1),
+          FROM (SELECT * {page})""",
+        (*params, limit + 1),
     ).fetchone()
     found = _decode_tasks(rows)
-    if len(found) <= query.limit:
+    if len(found) <= limit:
         return TaskPage(tasks=found, next=None)
-    last = query.limit - 1
+    last = limit - 1
     value, rank = msgspec.json.decode(values)[last], msgspec.json.decode(ranks)[last]
     cursor = _Cursor(query.order_by, query.descending, value, rank)
-    return TaskPage(tasks=found[: query.limit], next=_write_cursor(cursor))
+    return TaskPage(tasks=found[:limit], next=_write_cursor(cursor))
+
+
+def _fitting(connection: sqlite3.Connection, weights: str, params: Sequence[Param], limit: int) -> int:
+    """How many tasks of a page begin within its bytes; at least one."""
+    [size] = connection.execute(f"SELECT total(weight) FROM ({weights})", params).fetchone()
+    if size <= PAGE_BYTES:
+        return limit
+    before: Iterable[int] = accumulate((weight for (weight,) in connection.execute(weights, params)), initial=0)
+    return max(1, sum(size < PAGE_BYTES for size in islice(before, limit)))
 
 
 def task(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> Task | None:

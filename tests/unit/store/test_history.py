@@ -241,9 +241,10 @@ def test_a_list_is_read_through_an_index_in_its_order(
         query = {**query, "cursor": history.tasks(connection, TaskQuery(limit=1)).next}
     with statements(connection) as seen:
         history.tasks(connection, TaskQuery(**query))
-    [statement] = seen
-    assert index in plan(connection, statement)
-    assert ("TEMP B-TREE" in plan(connection, statement)) is sorts
+    assert seen
+    for statement in seen:
+        assert index in plan(connection, statement)
+        assert ("TEMP B-TREE" in plan(connection, statement)) is sorts
 
 
 def test_stages_come_by_number(connection: sqlite3.Connection) -> None:
