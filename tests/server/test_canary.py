@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import logging
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ import pytest
 from asynclog.principal import Role
 from asynclog.server.ownlog import OURS, SERVER, to_stderr
 from asynclog.settings import Settings
+from tests.cli.commands import Cli, until
+from tests.server import straying
 from tests.server.access import Guarded, cookie, guarded
 from tests.server.canaries import CONTROL, Canaries, command, everything_in, fail, leak, read_all
 from tests.server.running import DEADLINE, eventually
@@ -260,3 +263,28 @@ async def test_what_the_user_adds_is_found_nowhere(tmp_path: Path) -> None:
     assert b"4711" not in found
     assert b"98765" not in found
     assert b"[redacted]" in found
+
+
+def test_what_nobody_takes_is_redacted_too(tmp_path: Path) -> None:
+    """Errors of tasks, threads and finalisers that nobody waits for, warnings, and what plugins log to anybody: all
+    of it comes on the stderr of the service, as lines of its own log, without the secret.
+    """
+    cli, secret = Cli(tmp_path), Canaries()["stray"]
+    (tmp_path / "straying.py").write_text(Path(straying.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    with cli.running("serve", "--port", "0", "--plugins", "straying") as process:
+        until(cli.url)
+        cli("start", "stray", "--follow", "--param", f"password={secret}")
+        process.send_signal(signal.SIGTERM)
+        out, said = process.communicate(timeout=DEADLINE)
+    assert secret not in out + said
+    assert "\x1b" not in said
+    for expected in (
+        "never retrieved",
+        "the thread",
+        "nobody could be told",
+        "UserWarning",
+        "straying: pwd=",
+        "root: ",
+    ):
+        assert expected in said, said
+    assert said.count("[redacted]") >= 6

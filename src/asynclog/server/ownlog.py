@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from typing import Final, Literal, TextIO
 
 import msgspec
@@ -29,8 +30,7 @@ _NOISE: Final = (
 
 def to_stderr(log_format: LogFormat, stream: TextIO | None = None, redactor: Redactor = REDACTOR) -> None:
     """Send the service's own log to stderr (or a stream) from now on, and nowhere else; without secrets."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_Json(redactor) if log_format == "json" else _Text(redactor))
+    handler = _handler(log_format, stream, redactor)
     for name in (OURS, SERVER):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
@@ -38,6 +38,37 @@ def to_stderr(log_format: LogFormat, stream: TextIO | None = None, redactor: Red
     server = logging.getLogger(SERVER)
     server.setLevel(logging.WARNING)
     server.filters = [_is_news]
+
+
+def strays_to_stderr(log_format: LogFormat, stream: TextIO | None = None, redactor: Redactor = REDACTOR) -> None:
+    """Send what nobody else takes the same way: it would come to stderr as it is, with whatever secrets it holds.
+
+    That is what plugins log without having said where to, warnings, and errors of tasks, threads and finalisers that
+    nobody waits for. For a process of our own: it sets hooks of the interpreter.
+    """
+    handler = _handler(log_format, stream, redactor)
+    handler.setLevel(logging.WARNING)
+    logging.lastResort = handler
+    logging.captureWarnings(capture=True)
+    logging.getLogger("py.warnings").handlers = [handler]
+    log = logging.getLogger(OURS)
+
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None:
+            name = "a thread" if args.thread is None else f"the thread {args.thread.name}"
+            log.error("%s ended with an error", name, exc_info=args.exc_value)
+
+    def unraisable(args: sys.UnraisableHookArgs) -> None:
+        log.error("%s", args.err_msg or "an error that nobody could be told", exc_info=args.exc_value)
+
+    threading.excepthook = in_thread
+    sys.unraisablehook = unraisable
+
+
+def _handler(log_format: LogFormat, stream: TextIO | None, redactor: Redactor) -> logging.StreamHandler[TextIO]:
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_Json(redactor) if log_format == "json" else _Text(redactor))
+    return handler
 
 
 def _is_news(record: logging.LogRecord) -> bool:

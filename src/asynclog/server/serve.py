@@ -20,7 +20,7 @@ from asynclog.redaction import REDACTOR
 from asynclog.server.limits import DEFAULT_LIMITS, Limits
 from asynclog.server.listening import listening, without_keys
 from asynclog.server.names import Names
-from asynclog.server.ownlog import LogFormat, to_stderr
+from asynclog.server.ownlog import LogFormat, strays_to_stderr, to_stderr
 from asynclog.tasks.manager import TaskManager
 from asynclog.tasks.opening import open_tasks
 
@@ -74,7 +74,9 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
     if names.beyond and not (Path(folder) / "asynclog.db").exists():
         raise without_keys(host, folder)  # before anything is made
     limits = DEFAULT_LIMITS if configuration is None else Limits.of(configuration.server)
-    to_stderr(log_format, redactor=REDACTOR if configuration is None else configuration.redaction.redactor())
+    redactor = REDACTOR if configuration is None else configuration.redaction.redactor()
+    to_stderr(log_format, redactor=redactor)
+    strays_to_stderr(log_format, redactor=redactor)
     sys.setswitchinterval(SWITCH_SECONDS)
 
     ending = _Ending()
