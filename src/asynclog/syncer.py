@@ -126,13 +126,15 @@ class Syncer:
             waiters, self._waiters = self._waiters, []
             renamed, self._renamed = self._renamed, False
             active = self._active
+        closing = [(old.fd, old.size) for old in retired]
+        del retired  # and their mappings, before the disk may take long
         confirmed = True
         try:
             failpoints.hit("journal.sync")
-            for old in retired:
-                if not self._disk.is_removed(old.fd):  # the writer may have removed it: its records are stored
-                    self._disk.truncate(old.fd, old.size)
-                    self._disk.sync(old.fd)
+            for fd, size in closing:
+                if not self._disk.is_removed(fd):  # the writer may have removed it: its records are stored
+                    self._disk.truncate(fd, size)
+                    self._disk.sync(fd)
             if self._disk.is_removed(active) and active == self._active:
                 raise FileNotFoundError(2, "the segment has been removed by somebody else")
             self._disk.sync(active)
@@ -141,9 +143,9 @@ class Syncer:
         except OSError as error:
             confirmed = False
             self._refused(error)
-        for old in retired:
+        for fd, _ in closing:
             with contextlib.suppress(OSError):
-                os.close(old.fd)
+                os.close(fd)
         for loop, future in waiters:
             with contextlib.suppress(RuntimeError):  # the waiter's loop is closed
                 loop.call_soon_threadsafe(_resolve, future, confirmed)
