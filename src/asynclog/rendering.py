@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+import orjson
 
 from asynclog.model import Entry, Task, TraceItem, timestamp_text
+from asynclog.records import Row
 from asynclog.wire import parse_entry, raw
 
 CSV_COLUMNS: Final = (
@@ -70,7 +72,7 @@ def text_of(
     message: str,
     metadata_json: str | None,
 ) -> str:
-    """The same from an entry's values; run files are made by this for every entry, so it has to be fast."""
+    """The same from an entry's values."""
     if not message.isprintable():  # what is printable has nothing to be escaped
         message = visible_text(message)
     line = f"{_moment(timestamp // 1000)} {_label(level, source, stage, unit)} {message}"
@@ -79,6 +81,30 @@ def text_of(
     if _TRACEBACK in metadata_json:
         return line + _with_traceback(metadata_json)
     return f"{line} {metadata_json if metadata_json.isprintable() else visible_text(metadata_json)}"
+
+
+def texts_of(rows: Sequence[Row]) -> list[str]:
+    """`text_of` of stored entries: looked at together for what must not be shown as it is, which is rarely there."""
+    if not rows:
+        return []
+    _, _, _, times, levels, sources, stages, units, _, messages, metadata = zip(*rows, strict=True)
+    data = "".join(filter(None, metadata))
+    if _TRACEBACK in data or "{}" in data or not (_is_visible("".join(messages)) and _is_visible(data)):
+        return list(map(text_of, times, levels, sources, stages, units, messages, metadata))
+    moments = [_moment(time // 1000) for time in times]
+    labels = map(_label, levels, sources, stages, units)
+    return [
+        f"{moment} {label} {message}" if more is None else f"{moment} {label} {message} {more}"
+        for moment, label, message, more in zip(moments, labels, messages, metadata, strict=True)
+    ]
+
+
+def _is_visible(text: str) -> bool:
+    """Whether nothing has to be escaped; False when perhaps something has."""
+    if not text.isascii():
+        return text.isprintable()
+    # The fastest look there is: JSON adds two quotes, and writes longer only quotes, backslashes and controls but DEL.
+    return "\x7f" not in text and len(orjson.dumps(text)) == len(text) + 2 + text.count('"') + text.count("\\")
 
 
 @lru_cache(maxsize=256)

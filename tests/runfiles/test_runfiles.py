@@ -530,9 +530,12 @@ async def test_a_disk_that_hangs(tmp_path: Path) -> None:
     assert not any(actual(mirror).values())
     free.set()
     await asyncio.to_thread(hanging._disk_lock.acquire)  # what was left behind is over, as with its process
-    async with asynclog.open(folder, shared_log_dir=mirror) as tasks:
-        await settled(tasks)
-        compare(folder, mirror)
+    try:
+        async with asynclog.open(folder, shared_log_dir=mirror) as tasks:
+            await settled(tasks)
+            compare(folder, mirror)
+    finally:
+        hanging._disk_lock.release()  # perhaps a second thread was left behind: it must be able to end
 
 
 async def test_cancelling_in_the_middle_writes_nothing_behind(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from asynclog.model import Task, TraceItem
 from asynclog.records import Row
-from asynclog.rendering import run_head, text_line, text_of, trace_line
+from asynclog.rendering import run_head, text_line, texts_of, trace_line
 from asynclog.tasks.rundir import LOG, TRACE, Piece
 from asynclog.wire import parse_entry
 
@@ -59,27 +59,25 @@ class Page:
     def pieces(self) -> dict[str, Piece]:
         """What each file goes on with. Takes a while: for a thread."""
         found: dict[str, list[str]] = {name: [] for name in self.began}
-        log: list[str] = [] if LOG in self.cursor.sizes else [run_head(self.task)]
+        head = "" if LOG in self.cursor.sizes else run_head(self.task)
         texts, stages = self._texts()
-        log += texts
+        log = head + _joined(texts)
         if stages.count(None) < len(stages):
             for text, stage in zip(texts, stages, strict=True):
                 if stage is not None:
                     self._sort(stage, text, found)
-        pieces: dict[str, bytes] = {LOG: "".join(log).encode()} if log else {}
+        pieces: dict[str, bytes] = {LOG: log.encode()} if log else {}
         if self.traces or TRACE not in self.cursor.sizes:
             pieces[TRACE] = b"".join(trace_line(*trace) for trace in self.traces)
-        pieces |= {name: "".join(texts).encode() for name, texts in found.items()}
+        pieces |= {name: _joined(texts).encode() for name, texts in found.items()}
         return {name: Piece(self.moved.sizes.get(name, 0), data) for name, data in pieces.items()}
 
     def _texts(self) -> tuple[list[str], list[str | None]]:
         """The entries as lines, and the stage of each."""
         if self.rows:
-            _, _, _, times, levels, sources, stages, units, _, messages, metadata = zip(*self.rows, strict=True)
-            made = map(text_of, times, levels, sources, stages, units, messages, metadata)
-            return [f"{text}\n" for text in made], list(stages)
+            return texts_of(self.rows), [row[6] for row in self.rows]
         entries = [parse_entry(line) for line in self.lines]
-        return [f"{text_line(entry)}\n" for entry in entries], [entry.stage for entry in entries]
+        return [text_line(entry) for entry in entries], [entry.stage for entry in entries]
 
     def _sort(self, label: str, text: str, found: dict[str, list[str]]) -> None:
         number = self.moved.stages.get(label)
@@ -92,6 +90,11 @@ class Page:
         """The pieces are in their files."""
         for name, piece in pieces.items():
             self.moved.sizes[name] = piece.offset + len(piece.data)
+
+
+def _joined(texts: list[str]) -> str:
+    """Lines, each ended."""
+    return "\n".join([*texts, ""])
 
 
 def stage_log(number: int) -> str:
