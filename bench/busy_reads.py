@@ -23,8 +23,8 @@ ROUNDS: Final = 60
 PAUSE_SECONDS: Final = 0.013
 _TASK: Final = f"/api/tasks/{TASK}"
 READS: Final = {
-    "page of 1,000": f"{_TASK}/logs?limit=1000&after=500000",
-    "page of 200": f"{_TASK}/logs?after=500000",
+    "page of 1,000": f"{_TASK}/logs?limit=1000&after=50000",
+    "page of 200": f"{_TASK}/logs?after=50000",
     "search, one hit": f"{_TASK}/logs?search=item%209e3779b1",
     "stats": f"{_TASK}/logs/stats",
     "sources": f"{_TASK}/logs/sources",

@@ -33,7 +33,7 @@ WORDS: Final = (
     "reset by peer cannot open file permission denied uploaded to bucket validating schema of database migrating "
     "dataset exported slice owner changed cache warm miss"
 ).split()
-_WORD: Final = f"(SELECT word FROM words WHERE id = ((n * 2654435761 + {{0}} * 40503) >> ({{0}} + 7)) % {len(WORDS)})"
+_WORD: Final = f"(SELECT word FROM words WHERE id = abs(random() % 1000003 + n) % {len(WORDS)})"
 
 _RARE: Final = f"""
 {START} + n * 1000,
@@ -49,8 +49,8 @@ _FILL: Final = f"""
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < min(:entries, {COPIED}))
 INSERT INTO task_logs (id, task_id, seq, timestamp, level, source, stage, unit, message, metadata_json)
 SELECT n, '{TASK}', n, {_RARE},
-       printf('%s %d {"%s " * 10}item %x of run %d', {_WORD.format(0)}, n,
-              {", ".join(_WORD.format(place) for place in range(1, 11))}, n * 2654435761 % 4294967296, n / 1000),
+       printf('%s %d {"%s " * 10}item %x of run %d', {_WORD}, n,
+              {", ".join([_WORD] * 10)}, n * 2654435761 % 4294967296, n / 1000),
        iif(n % 3 = 1, printf('{{{{"dashboard_id":%d,"n":%d}}}}', n / 3 % 33, n), NULL)
   FROM numbers""".replace("{{", "{").replace("}}", "}")
 _COPY: Final = f"""

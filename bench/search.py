@@ -50,6 +50,7 @@ def _calls(tasks: TaskManager) -> dict[str, tuple[Callable[[], Awaitable[object]
         },
         "stats with a search, one hit": (partial(reader.stats, TASK, one), one.searches[0], 10),
         "stats": (partial(reader.stats, TASK, LogFilter()), "", 10),
+        "stages with their units": (partial(reader.stages, TASK), "", 100),
         "sources": (partial(reader.sources, TASK), "", 10),
         "histogram of everything": (partial(reader.histogram, TASK, LogFilter(), 60), "", 100),
     }

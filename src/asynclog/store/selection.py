@@ -216,7 +216,9 @@ def _proposed_across(connection: sqlite3.Connection, query: EntryQuery) -> list[
     """Where entries of any task between the query's cursors may match, if looking there is less than everywhere."""
     if not proposes(query.filter):
         return None
-    low, high = connection.execute("SELECT min(id), max(id) FROM task_logs").fetchone()
+    # Two statements in one: SQLite looks up the least or the greatest, and for both together reads all.
+    bounds = "SELECT (SELECT min(id) FROM task_logs), (SELECT max(id) FROM task_logs)"
+    low, high = connection.execute(bounds).fetchone()
     if low is None:
         return None
     first = low if query.after is None else max(low, query.after + 1)
