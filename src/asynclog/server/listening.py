@@ -54,13 +54,19 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % LOOK_TICKS == 0:
-            now = asyncio.get_running_loop().time()
-            found = [one for one in self.server_state.connections if isinstance(one, HttpProtocol)]
-            for connection in found:
-                connection.look(now)
-            if cut := relieve(found):
-                _log.warning("%d clients that took too little of too large answers were cut off", cut)
+            try:
+                self._look()
+            except Exception:  # noqa: BLE001 - an error here would end the service
+                _log.exception("looking after the connections failed")
         return await super().on_tick(counter)
+
+    def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        found = [one for one in self.server_state.connections if isinstance(one, HttpProtocol)]
+        for connection in found:
+            connection.look(now)
+        if cut := relieve(found):
+            _log.warning("%d clients that took too little of too large answers were cut off", cut)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
