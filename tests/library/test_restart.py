@@ -16,6 +16,10 @@ PROGRAM = """
 import asyncio, sys, threading
 import asynclog
 
+def say(line):
+    sys.stdout.write(line + "\\n")  # in one piece: print writes the end of the line by itself
+    sys.stdout.flush()
+
 async def plugin(params, context):
     log = context.logger
     async with context.step("done", input=1) as step:
@@ -30,13 +34,13 @@ async def plugin(params, context):
             log.progress(40, 100)
             context.append_trace("item", n=1)
             async with context.step("inner", input=[1, 2]):
-                print(context.task_id, flush=True)
+                say(context.task_id)
                 await asyncio.Event().wait()
 
 def function(params, context):
     context.logger.error("in a thread")
     with context.step("thread"):
-        print(context.task_id, flush=True)
+        say(context.task_id)
         threading.Event().wait()
 
 async def main():

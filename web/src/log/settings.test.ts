@@ -15,7 +15,6 @@ const stored: LoggingSettings = {
   max_data_size: 65536,
   retention_days: 30,
   retention_max_tasks: 0,
-  search_index: true,
   pinned: ['flush_interval'],
 }
 const texts = () =>
