@@ -46,6 +46,7 @@ _COMMON: Final = {
     429: "So many questions of the caller wait already that this one is not taken.",
     431: "The head of the request is larger than 64 KiB, or has more than 100 lines.",
     500: "The service failed.",
+    503: "The service holds as many bodies as it can, or as many questions were asked; try again.",
 }
 
 
@@ -157,6 +158,8 @@ def _can(operation: Operation, status: int) -> bool:
         return operation.role is not None
     if status in (400, 408, 413):
         return operation.body is not None
+    if status == 503:
+        return operation.body is not None or operation.hard
     if status == 404:
         return "{" in operation.path
     if status == 415:
