@@ -70,7 +70,7 @@ class Engine:
         self.settings = settings
         self.clock = clock
         self.lock = lock
-        self.hub = Hub(TailBudget(limits.tails))
+        self.hub = Hub(TailBudget(limits.tails), self.collect)
         self.store = SqliteStore(database)
         """`Store`, `Archive` and `History` in one."""
         self._database = database
@@ -118,6 +118,7 @@ class Engine:
         )
         work = asyncio.create_task(supervise(self.indexer.run, "indexer"), name="asynclog-indexer")
         stack.push_async_callback(_end, work)
+        self.reports.append(lambda: self.indexer.error and f"the search index cannot be built: {self.indexer.error}")
 
     async def prepare(self) -> None:
         """Read what an earlier process left: the newest record number and the stored settings."""

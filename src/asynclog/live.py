@@ -31,7 +31,7 @@ from asynclog.wire import line_record
 
 CHANGES: Final = 2000
 """Stages and steps of a task whose newest change is kept for those who watch it."""
-GATHER_SECONDS: Final = 0.03
+GATHER_SECONDS: Final = 0.01
 """How much later readers are woken, at most, so that more entries come to them at once."""
 READER_SECONDS: Final = 50e-6
 """How much later for each reader: waking one, and a frame to it, take about as long."""
@@ -55,7 +55,10 @@ class TaskChanged:
 class Live:
     """One task: ``task`` is its state now, ``feed`` its emitting state (None once it has ended)."""
 
-    def __init__(self, task: Task, feed: Feed | None, budget: TailBudget) -> None:
+    def __init__(
+        self, task: Task, feed: Feed | None, budget: TailBudget, collect: Callable[[], object] = lambda: None
+    ) -> None:
+        self._collect = collect
         self._task = task
         self.feed = feed
         self.tail = Tail(budget)
@@ -168,7 +171,11 @@ class Live:
         if seconds < READER_SECONDS * 10:
             self.wake()
         elif self._bell is None:
-            self._bell = asyncio.get_running_loop().call_later(seconds, self.wake)
+            self._bell = asyncio.get_running_loop().call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self._collect()  # what was logged meanwhile comes along
+        self.wake()
 
     async def changed(self, seconds: float | None = None) -> bool:
         """Return at the next change, or after so many seconds; whether there was one."""
@@ -194,9 +201,11 @@ class Hub:
 
     Args:
         budget: the bytes all tails share.
+        collect: brings what was logged up to now to `take`.
     """
 
-    def __init__(self, budget: TailBudget | None = None) -> None:
+    def __init__(self, budget: TailBudget | None = None, collect: Callable[[], object] = lambda: None) -> None:
+        self._collect = collect
         self._lives: dict[str, Live] = {}
         self._ended: OrderedDict[str, tuple[int, Task]] = OrderedDict()
         """Tasks whose end the store does not know yet, with the record id of that end."""
@@ -213,7 +222,7 @@ class Hub:
 
     def add(self, task: Task, feed: Feed) -> Live:
         """A task begins, or goes on after a restart."""
-        live = self._lives[task.id] = Live(task, feed, self._budget)
+        live = self._lives[task.id] = Live(task, feed, self._budget, self._collect)
         self._tell(task)
         return live
 
@@ -251,7 +260,7 @@ class Hub:
         """The task for a live reader: its newest entries are kept while somebody watches."""
         live = self._lives.get(task.id)
         if live is None:
-            live = self._lives[task.id] = Live(task, None, self._budget)
+            live = self._lives[task.id] = Live(task, None, self._budget, self._collect)
         live.watchers += 1
         if live.feed is not None:
             live.feed.watched = True
