@@ -114,6 +114,8 @@ def test_the_rest_stays() -> None:
         "fetched 42 charts from dataset candidate-17 in 0.32 s",
         "GET http://superset:8088/api/v1/chart/?page=3 -> 200",
         "mail to someone@example.org: sent",
+        "listening on :[akka.tcp://sparkExecutorActorSystem@mesos-slave-07:55904]",
+        "Connecting to driver: spark://CoarseGrainedScheduler@10.10.34.11:48069",
         "http://host:80/path?mail=a@b",
         "basic authentication failed",
         "Basic functionality works",
