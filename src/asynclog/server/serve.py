@@ -28,9 +28,11 @@ END_SECONDS: Final = 9.0
 """How long ending in order may take; what is not stored then is in the journal."""
 THREADS_SECONDS: Final = 1.0
 """How long threads of plugins may go on once everything is closed."""
-NEW_OBJECTS: Final = 10_000
-"""Between two collections of garbage. A thousand live readers make that many anew with every batch of entries; with
-Python's 700 the collector would look at all there is every other second, which takes 0.15 s with them."""
+GARBAGE: Final = (10_000, 3, 20)
+"""New objects between two collections, of these between two of the middle-aged, of these between two of all.
+
+A thousand live readers make some thousands anew with every batch of entries; with Python's 700 the collector would look
+at all there is every other second, which takes 0.15 s with them."""
 
 SWITCH_SECONDS: Final = 0.001
 """How long a thread that computes may keep the interpreter from who waits for it. Python's own 5 ms are added to a
@@ -95,7 +97,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
             _log.info("going down")
         ending.closed()
 
-    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
+    gc.set_threshold(*GARBAGE)
     loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
     with ending, asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(main())
