@@ -90,7 +90,9 @@ class Indexer:
         self._removed = False
         stored = self._stored()
         resting, self._latest = stored == self._latest, stored
-        while self._enabled() and stored != self._seen and (resting or self.lag > PATIENCE):
+        while self._enabled() and not self._behind() and stored != self._seen:
+            if not resting and self.lag <= PATIENCE:
+                return
             self._through, segment = await self._store.unindexed(self._through)
             if segment is None:
                 self._seen = stored
