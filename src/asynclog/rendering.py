@@ -31,11 +31,9 @@ BRACKET: Final = "\\x5d"
 """How a bracket in the name of a source is written."""
 _INDENT: Final = "    "
 _TRACEBACK: Final = '"traceback"'
-# What makes a spreadsheet take a cell for a formula, full-width forms included, and what it may pass over before that.
-_FORMULA: Final = re.compile(
-    r"[\s\x00-\x1f\x7f-\xa0\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]*+[=+@＝＋－＠﹢﹣﹦﹫−-]"  # noqa: RUF001  # these very characters
-    "|[\t\r\n]"
-)
+# What makes a spreadsheet take a cell for a formula, in every width; it may pass over what cannot be seen before that.
+_FORMULA: Final = frozenset("=+-@＝＋－＠﹢﹣﹦﹫−")  # noqa: RUF001  # these very characters
+_BREAKS: Final = frozenset("\t\r\n")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -195,4 +193,12 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     text = str(value)
-    return f"'{text}" if _FORMULA.match(text) else text
+    return f"'{text}" if _runs(text) else text
+
+
+def _runs(cell: str) -> bool:
+    """Whether a spreadsheet might run the cell."""
+    if cell[:1] in _BREAKS:
+        return True
+    first = next((character for character in cell if character.isprintable() and character != " "), "")
+    return first in _FORMULA

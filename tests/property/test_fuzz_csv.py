@@ -25,7 +25,7 @@ def _runs(cell: str) -> bool:
     if cell[:1] in ("\t", "\r", "\n"):
         return True
     for character in cell:
-        if unicodedata.category(character)[0] not in "CZ":
+        if unicodedata.category(character)[0] not in "CZ":  # what can be seen
             return unicodedata.normalize("NFKC", character)[0] in "=+-@\u2212"
     return False
 
@@ -52,4 +52,4 @@ def test_cells_come_back_and_run_nothing(entries: list[tuple[str, str, str, str,
         for name, text in (("source", source), ("stage", stage), ("unit", unit), ("message", message)):
             assert found[name] in (text, f"'{text}")
             assert found[name] == text or _runs(text) or text[:1].isspace() or not text.isprintable()
-        assert not any(_runs(cell) for cell in row)
+        assert not [ascii(cell) for cell in row if _runs(cell)]
