@@ -351,3 +351,20 @@ async def test_frames_nobody_reads_are_bounded(shared: Running, flood: bytes) ->
         async with asyncio.timeout(DEADLINE):
             await socket.wait_closed()
         assert socket.close_code in (1008, 1006)
+
+
+async def test_who_takes_no_goodbye_is_let_go(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A WebSocket that has ended does not stay open because the client takes nothing of what was sent before."""
+    monkeypatch.setattr(listening, "LOOK_TICKS", 1)
+    task_id = await shared.say(*({"message": "x" * 1000, "times": 100} for _ in range(150)))
+    async with wire(shared.url) as client:
+        client.say(head(f"GET /ws/tasks/{task_id}/logs", *UPGRADE))
+        assert (await client.answer()).status == 101
+        (server,) = (found for found in _living(WebSocketProtocol) if not found.transport.is_closing())
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it reads
+        await eventually(lambda: server.transport.get_write_buffer_size() > 0)
+        client.say(b"\x88\x80\x00\x00\x00\x00")  # it says goodbye, and waits for nothing
+        await eventually(server.transport.is_closing)
+        assert not server.disconnected
+        monkeypatch.setattr(protocol, "STALL_SECONDS", 0.3)
+        await eventually(lambda: server.disconnected)

@@ -62,7 +62,7 @@ class _Server(uvicorn.Server):
 
     def _look(self) -> None:
         now = asyncio.get_running_loop().time()
-        found = [one for one in self.server_state.connections if isinstance(one, HttpProtocol)]
+        found = [one for one in self.server_state.connections if isinstance(one, HttpProtocol | WebSocketProtocol)]
         for connection in found:
             connection.look(now)
         if cut := relieve(found):

@@ -46,7 +46,24 @@ def wire(response: Response) -> bytes:
     return b"".join((STATUS_LINE[response.status_code], *lines, b"\r\n", bytes(response.body)))
 
 
-def relieve(connections: Iterable[HttpProtocol]) -> int:
+class Sender:
+    """A connection, as to what its client has not taken of what was sent to it."""
+
+    transport: asyncio.Transport
+    untaken = 0
+    """How many bytes that is,"""
+    stuck_since = 0.0
+    """and since when it is so many; as of the last `is_stuck`."""
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether the client has taken nothing for too long; ``now`` is the loop's time."""
+        former, self.untaken = self.untaken, self.transport.get_write_buffer_size()
+        if not self.untaken or self.untaken != former:
+            self.stuck_since = now
+        return now - self.stuck_since > STALL_SECONDS
+
+
+def relieve(connections: Iterable[Sender]) -> int:
     """Cut off who takes no answer for the longest, while the answers not taken are too much for us; how many."""
     waiting = sorted((found for found in connections if found.untaken), key=lambda found: found.stuck_since)
     total, cut = sum(found.untaken for found in waiting), 0
@@ -69,7 +86,7 @@ class _RefusedError(Exception):
     """Raised in the parser's callbacks."""
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(HttpToolsProtocol, Sender):
     """One connection. On the event loop; `look` is to be called about once a second."""
 
     _refusal: tuple[int, str] = _NO_HTTP
@@ -82,10 +99,6 @@ class HttpProtocol(HttpToolsProtocol):
     _message = 0
     _framing = 0
     _body = 0
-    untaken = 0
-    """How much of the answers the client has not taken,"""
-    stuck_since = 0.0
-    """and since when it is so much; as of the last `look`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base
         """Take a connection, or say that there are too many."""
@@ -233,10 +246,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """End what takes too long; ``now`` is the loop's time."""
-        former, self.untaken = self.untaken, self.transport.get_write_buffer_size()
-        if not self.untaken or self.untaken != former:
-            self.stuck_since = now
-        elif now - self.stuck_since > STALL_SECONDS:
+        if self.is_stuck(now):
             self.transport.abort()
         if self._over or self._waiting_since is None or now - self._waiting_since <= HEAD_SECONDS:
             return

@@ -10,7 +10,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 
 from asynclog.server.connection import POLICY
-from asynclog.server.protocol import refused, wire
+from asynclog.server.protocol import Sender, refused, wire
 
 ABORT_SECONDS: Final = 1.0
 QUEUE: Final = 1000
@@ -26,7 +26,7 @@ _NO_REQUEST: Final = (
 )
 
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketsSansIOProtocol, Sender):
     """One connection."""
 
     def data_received(self, data: bytes) -> None:
@@ -75,6 +75,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """The service goes down."""
         super().shutdown()
         self._let_go()
+
+    def look(self, now: float) -> None:
+        """The conversation is over, and what is left of it is not taken; while it lasts, pings find that out."""
+        if self.is_stuck(now) and self.transport.is_closing():
+            self.transport.abort()
 
     def _let_go(self) -> None:
         if self.transport.get_write_buffer_size():
