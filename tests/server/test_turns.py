@@ -90,6 +90,28 @@ async def test_too_many_that_wait_are_refused() -> None:
     assert crowd.order == ["a", "a", "b", "a", "a"]
 
 
+async def test_a_page_waits_for_no_crowd_of_live_readers() -> None:
+    """However many live readers of a caller catch up, its questions are not refused for them, and come every other
+    turn; nor do the readers wait for all the questions.
+    """
+    crowd = Crowd(Turns(at_once=1, each=1, waiting=3))
+    crowd.come("a")
+    await settled()
+    patient = [asyncio.create_task(_passing(crowd, "live", patient=True)) for _ in range(50)]
+    await settled()
+    urgent = [asyncio.create_task(_passing(crowd, "page")) for _ in range(3)]
+    await settled()
+    await crowd.done("a")
+    await asyncio.gather(*patient, *urgent)
+    assert crowd.order[1:7] == ["page", "live"] * 3
+    assert crowd.order[7:] == ["live"] * 47
+
+
+async def _passing(crowd: Crowd, what: str, *, patient: bool = False) -> None:
+    async with crowd._turns.turn("a", patient=patient):
+        crowd.order.append(what)
+
+
 async def test_waiting_ends_in_time() -> None:
     """Who waits too long is told to try again, and leaves no trace: the next one has the turn."""
     crowd = Crowd(Turns(at_once=1, each=1))
@@ -141,7 +163,7 @@ async def test_turns_are_never_lost_nor_doubled(seed: int) -> None:
     cancelled = [one for one in found if isinstance(one, asyncio.CancelledError)]
     assert not [one for one in found if isinstance(one, Exception)]
     assert ended.total() + len(cancelled) == 200
-    assert not turns._queues
+    assert not turns._lines
     assert not turns._working.total()
 
 
@@ -162,7 +184,7 @@ async def test_one_client_does_not_hold_all_connections(service: Running, monkey
     monkeypatch.setattr(reader, "stats", slow)
     place = f"/api/tasks/{task_id}/logs/stats"
     asked = [asyncio.create_task(service.client.get(place)) for _ in range(EACH + WAITING)]
-    await eventually(lambda: len(_turns(service)._queues.get("127.0.0.1", ())) == WAITING)
+    await eventually(lambda: _waiting(service) == WAITING)
     refused = await service.client.get(place)
     check(refused, 429)
     assert refused.headers["retry-after"] == "1"
@@ -170,6 +192,11 @@ async def test_one_client_does_not_hold_all_connections(service: Running, monkey
     assert at_work == EACH < AT_ONCE < READERS
     gate.set()
     assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+
+
+def _waiting(service: Running) -> int:
+    line = _turns(service)._lines.get("127.0.0.1")
+    return 0 if line is None else len(line.urgent)
 
 
 def _turns(service: Running) -> Turns:

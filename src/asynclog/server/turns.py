@@ -38,6 +38,33 @@ class InTurn:
             return await self._archive.entries(query)
 
 
+Place = asyncio.Future[None]
+
+
+class _Line:
+    """One caller's questions that wait: those that somebody sits before, and the patient ones, in turn."""
+
+    def __init__(self) -> None:
+        self.urgent: deque[Place] = deque()
+        self.patient: deque[Place] = deque()
+        self._urgent_is_next = True
+
+    def __bool__(self) -> bool:
+        return bool(self.urgent or self.patient)
+
+    def first(self) -> Place:
+        """Take out whose turn it is."""
+        first, second = (self.urgent, self.patient) if self._urgent_is_next else (self.patient, self.urgent)
+        self._urgent_is_next = not self._urgent_is_next
+        return (first or second).popleft()
+
+    def leave(self, place: Place) -> None:
+        """Take this one out, if it is still there."""
+        for queue in (self.urgent, self.patient):
+            if place in queue:
+                queue.remove(place)
+
+
 class Turns:
     """State owned here, on the event loop: who works, and who waits. Callers have their turns one after the other."""
 
@@ -46,7 +73,7 @@ class Turns:
         self._each = each
         self._waiting = waiting
         self._working: Counter[str] = Counter()
-        self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._lines: OrderedDict[str, _Line] = OrderedDict()
 
     @asynccontextmanager
     async def turn(self, caller: str, *, patient: bool = False, seconds: float = WAIT_SECONDS) -> AsyncIterator[None]:
@@ -54,14 +81,15 @@ class Turns:
 
         Args:
             caller: who.
-            patient: waits as long as it takes, however many of the caller's wait: for what is counted elsewhere.
+            patient: waits as long as it takes, however many of the caller's wait: for what is counted elsewhere, and
+                goes on by itself. Nobody's page waits for all of it.
             seconds: how long others wait.
 
         Raises:
             TooManyError: too many of the caller's wait already.
             UnavailableError: it was not this one's turn in time.
         """
-        if caller in self._queues or not self._may(caller):
+        if caller in self._lines or not self._may(caller):
             await self._wait(caller, patient=patient, seconds=seconds)
         else:
             self._working[caller] += 1
@@ -74,11 +102,13 @@ class Turns:
         return self._working[caller] < self._each and self._working.total() < self._at_once
 
     async def _wait(self, caller: str, *, patient: bool, seconds: float) -> None:
-        queue = self._queues.setdefault(caller, deque())
-        if len(queue) >= self._waiting and not patient:
-            raise TooManyError(f"{len(queue)} questions of this key (or address) wait already; ask fewer at once", 1)
-        place = asyncio.get_running_loop().create_future()
-        queue.append(place)
+        line = self._lines.get(caller) or _Line()
+        many = len(line.urgent)
+        if many >= self._waiting and not patient:
+            raise TooManyError(f"{many} questions of this key (or address) wait already; ask fewer at once", 1)
+        self._lines[caller] = line
+        place: Place = asyncio.get_running_loop().create_future()
+        (line.patient if patient else line.urgent).append(place)
         try:
             async with asyncio.timeout(None if patient else seconds):
                 await place
@@ -93,28 +123,28 @@ class Turns:
                 ) from None
             raise
 
-    def _leave(self, caller: str, place: asyncio.Future[None]) -> None:
-        queue = self._queues.get(caller, deque())
-        if place in queue:
-            queue.remove(place)
-            if not queue:
-                del self._queues[caller]
+    def _leave(self, caller: str, place: Place) -> None:
+        line = self._lines.get(caller)
+        if line is not None:
+            line.leave(place)
+            if not line:
+                del self._lines[caller]
 
     def _done(self, caller: str) -> None:
         self._working[caller] -= 1
         if not self._working[caller]:
             del self._working[caller]
-        while (following := next((name for name in self._queues if self._may(name)), None)) is not None:
+        while (following := next((name for name in self._lines if self._may(name)), None)) is not None:
             self._begin(following)
 
     def _begin(self, caller: str) -> None:
         """Let the caller's first go, and the caller to the end of the line."""
-        queue = self._queues[caller]
-        place = queue.popleft()
+        line = self._lines[caller]
+        place = line.first()
         if not place.cancelled():
             place.set_result(None)
             self._working[caller] += 1
-        if queue:
-            self._queues.move_to_end(caller)
+        if line:
+            self._lines.move_to_end(caller)
         else:
-            del self._queues[caller]
+            del self._lines[caller]
