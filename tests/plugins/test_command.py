@@ -208,7 +208,7 @@ async def test_much_output_is_fair(runner: Any) -> None:
     assert (await runner.tasks.wait(task.id)).status == "cancelled"
 
 
-async def test_secrets(runner: Any) -> None:
+async def test_secrets(runner: Any, tmp_path: Path) -> None:
     """What a command writes and is given goes through redaction: neither entries nor task hold the secret."""
     secret = "zq7Vx93hLmT2wKf8"
     task, entries = await runner.shell(
@@ -220,3 +220,8 @@ async def test_secrets(runner: Any) -> None:
     )
     assert secret not in shown
     assert "[redacted]" in shown
+    file = tmp_path / "key"
+    file.write_text(f"-----BEGIN PRIVATE KEY-----\n{secret}\n{secret}\n-----END PRIVATE KEY-----\nafter\n")
+    _, entries = await runner.run("command", argv=["cat", str(file)])
+    lines = [entry.message for entry in entries if entry.source == "stdout"]
+    assert lines == ["[redacted PRIVATE KEY]", *["[redacted]"] * 3, "after"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asynclog.plugins.lines import LONGEST, Line, LineSplitter, claimed_level
+from asynclog.plugins.lines import KEY_LINES, LONGEST, KeyCover, Line, LineSplitter, claimed_level
 
 DATA = st.lists(st.sampled_from([b"a", b"\n", b"\r", b"\r\n", "é".encode(), b"\xff", b"", b"word "]), max_size=30).map(
     b"".join
@@ -73,3 +73,21 @@ def test_long_lines() -> None:
 def test_claimed_level(line: str, level: str | None) -> None:
     """A level counts at the start of a line or after its time, and only as a word of its own."""
     assert claimed_level(line) == level
+
+
+BEGIN, END = "-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----"
+KEY = [BEGIN, "Proc-Type: 4,ENCRYPTED", "", "MIIEpAIBAAKCAQEA7x+/", "Zq7Vx93hLmT2w==", END]
+
+
+def test_a_key_in_lines_is_covered() -> None:
+    """A private key that comes line by line is covered to its end, and nothing after it; one that breaks off covers no
+    line that could not be its own.
+    """
+    cover = KeyCover()
+    shown = [cover.cover(line) for line in ["before", *KEY, "after", "Zq7Vx93hLmT2w=="]]
+    assert shown == ["before", KEY[0], *["[redacted]"] * 5, "after", "Zq7Vx93hLmT2w=="]
+    rest = [cover.cover(line) for line in [*KEY[:4], "INFO and so on", "word"]][3:]
+    assert rest == ["[redacted]", "INFO and so on", "word"]
+    assert sum(cover.cover(line) == "[redacted]" for line in [KEY[0], *["abc"] * 1000]) == KEY_LINES
+    whole = " ".join(KEY)
+    assert [cover.cover(whole), cover.cover("abc")] == [whole, "abc"]

@@ -133,11 +133,12 @@ async def _recorded(
 async def _child(command: list[str], recorder: Recorder) -> Any:
     from asynclog.plugins import command as plugin  # noqa: PLC0415 - as below
     from asynclog.plugins.child import run_child  # noqa: PLC0415 - imports the library, which other commands don't need
-    from asynclog.plugins.lines import Line, claimed_level  # noqa: PLC0415 - as above
+    from asynclog.plugins.lines import KeyCover, Line, claimed_level  # noqa: PLC0415 - as above
 
     echo = _Echo()
     lines = dict.fromkeys(STREAMS, 0)
     passed = dict.fromkeys(STREAMS, 0.0)
+    covers = {name: KeyCover() for name in STREAMS}
 
     def take(stream: str, line: Line) -> None:
         lines[stream] += 1
@@ -147,7 +148,7 @@ async def _child(command: list[str], recorder: Recorder) -> Any:
             if not line.text or now - passed[stream] < plugin.PASSING_SECONDS:
                 return
             passed[stream] = now
-        recorder.add(stream, line.text, claimed_level(line.text) or "INFO")
+        recorder.add(stream, covers[stream].cover(line.text), claimed_level(line.text) or "INFO")
 
     outcome = await run_child(command, take)
     return outcome, lines

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from asynclog import TaskContext, requires
 from asynclog.plugins.child import Outcome, run_child
-from asynclog.plugins.lines import Line, claimed_level
+from asynclog.plugins.lines import KeyCover, Line, claimed_level
 
 PASSING_SECONDS: Final = 1.0
 """How often a line that is shown in the place of the one before (a progress bar) becomes an entry."""
@@ -103,6 +103,7 @@ class _Output:
     def __init__(self, params: CommandParams, context: TaskContext) -> None:
         self._levels = params.levels
         self._loggers = {name: context.logger.with_source(name) for name in ("stdout", "stderr")}
+        self._covers = {name: KeyCover() for name in self._loggers}
         self._passed = dict.fromkeys(self._loggers, -PASSING_SECONDS)
         self.lines = dict.fromkeys(self._loggers, 0)
 
@@ -114,7 +115,7 @@ class _Output:
                 return
             self._passed[stream] = now
         level = (claimed_level(line.text) if self._levels else None) or "INFO"
-        self._loggers[stream].log(level, line.text)
+        self._loggers[stream].log(level, self._covers[stream].cover(line.text))
 
 
 def _cannot_start(params: CommandParams, error: OSError) -> str:

@@ -16,6 +16,16 @@ _LEVEL: Final = re.compile(
     re.ASCII,
 )
 _ENDING: Final = re.compile(rb"\r?\n|\r")
+KEY_LINES: Final = 200
+"""The longest private key, in lines."""
+COVERED: Final = "[redacted]"
+"""What is logged instead of a line of a private key."""
+_KEY_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY")
+_KEY_END: Final = "-----END "
+_KEY_LINE: Final = re.compile(
+    r"\s{0,16}(?:[A-Za-z0-9+/=]{1,128}|-----END [A-Z0-9 ]{1,48}-----"
+    r"|(?:Proc-Type|DEK-Info|Comment|Version): .{0,128})?\s{0,16}"
+)
 _SEARCHED: Final = 128
 """Characters at the start of a line in which a level is looked for."""
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]{0,16}m")
@@ -48,6 +58,22 @@ class Line(NamedTuple):
 
     text: str
     passing: bool = False
+
+
+class KeyCover:
+    """Covers a private key that is printed line by line, which no look at a single line can know. For one stream."""
+
+    def __init__(self) -> None:
+        self._left = 0
+
+    def cover(self, line: str) -> str:
+        """The line as it may be logged."""
+        if self._left and _KEY_LINE.fullmatch(line):
+            self._left = 0 if _KEY_END in line else self._left - 1
+            return COVERED
+        begins = _KEY_BEGIN.search(line) is not None and _KEY_END not in line
+        self._left = KEY_LINES if begins else 0
+        return line
 
 
 class LineSplitter:
