@@ -160,6 +160,14 @@ async def test_bodies_of_every_kind(service: Running, content: bytes, media: str
     assert response.json()["trigger_data"]["body"] == wanted
 
 
+async def test_a_form_of_nothing_but_fields_is_refused(service: Running) -> None:
+    """A form of millions of fields is 400 and keeps nobody waiting; one of thousands is taken."""
+    headers = HEADER | {"Content-Type": "application/x-www-form-urlencoded"}
+    for count, status in ((2_000_000, 400), (9_000, 201)):
+        response = await service.client.post("/api/hooks/hashed", content=b"a=1&" * count, headers=headers)
+        assert response.status_code == status, response.text[:200]
+
+
 async def test_a_webhook_without_its_secret_starts_nothing(service: Running) -> None:
     """No secret, a wrong one or one in the query is 403; an unknown hook 404; bad JSON 400; nothing is started."""
     client = service.client

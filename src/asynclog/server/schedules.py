@@ -16,11 +16,15 @@ from asynclog.model import Schedule, Task
 from asynclog.server.access import require_starter
 from asynclog.server.body import read_json
 from asynclog.server.operation import JSON, Call, answer
+from asynclog.server.problems import MalformedError
 from asynclog.server.service import Service
 from asynclog.tasks.audit import schedule_change
 from asynclog.wire import raw, task_object, time_or_none
 
 SECRET: Final = "X-Asynclog-Hook-Secret"  # noqa: S105 - the name of a header
+
+MAX_FIELDS: Final = 10_000
+"""Of a form; to take 8 MiB of them apart would keep everybody waiting."""
 
 _SAFE: Final = frozenset({"content-type", "user-agent", "x-request-id", "idempotency-key", "traceparent"})
 # What senders say about the event itself: X-GitHub-Event, X-GitHub-Delivery, X-Gitlab-Event-UUID, X-Event-Key, …
@@ -147,7 +151,10 @@ def safe_headers(headers: Headers) -> dict[str, str]:
 
 
 def _parsed(text: bytes) -> dict[str, Any]:
-    pairs = parse_qs(text.decode("utf-8", "replace"), keep_blank_values=True)
+    try:
+        pairs = parse_qs(text.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise MalformedError(f"A form, or a query, has at most {MAX_FIELDS:,} fields; send JSON.") from None
     return {name: values[0] if len(values) == 1 else values for name, values in pairs.items()}
 
 
