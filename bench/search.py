@@ -84,7 +84,7 @@ def _indexed(bench: Bench, folder: Path, entries: int) -> Row:
     bench.say("indexing it …")
     found = index_all(folder / "asynclog.db")
     return Row(
-        "indexing 8,192 entries: how long the writer's connection is taken",
+        "indexing: a transaction on the writer's connection",
         Sample("asynclog", "ms", found.writing),
         None,
         at_most(50, "ms"),

@@ -1,7 +1,7 @@
 """The indexer: the one owner of the block index, which it builds behind the writer, a segment at a time.
 
 The work for a segment is done on a reading connection and mostly without the GIL; only its finished rows are written,
-in one transaction of some 15 ms between the writer's. What is not indexed yet is looked through by those who ask, so
+in a few transactions of some 5 ms between the writer's. What is not indexed yet is looked through by those who ask, so
 the indexer may be behind, fail, be off or be killed at any time.
 """
 

@@ -218,3 +218,25 @@ async def test_random_text_is_not_indexed_but_found(tmp_path: Path) -> None:
         assert found.execute("SELECT open FROM log_segments") == [(-1,)]
         query = EntryQuery(task_id="t", filter=LogFilter.parse([("search", chr(0x20000 + 2501) + chr(0x20000 + 2502))]))
         assert len((await found.store.entries(query)).lines) >= 1
+
+
+async def test_a_segment_that_was_begun_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process killed between a segment's transactions leaves rows that nobody asks; the next one begins it anew."""
+    monkeypatch.setattr(blocks, "TERMS_AT_ONCE", 5)
+    async with indexing(tmp_path) as found:
+        found.add(SEGMENT // STEP + 1)
+        built = await database_of(found).build(lambda connection: blocks.build(connection, 0))
+        assert built is not None
+        assert built.number > 5
+        assert await database_of(found).write(lambda connection: blocks.put(connection, built, 0)) == 5
+        assert found.execute("SELECT count(*) FROM log_terms") == [(5,)]
+        query = EntryQuery(task_id="t", filter=LogFilter.parse([("search", "entry 7")]))
+        assert len((await found.store.entries(query)).lines) == 1
+        await found.until(lambda: found.segments == [0])
+        assert len((await found.store.entries(query)).lines) == 1
+        assert found.execute("SELECT count(*) FROM log_terms WHERE term GLOB 'm*'") == [(built.number,)]
+
+
+def database_of(found: Indexing) -> Database:
+    """Where its store is."""
+    return found.store._database

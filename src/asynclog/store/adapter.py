@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from asynclog.model import AccessScope, Gap, Schedule, Stage, Step, Task, TraceItem
 from asynclog.principal import ApiKey, Credentials
@@ -92,8 +93,9 @@ class SqliteStore:
     async def index(self, segment: int) -> None:
         """Index a segment."""
         built = await self._database.build(lambda connection: blocks.build(connection, segment))
-        if built is not None:
-            await self._database.write(lambda connection: blocks.put(connection, built))
+        start = None if built is None else 0
+        while built is not None and start is not None:
+            start = await self._database.write(partial(blocks.put, built=built, start=start))
 
     async def indexed(self, *, empty: bool) -> list[int]:
         """The segments that there are."""

@@ -77,8 +77,9 @@ def index(connection: sqlite3.Connection, chosen: Callable[[int], bool] = lambda
         if connection.in_transaction:
             connection.execute("COMMIT")
         connection.execute("DETACH scratch")
-        if built is not None:
-            put(connection, built)
+        start = None if built is None else 0
+        while built is not None and start is not None:
+            start = put(connection, built, start)
     return segments
 
 
