@@ -173,6 +173,16 @@ async def test_signing_out_ends_the_session(tmp_path: Path) -> None:
             assert (await service.client.get("/api/session", headers=cookie(session))).status_code == status
 
 
+async def test_signing_in_anew_ends_the_former_session(guard: Guarded) -> None:
+    """A browser that signs in again, as whomever, leaves no session behind; a wrong key ends none."""
+    ann = await guard.sign_in("ann")
+    assert (await _sign_in(guard, guard.keys["ann"][:-1], **cookie(ann))).status_code == 401
+    assert (await guard.ask(None, "GET", "/api/session", headers=cookie(ann))).status_code == 200
+    bob = await guard.sign_in("bob", **cookie(ann))
+    for session, status in ((ann, 401), (bob, 200)):
+        assert (await guard.ask(None, "GET", "/api/session", headers=cookie(session))).status_code == status
+
+
 # --- other sites ---
 
 

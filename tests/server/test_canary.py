@@ -150,6 +150,7 @@ async def _external(leaking: Leaking) -> None:
         "node_id": "n",
         "input_data": {"password": secret["external input"]},
         "output_data": [f"token={secret['external output']}"],
+        "parent_id": f"token={secret['external parent']}",
     }
     await leaking.ask("POST", f"{place}/steps", json=step)
     end = {
@@ -241,7 +242,9 @@ async def test_a_secret_is_found_nowhere(tmp_path: Path, own_log: io.StringIO) -
 
 
 async def test_what_the_user_adds_is_found_nowhere(tmp_path: Path) -> None:
-    """Patterns and keys of the configuration hide in messages, names, progress, params, results and ingested lines."""
+    """Patterns and keys of the configuration hide in messages, names, progress, params, results and ingested lines,
+    and in what is shown of a schedule.
+    """
     async with guarded(tmp_path / "data", redaction={"patterns": [r"EMP-\d+"], "keys": ["salary"]}) as service:
         body = {
             "plugin": "talk",
@@ -260,6 +263,9 @@ async def test_what_the_user_adds_is_found_nowhere(tmp_path: Path) -> None:
         await service.service.tasks.engine.settle(DEADLINE)
         await service.service.tasks.run_files.finish()
         found = everything_in(tmp_path / "data")
+        schedule = {"plugin": "talk", "interval": 3600, "params": {"salary": 98765, "note": "EMP-4711"}}
+        shown = await service.ask("admin", "POST", "/api/schedules", json=schedule)  # it is kept whole
+        assert shown.json()["params"] == {"salary": "[redacted]", "note": "[redacted]"}
     assert b"4711" not in found
     assert b"98765" not in found
     assert b"[redacted]" in found

@@ -37,12 +37,12 @@ def _given(call: Call) -> dict[str, Any]:
 
 
 def _shown(call: Call, schedule: Schedule) -> dict[str, Any]:
-    limit = call.tasks.engine.settings.dials.max_data_size
+    dials = call.tasks.engine.settings.dials
     return {
         "id": schedule.id,
         "name": schedule.name,
         "plugin": schedule.plugin,
-        "params": raw(values.capture(schedule.params, limit)),
+        "params": raw(values.capture(schedule.params, dials.max_data_size, dials.redactor)),
         "account": schedule.account,
         "site": schedule.site,
         "cron": schedule.cron,

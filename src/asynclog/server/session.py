@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from asynclog.errors import UnauthenticatedError
+from asynclog.errors import StoreError, UnauthenticatedError
 from asynclog.model import timestamp_text
 from asynclog.principal import parse_key
 from asynclog.server.accessshapes import SignIn
@@ -46,6 +47,7 @@ async def sign_in(call: Call) -> Response:
     if principal is None or key is None:
         call.service.failures.add(request.client.host if request.client else "")
         raise UnauthenticatedError("This is no key of this service, or it counts no more; an admin makes keys.")
+    await _end_former(call)
     session, text = access.sessions.begin(key)
     seconds = (session.until - call.tasks.engine.clock.now()) // 1_000_000
     response = answer(_shown(call, Pass(principal, session, session.until)))
@@ -53,6 +55,14 @@ async def sign_in(call: Call) -> Response:
         COOKIE, text, max_age=seconds, path="/", secure=_is_secure(request), httponly=True, samesite="strict"
     )
     return response
+
+
+async def _end_former(call: Call) -> None:
+    """Whoever signs in anew leaves no session behind that nobody can sign out of any more."""
+    former = call.service.access.sessions.read(call.request.cookies.get(COOKIE, ""))
+    if former is not None:
+        with contextlib.suppress(StoreError):  # it counts no more until the service ends, which is no reason to refuse
+            await call.tasks.keys.end_session(former.id, former.until)
 
 
 def _is_secure(request: Request) -> bool:

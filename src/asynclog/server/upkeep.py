@@ -52,6 +52,6 @@ async def readyz(call: Call) -> Response:
     engine = call.tasks.engine
     status = "closing" if call.service.closing else "degraded" if engine.degraded else "ready"
     reasons = ["the service is going down"] if call.service.closing else []
-    if call.caller is not None:  # they name paths, and how much there is
+    if call.caller is not None and call.caller.principal.sees_all:  # they name paths, and how much there is
         reasons += engine.troubles()
     return answer({"status": status, "reasons": reasons}, 200 if status == "ready" else 503)

@@ -303,7 +303,7 @@ class External:
             step = Step(
                 id=new_id(),
                 task_id=task_id,
-                parent_id=given.get("parent_id"),
+                parent_id=self._label(given.get("parent_id")),
                 step_index=index,
                 stage=self._label(given.get("stage")),
                 unit=self._label(given.get("unit")),
