@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import tempfile
 import threading
 import time
@@ -12,49 +11,17 @@ from typing import Any
 
 import asynclog
 from asynclog import TaskContext
-from asynclog.store.schema import prepare
+from bench import plain
 from bench.harness import Bench, Row, Sample, at_least
 
 ROUNDS = 3
 TASKS = 20
 ENTRIES = 10_000
-ROWS = 1000
-
-
-def _plain(path: Path, count: int) -> float:
-    """Entries a second of a loop that inserts them many rows a step, on our schema, with our pragmas."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
-    prepare(connection)
-    task = "INSERT INTO tasks (id, name, plugin, status, created_at) VALUES ('bench', '', '', 'success', 0)"
-    connection.execute(task)
-    one = "(?, 'bench', ?, 1770465600000000, 'INFO', 'plugin', NULL, NULL, NULL, ?, ?)"
-    statement = (
-        "INSERT INTO task_logs "
-        "(id, task_id, seq, timestamp, level, source, stage, unit, step_id, message, metadata_json) "
-        f"VALUES {', '.join([one] * ROWS)}"
-    )
-    message = "fetched %d charts from the dashboard and stored them where they belong, as they were found today"
-    start = time.perf_counter()
-    for first in range(0, count, 5000):
-        connection.execute("BEGIN")
-        batch = []
-        for chunk in range(first, first + 5000, ROWS):
-            values: list[object] = []
-            for number in range(chunk + 1, chunk + ROWS + 1):
-                values += (number, number, message % number, '{"n":1}' if number % 3 == 0 else None)
-            batch.append(values)
-        connection.executemany(statement, batch)
-        connection.execute("COMMIT")
-    seconds = time.perf_counter() - start
-    connection.close()
-    return count / seconds
 
 
 async def _ours(folder: str, *, busy: bool) -> float:
     """Entries a second from the first call until everything is stored."""
-    message = "fetched %d charts from the dashboard and stored them where they belong, as they were found today"
+    message = plain.MESSAGE
 
     async def plugin(params: dict[str, Any], context: TaskContext) -> None:
         log = context.logger
@@ -92,14 +59,14 @@ def run(bench: Bench) -> list[Row]:
     """With the loop free, and with the loop kept busy."""
     free: list[float] = []
     busy: list[float] = []
-    plain: list[float] = []
+    inserted: list[float] = []
     for _ in bench.track(range(bench.rounds(ROUNDS))):
         for found, is_busy in ((free, False), (busy, True)):
             with tempfile.TemporaryDirectory() as folder:
                 found.append(asyncio.run(_ours(folder, busy=is_busy)))
         with tempfile.TemporaryDirectory() as folder:
-            plain.append(_plain(Path(folder) / "plain.db", TASKS * ENTRIES))
-    reference = Sample("plain insert", "entries/s", plain)
+            inserted.append(plain.insert(Path(folder) / "plain.db", TASKS * ENTRIES))
+    reference = Sample("plain insert", "entries/s", inserted)
     return [
         Row("20 tasks until stored / plain insert", Sample("asynclog", "entries/s", free), reference, at_least(0.75)),
         Row("the same, loop busy / plain insert", Sample("asynclog", "entries/s", busy), reference, at_least(0.25)),
