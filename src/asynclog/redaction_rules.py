@@ -160,6 +160,18 @@ SHAPED: Final[Rules] = (
         any_case=False,
     ),
     _rule(
+        "<",
+        rf"(<(?=[\w:-])[\w:-]{{0,32}}?(?:{_WORDS}|token|cookie)[\w:-]{{0,32}}+(?:\s[^<>]{{0,200}}+)?>)(?!\[redacted|\s*<)[^<>]+",
+        rf"\1{REDACTED}",
+        any_case=True,
+    ),
+    _rule(
+        "pass secret",
+        r"""((?<![a-z0-9])(?:pass(?:word|wd|phrase|code)|secret)\s{1,4}+)(?:'[^'\n]++'?|"[^"\n]++"?)""",
+        rf"\1{REDACTED}",
+        any_case=True,
+    ),
+    _rule(
         "--",
         r"(?<![\w\]-])(--(?=\w)[\w-]{0,32}?(?:password|passwd|passphrase|passcode|pwd|secret|token|credential|api-?key"
         r"|access-?key)[\w-]{0,16}\s{1,4}+)(?!\[redacted)(?![\s-])(?:\"[^\"\n]*\"?|'[^'\n]*'?|\S+)",
@@ -174,7 +186,7 @@ SHAPED: Final[Rules] = (
         any_case=False,
     ),
 )
-"""Secrets that look like one wherever they stand, and those that follow an option of a command line."""
+"""Secrets that look like one wherever they stand, and those that an element, a quoted word or an option names."""
 
 # These begin with a literal, so that the search is a scan for one character; what follows fails fast.
 _DASHED: Final = re.compile(
@@ -197,7 +209,7 @@ _PARAMETER: Final = re.compile(
 def suspicious(text: str) -> bool:
     """Whether a rule may match: False promises that none does."""
     return (
-        (("=" in text or ":" in text) and names_secret(text))
+        (("=" in text or ":" in text or "<" in text or "'" in text or '"' in text) and names_secret(text))
         or ("-" in text and _DASHED.search(text) is not None)
         or ("_" in text and _UNDERSCORED.search(text) is not None)
         or ("@" in text and "://" in text)

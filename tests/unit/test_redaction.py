@@ -82,6 +82,10 @@ S = "hunter2-hunter2"
         f"pypi-AgEI{S}{S}",
         f"https://{S}{S}@git.example.org/x.git",
         f"asynclog_0123456789ab_{S}{S}",
+        f"<user>bob</user><Password>{S}</Password>",
+        f'<ns:api-key type="text">{S}</ns:api-key>',
+        f"ALTER USER bob WITH PASSWORD '{S}'",
+        f'requires passphrase "{S}"',
     ],
 )
 def test_secrets_go(text: str) -> None:
@@ -134,6 +138,9 @@ def test_the_rest_stays() -> None:
         "docker run -u 1000:1000 image",
         "GET /x?page=3&size=20&order_by=id",
         "/x?code=404",
+        "<password></password> <secretary/> 1 < 2 > 1",
+        "the user's password isn't set, don't pass 'it's' on",
+        "pass the salt",
         "https://host/a?mail=someone.with.a.long.name@example.org",
         "asynclog_log_call_bench_of_the_day",
         "task_0001_of_the_long_list_of_tasks npm_config_registry",
