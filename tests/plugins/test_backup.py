@@ -104,6 +104,9 @@ async def test_both(runner: Any, folder: Path, work: Path) -> None:
     assert task.status == "success"
     assert [view.name for view in await runner.tasks.reader.stages(task.id)] == ["database", "folder"]
     assert set(task.result) == {"database", "folder"}
+    assert {path.stat().st_mode & 0o777 for path in (work / "out").rglob("*") if path.suffix in (".zip", ".db")} == {
+        0o600
+    }
 
 
 async def test_database_in_use(runner: Any, work: Path) -> None:

@@ -21,7 +21,8 @@ class ArrivalError(Exception):
 
 @contextmanager
 def arriving(target: Path, needed: int = 0) -> Iterator[Path]:
-    """Give a path to write to; what was written is at ``target`` afterwards, or nothing when the body raised.
+    """Give a path to write to; what was written is at ``target`` afterwards, its owner's alone, or nothing when the
+    body raised.
 
     Args:
         target: where the file shall be; its folder is made.
@@ -46,6 +47,8 @@ def arriving(target: Path, needed: int = 0) -> Iterator[Path]:
         part.unlink(missing_ok=True)
         yield part
         with part.open("rb+") as file:
+            # What was copied may be private, whoever the folder belongs to; so nobody else reads the copy either.
+            os.fchmod(file.fileno(), 0o600)
             os.fsync(file.fileno())
         part.replace(target)
         _sync_folder(target.parent)
