@@ -99,7 +99,8 @@ def fill(path: Path, entries: int) -> None:
             " VALUES (?, 'bench', 'bench', 'success', ?, ?, ?)",
             (TASK, START, START, START + entries * 1000),
         )
-        connection.execute("INSERT INTO settings VALUES ('retention_days', '0')")  # its times are of long ago
+        # Its times are of long ago; and what is not indexed is not to be indexed while it is measured.
+        connection.execute("INSERT INTO settings VALUES ('retention_days', '0'), ('search_index', 'false')")
         connection.execute("CREATE TEMP TABLE words (id INTEGER PRIMARY KEY, word TEXT)")
         connection.executemany("INSERT INTO words VALUES (?, ?)", enumerate(WORDS))
         connection.execute(_FILL, {"entries": entries})
@@ -122,6 +123,7 @@ def index_all(path: Path) -> Indexing:
     writing, through, began = list[float](), 0, time.thread_time()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("DELETE FROM settings WHERE name = 'search_index'")
         while True:
             with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as one:
                 through, segment = blocks.unindexed(one, through)
