@@ -17,21 +17,10 @@ _NOT_HERE: Final = frozenset({errno.EINVAL, errno.ENODEV, errno.ENOSYS, errno.EO
 
 
 class Memory(Protocol):
-    """The room of a file: bytes copied to a place are in the page cache, so a crash of the process keeps them."""
+    """The mapped room of a file: bytes copied to a place are in the page cache and outlive the process."""
 
     def __setitem__(self, place: slice, data: bytes, /) -> None:
-        """Copy to the file, in front of its size. Raises OSError, and an unknown part of it was copied."""
-
-
-class Written:
-    """`Memory` by system calls, for file systems where a mapping would not be safe."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def __setitem__(self, place: slice, data: bytes, /) -> None:
-        if os.pwrite(self._fd, data, place.start) != len(data):
-            raise OSError(errno.ENOSPC, "no space left for a whole record")
+        """Copy to the file. Raises OSError (in tests; a mapping itself does not), and nothing was copied."""
 
 
 class Disk:
@@ -44,20 +33,21 @@ class Disk:
         """An empty file, mode 0600, no link followed, not inherited by a child."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
-    def allocate(self, fd: int, size: int) -> Memory:
-        """Room for so many bytes, all of them zero, in an empty file. Raises OSError when the disk has not got it.
+    def allocate(self, fd: int, size: int) -> Memory | None:
+        """Room for so many bytes, all of them zero, in an empty file, mapped; None where that would not be safe.
 
-        Where a file keeps its place the room is mapped, and copying into it cannot fail; nobody may cut the file then.
+        Copying into it cannot fail, but nobody may cut the file. Raises OSError when the disk has not got it.
         """
         if _file_system(os.fstat(fd).st_dev) not in _KEEPING_PLACES:
-            return Written(fd)
+            return None
         try:
             os.posix_fallocate(fd, 0, size)
             return mmap(fd, size)
         except OSError as error:
-            if error.errno in _NOT_HERE:
-                return Written(fd)
-            raise
+            if error.errno not in _NOT_HERE:
+                raise
+        os.ftruncate(fd, 0)
+        return None
 
     def truncate(self, fd: int, size: int) -> None:
         """Cut a file to a size."""

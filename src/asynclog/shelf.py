@@ -62,7 +62,8 @@ class Shelf:
         self._sizes: dict[Path, int] = {}
         self._path = folder
         self._fd = -1
-        self._memory: Memory = bytearray()
+        self._memory: Memory | None = None
+        """Of the active segment; None where it is not mapped, but written."""
         self._room = min(FIRST_BYTES, segment_bytes)
         """Of the next segment."""
         self._closed_bytes = 0
@@ -147,7 +148,11 @@ class Shelf:
         fd = self._disk.create(path)
         try:
             memory, capacity = self._allocate(fd, HEAD_BYTES + size)
-            memory[0:HEAD_BYTES] = segments.encode_head(bytes.fromhex(self.journal_id), first_id)
+            head = segments.encode_head(bytes.fromhex(self.journal_id), first_id)
+            if memory is None:
+                self._write_all(fd, head)
+            else:
+                memory[0:HEAD_BYTES] = head
         except OSError:
             os.close(fd)
             with contextlib.suppress(OSError):
@@ -167,7 +172,7 @@ class Shelf:
             self._watch(fd, retired)
         failpoints.hit("journal.rolled")
 
-    def _allocate(self, fd: int, size: int) -> tuple[Memory, int]:
+    def _allocate(self, fd: int, size: int) -> tuple[Memory | None, int]:
         """Room for at least so many bytes in a new segment, and how much it is. Raises OSError."""
         least = min(FIRST_BYTES, self._segment_bytes)
         left = self._quota - self.size
@@ -196,8 +201,8 @@ class Shelf:
     def write(self, mark: bytes, body: bytes, record_id: int, reserve: int) -> bool:
         """Append a frame to the active segment; False when the quota, and the reserve beyond it, has no room.
 
-        The mark is put down last: until then there is no frame, whatever becomes of the process. Raises OSError, and
-        there is none either.
+        In memory the mark is put down last: until then there is no frame, whatever becomes of the process. Raises
+        OSError, and there is none either.
         """
         start = self._active_bytes
         place = start + MARK_BYTES
@@ -212,8 +217,11 @@ class Shelf:
         self._tried = start, end
         memory = self._memory
         try:
-            memory[place:end] = body
-            memory[start:place] = mark
+            if memory is None:
+                self._write_all(self._fd, mark + body)
+            else:
+                memory[place:end] = body
+                memory[start:place] = mark
         except OSError:
             self._finish()
             raise
@@ -221,8 +229,11 @@ class Shelf:
         return True
 
     def _finish(self) -> None:
-        """Write no more to the active segment: the next record begins another."""
+        """Write no more to the active segment, which ends with its last record: the next one begins another."""
         self._capacity = self._limit = self._active_bytes
+        if self._memory is None:
+            with contextlib.suppress(OSError):
+                self._disk.truncate(self._fd, self._active_bytes)
 
     def renew(self, first_id: int) -> None:
         """After a failed write: go on in a new segment, unless the active one is empty and in order. Raises OSError."""
@@ -238,21 +249,22 @@ class Shelf:
         if isinstance(frame, tuple):
             self._active_bytes = end
             return frame
-        try:
-            self._memory[start:end] = bytes(end - start)
-        except OSError:
-            self._finish()
+        if self._memory is not None:
+            try:
+                self._memory[start:end] = bytes(end - start)
+            except OSError:
+                self._finish()
         return None
 
     def close(self) -> None:
         """Give back the room of the active segment, and its memory; nothing is written any more."""
-        self._memory = bytearray()
+        self._memory = None
         with contextlib.suppress(OSError):
             self._disk.truncate(self._fd, self._active_bytes)
 
     def forget(self) -> None:
         """In a forked child: let go of the memory."""
-        self._memory = bytearray()
+        self._memory = None
 
     def read(self, after: int, through: int) -> Iterator[Frame]:
         """Records with ``after < id <= through``, in order, streaming. A damaged remainder is set aside and counted."""
@@ -333,7 +345,7 @@ class Shelf:
 
     def _write_all(self, fd: int, data: bytes) -> None:
         if self._disk.write(fd, data) != len(data):
-            raise OSError(errno.ENOSPC, "no space left for the rescued records")
+            raise OSError(errno.ENOSPC, "no space left for a whole record")
 
     def _set_aside(self, segment: Segment) -> None:
         """Keep a damaged remainder beside its segment; where that fails it stays, and is passed over again."""

@@ -35,7 +35,7 @@ class Retired(NamedTuple):
     fd: int
     size: int
     """Bytes of it that were written."""
-    memory: Memory
+    memory: Memory | None
     """To be let go of in the thread: giving back a mapping takes its time."""
 
 

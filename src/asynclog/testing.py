@@ -8,7 +8,7 @@ import heapq
 import itertools
 from pathlib import Path
 
-from asynclog.disk import Disk, Memory, Written
+from asynclog.disk import Disk, Memory
 
 
 class ManualClock:
@@ -98,13 +98,14 @@ class FaultyDisk(Disk):
             raise OSError(self.create_error, "injected")
         return super().create(path)
 
-    def allocate(self, fd: int, size: int) -> Memory:
-        """Room in a file, into which copying fails with ``write_error`` too, and, unless mapped, at the room's end."""
+    def allocate(self, fd: int, size: int) -> Memory | None:
+        """Mapped room in a file, into which copying fails with ``write_error`` too."""
         if not self.mapped:
-            return _FaultyMemory(self, Written(fd))
+            return None
         if self.spend(size) < size:
             raise OSError(errno.ENOSPC, "injected")
-        return _FaultyMemory(self, super().allocate(fd, size))
+        memory = super().allocate(fd, size)
+        return None if memory is None else _FaultyMemory(self, memory)
 
     def sync(self, fd: int) -> None:
         """Sync a file."""
@@ -124,7 +125,4 @@ class _FaultyMemory:
     def __setitem__(self, place: slice, data: bytes, /) -> None:
         if self._disk.write_error is not None:
             raise OSError(self._disk.write_error, "injected")
-        size = len(data) if self._disk.mapped else self._disk.spend(len(data))
-        self._memory[place.start : place.start + size] = data[:size]
-        if size < len(data):
-            raise OSError(errno.ENOSPC, "injected")
+        self._memory[place] = data

@@ -13,9 +13,9 @@ MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 @pytest.mark.parametrize("memory", ["mapped", "written"])
 def test_appends_survive_the_process(memory: str) -> None:
-    """Wherever among its appends a process is killed, each that has returned is there, and nothing is damaged.
+    """Wherever among its appends a process is killed, each that has returned is there.
 
-    So it is where segments are mapped and where they are written by system calls, over a hundred lives in one folder.
+    So it is where segments are mapped, and nothing is damaged, and where they are written, over a hundred lives.
     """
     with TemporaryDirectory(dir=MEMORY) as folder:
         done = subprocess.run(

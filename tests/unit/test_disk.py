@@ -1,4 +1,4 @@
-"""The system's own file operations: what may be mapped is, what may not is written."""
+"""The system's own file operations: what may be mapped is."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asynclog.disk import Disk, Written, _file_system
+from asynclog.disk import Disk, _file_system
 
 
 @pytest.fixture
@@ -29,21 +29,15 @@ def no_room() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("mapped", [True, False])
-def test_what_is_copied_is_in_the_file(fd: int, *, mapped: bool) -> None:
-    """Bytes copied to a place in a file's room are read from there, whichever way they went."""
-    memory = Disk().allocate(fd, 5_000) if mapped else Written(fd)
-    memory[10:14] = b"four"
-    memory[14:16] = b"!!"
-    assert os.pread(fd, 8, 9) == b"\0four!!" + (b"\0" if mapped else b"")
-
-
 def test_room_is_mapped_where_it_lasts(fd: int) -> None:
     """On a file system that keeps a file's place its room is mapped, and has its size at once, of zeros."""
     if _file_system(os.fstat(fd).st_dev) not in ("ext4", "tmpfs", "xfs"):
         pytest.skip("the temporary folder is on a file system that copies on write")
-    assert isinstance(Disk().allocate(fd, 70_000), mmap)
+    memory = Disk().allocate(fd, 70_000)
+    assert isinstance(memory, mmap)
     assert os.pread(fd, 80_000, 0) == bytes(70_000)
+    memory[10:14] = b"four"
+    assert os.pread(fd, 6, 9) == b"\0four\0", "and what is copied to it is in the file"
     assert os.fstat(fd).st_blocks * 512 >= 70_000, "and has its place on the disk"
 
 
@@ -52,16 +46,13 @@ def test_the_file_system_of_a_device() -> None:
     assert _file_system(Path("/proc").stat().st_dev) == "proc"
     assert _file_system(os.makedev(4000, 1)) == ""
     fd = os.open("/proc/self/comm", os.O_RDWR)
-    assert isinstance(Disk().allocate(fd, 10), Written), "nothing is allocated on an unknown one"
+    assert Disk().allocate(fd, 10) is None, "nothing is mapped on an unknown one"
     os.close(fd)
 
 
 @pytest.mark.usefixtures("no_room")
 def test_no_room_is_said_at_once(fd: int) -> None:
-    """Room that the system does not have is refused when it is asked for; a write that ends early is an error."""
+    """Room that the system does not have is refused when it is asked for."""
     with pytest.raises(OSError, match="large") as caught:
         Disk().allocate(fd, 200_000)
     assert caught.value.errno == errno.EFBIG
-    memory = Written(fd)
-    with pytest.raises(OSError, match="no space left for a whole record"):
-        memory[99_000:101_000] = b"x" * 2_000

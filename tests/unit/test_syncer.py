@@ -71,8 +71,8 @@ async def test_retired_segments(tmp_path: Path, disk: Counting) -> None:
     for fd in descriptors:
         os.truncate(fd, 1_000)
     syncer.watch(descriptors[0], None)
-    syncer.watch(descriptors[1], Retired(descriptors[0], 10, bytearray()))
-    syncer.watch(descriptors[2], Retired(descriptors[1], 10, bytearray()))
+    syncer.watch(descriptors[1], Retired(descriptors[0], 10, None))
+    syncer.watch(descriptors[2], Retired(descriptors[1], 10, None))
     (tmp_path / "b").unlink()
     syncer.start()
     assert await syncer.sync()
