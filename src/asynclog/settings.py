@@ -88,9 +88,7 @@ SETTINGS: Final = {
             "max_data_size", "bytes", 100_000, _count(1 << 26), "Larger inputs, outputs, params and results are cut."
         ),
         Setting("retention_days", "days", 30.0, _number, "Ended tasks older than this are removed; 0 keeps them."),
-        Setting(
-            "retention_max_tasks", "count", 0, _count(1 << 31), "Ended tasks kept for each plugin; 0 for no limit."
-        ),
+        Setting("retention_max_tasks", "count", 0, _count(1 << 31), "Ended tasks kept of a plugin; 0 for no limit."),
         Setting(
             "search_index", "flag", True, _flag, "Whether an index for searches and filters is kept; off removes it."
         ),

@@ -61,10 +61,11 @@ _TOO_OLD: Final = f"""
 SELECT json_group_array(id) FROM tasks
  WHERE finished_at < ?1 AND {_ENDED} AND (?2 IS NULL OR plugin = ?2) AND {{visible}}"""
 
-# Everybody's tasks are ranked: how many of a plugin are kept is the service's affair, whoever asks.
+# By account and site as well: with many tasks one would otherwise remove those of another.
 _TOO_MANY: Final = f"""
 SELECT json_group_array(id) FROM
-  (SELECT *, row_number() OVER (PARTITION BY plugin ORDER BY rank DESC) AS place
+  (SELECT id, plugin, account, site, status, deleted_at,
+          row_number() OVER (PARTITION BY plugin, account, site ORDER BY rank DESC) AS place
      FROM tasks WHERE deleted_at IS NULL AND (?2 IS NULL OR plugin = ?2))
  WHERE place > ?1 AND {_ENDED} AND {{visible}}"""
 
@@ -162,11 +163,11 @@ def step(connection: sqlite3.Connection, task_id: str, step_id: str, access: Acc
 def expired(
     connection: sqlite3.Connection, before: int | None, keep: int | None, plugin: str | None, access: AccessScope
 ) -> list[str]:
-    """Ended tasks that finished before a time (microseconds), or are not among the newest ``keep`` of their plugin.
+    """Ended tasks that finished before a time (microseconds), or are not among the newest ``keep`` of their plugin in
+    their account and site.
 
-    None for a bound means there is none, None for the plugin all of them. What the scope does not see is ranked, but
-    not given. Tasks that still run are among the newest
-    but never expired.
+    None for a bound means there is none, None for the plugin all of them. What the scope does not see is not given.
+    Tasks that still run are among the newest but never expired.
     """
     condition, params = visible(access.of_list(names_audit=False))  # the audit is kept for good
     found: dict[str, None] = {}

@@ -366,3 +366,13 @@ def test_expired_are_ended_tasks_too_old_or_too_many(connection: sqlite3.Connect
     assert sorted(history.expired(connection, None, 3, None, EVERYTHING)) == ["p0", "p1", "p2"]
     assert sorted(history.expired(connection, START + 1, 4, None, EVERYTHING)) == ["p0", "p1", "q0"]
     assert sorted(history.expired(connection, None, 0, "q", EVERYTHING)) == ["q0"]
+
+
+def test_many_tasks_of_one_account_expire_none_of_another(connection: sqlite3.Connection) -> None:
+    """How many tasks of a plugin are kept is counted for each account and site by itself."""
+    add_task(connection, "other", account="other", finished_at=START)
+    add_task(connection, "site", account="acme", site="x", finished_at=START)
+    add_task(connection, "none", finished_at=START)
+    for number in range(3):
+        add_task(connection, f"p{number}", account="acme", finished_at=START + number)
+    assert sorted(history.expired(connection, None, 1, None, EVERYTHING)) == ["p0", "p1"]

@@ -194,8 +194,8 @@ async def test_the_audit_is_in_no_list_that_does_not_name_it(store: SqliteStore)
     assert await store.expired(None, 0, None, EVERYTHING) == ["own"]
 
 
-async def test_retention_within_a_scope_counts_everybody(store: SqliteStore) -> None:
-    """How many tasks of a plugin are kept is counted over all accounts; only those one sees are given."""
+async def test_retention_within_a_scope(store: SqliteStore) -> None:
+    """What has expired is what one sees of it."""
     assert await store.expired(None, 0, None, OWN) == ["own"]
     assert await store.expired(None, 1, None, OWN) == []
     assert await store.expired(None, 0, None, SCOPES["another site"]) == []

@@ -97,7 +97,7 @@ export const SECTIONS: readonly { title: string; fields: readonly SettingField[]
         label: 'Keep at most',
         kind: 'whole',
         unit: 'tasks',
-        help: 'Of each plugin; the oldest finished tasks above this number are removed. 0 for no limit.',
+        help: 'Of each plugin in an account and site; the oldest finished tasks above this number are removed. 0 for no limit.',
       },
     ],
   },
