@@ -10,6 +10,7 @@ The file::
     log_format = "text"         # the service's own log: text or json
     hosts = ["logs.example.org"]             # names it is called by, besides this machine's own; needs API keys
     origins = ["https://logs.example.org"]   # whose pages may change something, where a proxy changes the Host
+    proxies = ["127.0.0.1"]     # whose X-Forwarded-For is believed: addresses or networks
     run_log_dir = "runs"        # each task's run directory, relative to data; "" for none
     shared_log_dir = "/mnt/x"   # where run directories are mirrored
     connections = 2000          # open at a time; half of them from one address
@@ -54,7 +55,7 @@ FILE: Final = "asynclog.toml"
 _MAY_BE_EMPTY: Final = ENVIRONMENT_PREFIX + "RUN_LOG_DIR"
 """Empty it means something; every other variable that is empty was not given."""
 
-_LISTS: Final = frozenset({"hosts", "origins"})
+_LISTS: Final = frozenset({"hosts", "origins", "proxies"})
 """In a variable, separated by commas."""
 
 _KEY: Final = re.compile(r"unknown field `([^`]*)`")
@@ -71,6 +72,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     log_format: Literal["text", "json"] = "text"
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     run_log_dir: str = "runs"
     shared_log_dir: str | None = None
     connections: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 2000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -123,13 +123,17 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    folder: Path, settings: Settings | None = None, limits: Limits = DEFAULT_LIMITS, **options: Any
+    folder: Path,
+    settings: Settings | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    proxies: Collection[str] = (),
+    **options: Any,
 ) -> AsyncIterator[Running]:
     """Serve a data directory."""
     options = {"plugins": PLUGINS} | options
     async with (
         open_tasks(folder, settings=settings, **options) as tasks,
-        listening(tasks, limits=limits) as url,
+        listening(tasks, limits=limits, proxies=proxies) as url,
         httpx2.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE) as client,
     ):
         yield Running(tasks, url, client)

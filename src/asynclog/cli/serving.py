@@ -28,7 +28,7 @@ def _service(function: Callable[..., Any]) -> Callable[..., Any]:
     @options.logging_settings
     @functools.wraps(function)
     def call(*, config_file: str | None, settings: dict[str, Scalar], **given: Any) -> Any:
-        server = {name: given.pop(name) or None for name in ("hosts", "origins")}
+        server = {name: given.pop(name) or None for name in ("hosts", "origins", "proxies")}
         server |= {name: given.pop(name) for name in config.Server.__struct_fields__ if name in given}
         return function(configuration=config.load({**server, **settings}, os.environ, config_file), **given)
 
@@ -58,6 +58,13 @@ def _service(function: Callable[..., Any]) -> Callable[..., Any]:
                 multiple=True,
                 metavar="URL",
                 help="Whose pages may change something, such as https://logs.example.org; may be repeated.",
+            ),
+            click.option(
+                "--trust-proxy",
+                "proxies",
+                multiple=True,
+                metavar="ADDRESS",
+                help="A reverse proxy, or a network of them, that says who asks (X-Forwarded-For); may be repeated.",
             ),
         ],
     )
@@ -117,5 +124,6 @@ def _serve(configuration: Configuration, started: Callable[[TaskManager, str], A
         log_format=server.log_format,
         hosts=server.hosts,
         origins=server.origins,
+        proxies=server.proxies,
         started=started,
     )

@@ -17,7 +17,7 @@ import uvicorn
 from asynclog.errors import InvalidError, UnavailableError
 from asynclog.server.app import build
 from asynclog.server.limits import DEFAULT_LIMITS, Limits
-from asynclog.server.names import Names
+from asynclog.server.names import Names, networks_of
 from asynclog.server.ownlog import SERVER
 from asynclog.server.protocol import Config, HttpProtocol, relieve
 from asynclog.server.service import Service
@@ -152,6 +152,7 @@ async def listening(
     *,
     hosts: Collection[str] = (),
     origins: Collection[str] = (),
+    proxies: Collection[str] = (),
     limits: Limits = DEFAULT_LIMITS,
 ) -> AsyncIterator[str]:
     """Serve a task manager for as long as the block runs; its address.
@@ -165,6 +166,7 @@ async def listening(
         port: 0 takes a free one.
         hosts: names it is called by besides, such as that of a reverse proxy.
         origins: whose pages may change something besides its own, where a proxy changes the Host.
+        proxies: addresses or networks of reverse proxies that say who asks, in X-Forwarded-For.
         limits: how much there may be at a time.
 
     Raises:
@@ -172,6 +174,7 @@ async def listening(
         UnavailableError: see `bind`.
     """
     names = Names.of(host, hosts, origins)
+    networks = networks_of(proxies)
     if tasks.keys.lost:
         raise InvalidError(
             "data",
@@ -195,11 +198,13 @@ async def listening(
         lifespan="off",
         log_config=None,
         access_log=False,
-        proxy_headers=False,
+        proxy_headers=bool(networks),
+        forwarded_allow_ips=[str(network) for network in networks],
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     config.connections = _affordable(limits.connections)
+    config.proxies = networks
     server = _Server(config, service)
     work = asyncio.create_task(server.serve([listener]), name="asynclog-server")
     ready = asyncio.create_task(server.listening.wait())

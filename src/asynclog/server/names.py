@@ -91,6 +91,29 @@ class Names(Value, frozen=True):
             return False
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def networks_of(proxies: Collection[str]) -> tuple[Network, ...]:
+    """Addresses and networks of reverse proxies.
+
+    Raises:
+        InvalidError: one of them is none.
+    """
+    try:
+        return tuple(ipaddress.ip_network(proxy.strip()) for proxy in proxies)
+    except ValueError as error:
+        raise InvalidError("proxies", f"proxies: {error}; give an address such as 127.0.0.1 or 10.0.0.0/8") from None
+
+
+def is_of(address: str, networks: Collection[Network]) -> bool:
+    """Whether an address is of one of the networks; a text that is no address is of none."""
+    try:
+        return any(ipaddress.ip_address(address) in network for network in networks)
+    except ValueError:
+        return False
+
+
 def _host(name: str) -> str:
     host = name.strip().lower()
     if not _HOST.fullmatch(host):

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from asynclog.server.guard import HEADERS
+from asynclog.server.names import Network, is_of
 from asynclog.server.problems import problem
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Config(uvicorn.Config):
     """Uvicorn's, and how many connections there may be: in all, and half of them from one address."""
 
     connections: int = 2000
+    proxies: tuple[Network, ...] = ()
+    """Whoever comes through them is many."""
 
 
 class _RefusedError(Exception):
@@ -110,9 +113,9 @@ class HttpProtocol(HttpToolsProtocol, Sender):
             self._refuse(*_FULL)
 
     def _too_many(self) -> bool:
-        limit = self.config.connections if isinstance(self.config, Config) else Config.connections
-        count = len(self.connections)
-        if count <= limit // 2 or self.client is None:
+        config = self.config if isinstance(self.config, Config) else Config
+        limit, count = config.connections, len(self.connections)
+        if count <= limit // 2 or self.client is None or is_of(self.client[0], config.proxies):
             return count > limit
         clients = (getattr(other, "client", None) for other in self.connections)
         here = sum(client is not None and client[0] == self.client[0] for client in clients)

@@ -53,6 +53,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
     log_format: LogFormat = "text",
     hosts: Collection[str] = (),
     origins: Collection[str] = (),
+    proxies: Collection[str] = (),
     started: Started | None = None,
 ) -> None:
     """Serve a data directory until SIGTERM or SIGINT, then end within ten seconds; a second SIGINT ends at once.
@@ -65,7 +66,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
         port: 0 takes a free one.
         plugins, plugin_module, configuration: as for `asynclog.open`.
         log_format: of the service's own log.
-        hosts, origins: see `listening`.
+        hosts, origins, proxies: see `listening`.
         started: called with the manager and the address once the service listens.
 
     Raises:
@@ -87,7 +88,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
         stop = ending.listen()
         async with (
             open_tasks(folder, plugins=plugins, plugin_module=plugin_module, configuration=configuration) as tasks,
-            listening(tasks, host, port, hosts=hosts, origins=origins, limits=limits) as url,
+            listening(tasks, host, port, hosts=hosts, origins=origins, proxies=proxies, limits=limits) as url,
         ):
             _log.info("serving %s at %s", folder, url)
             gc.freeze()  # what was made until now stays: not to be looked at again
