@@ -77,6 +77,8 @@ class Writer:
         self._sought = -1
         """Behind this id the journal was asked twice."""
         self._waiting = 0
+        self._removal: asyncio.Future[None] | None = None
+        """Of segments that hold stored records only."""
         self._due = asyncio.Event()
         self._barriers: list[tuple[int, asyncio.Future[None]]] = []
         self.error: str | None = None
@@ -126,6 +128,13 @@ class Writer:
 
     async def run(self) -> None:
         """Write for ever. May be cancelled or fail anywhere and be called again: nothing is lost or written twice."""
+        try:
+            await self._run()
+        finally:
+            if self._removal is not None:
+                await asyncio.wait([self._removal])
+
+    async def _run(self) -> None:
         self._reader_end = 0  # the reader of a call before may have read what it could not hand over
         if not self._batch:
             self._settled(self._taken)
@@ -237,8 +246,15 @@ class Writer:
         if stored:
             for tell in self.listeners:
                 tell(stored)
-        if self._settled(through):
+        if self._settled(through) and (self._removal is None or self._removal.done()):
+            # Beside the next batch: nobody waits for it.
+            self._removal = asyncio.ensure_future(self._remove())
+
+    async def _remove(self) -> None:
+        try:
             await asyncio.to_thread(self._journal.remove_stored)
+        except Exception:  # noqa: BLE001  # whatever it is, it is tried again after the next commit
+            _log.exception("stored segments could not be removed")
 
     async def _commit(self, through: int) -> StoredEntries | None:
         while True:

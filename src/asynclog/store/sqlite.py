@@ -24,6 +24,7 @@ import aiosqlite
 from asynclog.disk import free_name
 from asynclog.errors import StoreError
 from asynclog.store.schema import prepare
+from asynclog.store.shielding import to_its_end
 
 T = TypeVar("T")
 
@@ -147,37 +148,32 @@ class Database:
             StoreError: the database cannot be written now.
         """
         async with self._writing:
-            # Shielded, and awaited to its end even when this call is cancelled: the transaction is never torn and
-            # nobody else gets the connection before it is over.
-            work = asyncio.ensure_future(self._write(function))
-            try:
-                return await asyncio.shield(work)
-            except asyncio.CancelledError:
-                while not work.done():
-                    with contextlib.suppress(asyncio.CancelledError):  # once more, while it is still under way
-                        await asyncio.wait([work])
-                _ = work.cancelled() or work.exception()  # nobody else asks for it
-                raise
+            return await self._write(function)
 
     async def _write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            if self._writer is None or not self._is_there():
-                if self._writer is not None and self._is_its_file() and not self._is_database():
-                    # Before the connection closes: that would mix what it remembers into the new content.
-                    self._put_aside("its first bytes are no longer those of a database")
-                await self._close()
-                self._writer = await self._open()
-            result = await self._writer.run(function)
+            writer = self._writer
+            if writer is None or not self._is_there():
+                writer = await to_its_end(self._reopen())
+            result = await _undisturbed(writer, function)
         except sqlite3.Error as error:
-            if not _is_one_of(_PASSING, error):
-                await self._close()  # and look at it anew the next time: it may be damaged, cut short or gone
+            if not _is_one_of(_PASSING, error):  # look at it anew the next time: it may be damaged, cut short or gone
+                await to_its_end(self._close())
             raise StoreError(f"the database {self.path} cannot be written: {error}") from error
         except (OSError, ValueError) as error:
-            await self._close()
+            await to_its_end(self._close())
             raise StoreError(f"the database {self.path} cannot be opened: {error}") from error
         if not self._is_there():
             raise StoreError(f"the database {self.path} was removed or replaced while it was written")
         return result
+
+    async def _reopen(self) -> _Connection:
+        if self._writer is not None and self._is_its_file() and not self._is_database():
+            # Before the connection closes: that would mix what it remembers into the new content.
+            self._put_aside("its first bytes are no longer those of a database")
+        await self._close()
+        self._writer = await self._open()
+        return self._writer
 
     def _is_there(self) -> bool:
         try:
@@ -307,6 +303,18 @@ class Database:
             return await _Connection(partial(_connect_reader, self.path, query_only=query_only)).opened()
         except sqlite3.Error as error:
             raise StoreError(f"the database {self.path} cannot be read: {error}") from error
+
+
+async def _undisturbed(connection: _Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+    """What a function gives. A cancelled call waits until it is over: its transaction is never torn, and nobody else
+    gets the connection before. Without a task of its own, whose start and end would each wait for a turn of the loop.
+    """
+    try:
+        return await connection.run(function)
+    except asyncio.CancelledError:
+        with contextlib.suppress(sqlite3.Error, ValueError):  # the thread takes one after the other
+            await to_its_end(connection.run(lambda _connection: None))
+        raise
 
 
 _PRAGMAS: Final = (
