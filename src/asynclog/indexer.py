@@ -20,8 +20,8 @@ IDLE_SECONDS: Final = 1.0
 PATIENCE: Final = 131_072
 """While records come in, up to so many wait for a quieter second: reading them takes some 30 ms."""
 RETRY_SECONDS: Final = 30.0
-TIDY_SECONDS: Final = 3600.0
-"""How often segments whose entries were all removed are looked for."""
+TIDY_SECONDS: Final = 600.0
+"""How often segments of which entries were removed are looked for."""
 
 _log = logging.getLogger("asynclog.indexer")
 
@@ -116,7 +116,7 @@ class Indexer:
         self._removed = True
 
     async def _tidy(self) -> None:
-        """Forget segments of which nothing is left, and look again whether all others are there."""
+        """Forget segments of which nothing is left; others of which entries were removed are indexed again."""
         for segment in await self._store.indexed(empty=True):
             await self._store.unindex(segment)
         self._through, self._seen = 0, -1

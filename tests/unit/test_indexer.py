@@ -14,6 +14,7 @@ from asynclog.errors import StoreError
 from asynclog.filters import LogFilter
 from asynclog.indexer import IDLE_SECONDS, PATIENCE, RETRY_SECONDS, TIDY_SECONDS, Indexer
 from asynclog.queries import EntryQuery
+from asynclog.records import encode
 from asynclog.store import blocks
 from asynclog.store.adapter import SqliteStore
 from asynclog.store.sqlite import Database
@@ -156,14 +157,24 @@ async def test_turned_off_it_leaves_nothing(tmp_path: Path) -> None:
         await found.until(lambda: found.segments == [0, 1])
 
 
-async def test_a_segment_goes_with_its_last_entry(tmp_path: Path) -> None:
-    """When all entries of a segment were removed, its rows go within the hour; those of others stay."""
+async def test_nothing_of_a_deleted_task_stays(tmp_path: Path) -> None:
+    """Segments of a deleted task are read from then on, and soon indexed anew without it; empty ones go."""
     async with indexing(tmp_path) as found:
-        found.add(3 * SEGMENT // STEP + 1)
+        with closing(sqlite3.connect(found.path, isolation_level=None)) as connection:
+            add_task(connection, "gone", deleted_at=1)
+        found.add(SEGMENT // STEP + 3, "secret {}".format, "gone")
+        found.add(2 * SEGMENT // STEP, "entry {}".format)
         await found.until(lambda: found.indexer.segments == 3)
-        found.execute(f"DELETE FROM task_logs WHERE id < {SEGMENT} OR id = {SEGMENT + STEP}")
+        secret = "SELECT count(*) FROM log_terms WHERE term = 'msec'"
+        assert found.execute(secret) == [(2,)]
+        while not await found.store.erase("gone", 7):
+            assert 0 not in found.segments
+        assert found.segments == [2]
+        query = EntryQuery(task_id="t", filter=LogFilter.parse([("search", "entry 7")]))
+        assert len((await found.store.entries(query)).lines) == 1
         await found.until(lambda: found.segments == [1, 2], TIDY_SECONDS)
-        assert found.execute("SELECT count(*) FROM log_terms WHERE segment = 0") == [(0,)]
+        assert found.execute(secret) == [(0,)]
+        assert found.execute("SELECT DISTINCT segment FROM log_terms") == [(1,), (2,)]
         assert found.execute("SELECT count(*) FROM log_blocks WHERE id < 64") == [(0,)]
 
 
@@ -172,10 +183,12 @@ async def test_entries_under_old_numbers_are_found(tmp_path: Path) -> None:
     async with indexing(tmp_path) as found:
         found.add(2 * SEGMENT // STEP + 1)
         await found.until(lambda: found.indexer.segments == 2)
-        with closing(sqlite3.connect(found.path, isolation_level=None)) as connection:
-            blocks.forget_from(connection, 3)
+        await found.store.commit("foreign", [(3, 900, 1, encode(entry("t", "needle in the hay")))], 3)
         assert found.segments == []
+        query = EntryQuery(task_id="t", filter=LogFilter.parse([("search", "needle")]))
+        assert len((await found.store.entries(query)).lines) == 1
         await found.until(lambda: found.segments == [0, 1], TIDY_SECONDS)
+        assert found.execute("SELECT count(*) FROM log_terms WHERE segment = 0 AND term = 'mnee'") == [(1,)]
 
 
 async def test_a_store_that_cannot_be_read_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

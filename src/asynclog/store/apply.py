@@ -368,6 +368,7 @@ def erase(connection: sqlite3.Connection, task_id: str, limit: int, *, keep_task
 def _erase(connection: sqlite3.Connection, task_id: str, limit: int, *, keep_task: bool) -> bool:
     connection.execute("BEGIN IMMEDIATE")
     try:
+        blocks.forget_task(connection, task_id, limit)
         for statement in _ERASE:
             limit -= connection.execute(statement, (task_id, limit)).rowcount
         gone = limit > 0  # there was room for more, had there been more

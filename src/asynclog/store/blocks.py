@@ -5,8 +5,8 @@ it, with one bit for each block: the trigrams of the messages (A-Z folded) and o
 stages; and how many entries have each stage and unit. SQLite's FTS5 finds the trigrams, in memory and on a reading
 connection; what is written are the finished rows of a segment, in a few short transactions.
 
-Entries never change and ids are never used again, so a segment stays right when entries of it are removed. Where no
-segment is, entries are looked through; so nothing depends on how far the index is.
+Entries never change and ids are never used again. Where no segment is, entries are looked through; so nothing depends
+on how far the index is.
 
 Plain functions on a connection, as in entries.py.
 """
@@ -194,8 +194,17 @@ def build(connection: sqlite3.Connection, segment: int) -> Segment | None:
 def put(connection: sqlite3.Connection, built: Segment, start: int) -> int | None:
     """Write the terms of a segment from one on, in a short transaction; where the next begins, None after the last.
 
-    What was begun and not finished is no segment. Nor is one into which entries came after it was read.
+    What was begun and not finished is no segment. Nor is one into which entries came after it was read. It does not
+    wait for the disk: a power cut undoes it at worst.
     """
+    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        return _put(connection, built, start)
+    finally:
+        connection.execute("PRAGMA synchronous = FULL")
+
+
+def _put(connection: sqlite3.Connection, built: Segment, start: int) -> int | None:
     end = start + TERMS_AT_ONCE
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -233,16 +242,33 @@ def remove(connection: sqlite3.Connection, segment: int) -> None:
     connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
 
 
-_INDEXED: Final = "SELECT id FROM log_segments UNION SELECT segment FROM log_terms"
-_EMPTY: Final = f"""SELECT id FROM log_segments WHERE NOT EXISTS (SELECT 1 FROM task_logs WHERE task_logs.id BETWEEN
- log_segments.id << {SEGMENT_BITS} AND (log_segments.id + 1 << {SEGMENT_BITS}) - 1)"""
+# Every segment has terms; a look-up for each segment instead of reading all of them.
+_INDEXED: Final = f"""
+WITH RECURSIVE found (id) AS (
+  SELECT min(segment) FROM log_terms
+  UNION ALL SELECT (SELECT min(segment) FROM log_terms WHERE segment > found.id) FROM found WHERE id IS NOT NULL)
+SELECT json_group_array(id) FROM found WHERE id IS NOT NULL AND NOT (? AND EXISTS (
+  SELECT 1 FROM task_logs WHERE task_logs.id BETWEEN found.id << {SEGMENT_BITS}
+                            AND (found.id + 1 << {SEGMENT_BITS}) - 1))"""
 
 
 def indexed(connection: sqlite3.Connection, *, empty: bool) -> list[int]:
-    """The segments of which anything is there; with ``empty`` only indexed ones whose entries were all removed."""
-    [found] = connection.execute(f"SELECT json_group_array(id) FROM ({_EMPTY if empty else _INDEXED})").fetchone()
+    """The segments of which anything is there; with ``empty`` only those whose entries were all removed."""
+    [found] = connection.execute(_INDEXED, (empty,)).fetchone()
     segments: list[int] = orjson.loads(found)
     return segments
+
+
+def forget_task(connection: sqlite3.Connection, task_id: str, limit: int) -> None:
+    """So many entries of a task are about to be removed, the first ones: their segments are not right any more.
+
+    They are indexed again, or go, when the indexer tidies; then nothing of the entries is left here.
+    """
+    connection.execute(
+        f"DELETE FROM log_segments WHERE id IN (SELECT id >> {SEGMENT_BITS} FROM"
+        " (SELECT id FROM task_logs WHERE task_id = ? ORDER BY seq LIMIT ?))",
+        (task_id, limit),
+    )
 
 
 def forget_from(connection: sqlite3.Connection, record_id: int) -> None:
