@@ -56,7 +56,7 @@ class Indexing:
 
     async def until(self, reached: Callable[[], bool], step: float = IDLE_SECONDS) -> None:
         """Let time pass until something is so."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not reached():
                 await self.clock.advance(step)
                 await asyncio.sleep(0.002)
