@@ -243,7 +243,7 @@ async def test_a_secret_is_found_nowhere(tmp_path: Path, own_log: io.StringIO) -
 
 async def test_what_the_user_adds_is_found_nowhere(tmp_path: Path) -> None:
     """Patterns and keys of the configuration hide in messages, names, progress, params, results and ingested lines,
-    and in what is shown of a schedule.
+    in the name of a schedule and what is shown of it, and in the audit.
     """
     async with guarded(tmp_path / "data", redaction={"patterns": [r"EMP-\d+"], "keys": ["salary"]}) as service:
         body = {
@@ -262,10 +262,19 @@ async def test_what_the_user_adds_is_found_nowhere(tmp_path: Path) -> None:
         await service.ask("admin", "POST", f"/api/tasks/{outside}/finish", json=end)
         await service.service.tasks.engine.settle(DEADLINE)
         await service.service.tasks.run_files.finish()
+        named = {"plugin": "talk", "interval": 3600, "name": "of EMP-4711", "paused": True}
+        made = (await service.ask("admin", "POST", "/api/schedules", json=named)).json()
+        assert made["name"] == "of [redacted]"
+        await service.ask("admin", "DELETE", f"/api/schedules/{made['id']}")
+        await service.service.tasks.engine.settle(DEADLINE)
         found = everything_in(tmp_path / "data")
         schedule = {"plugin": "talk", "interval": 3600, "params": {"salary": 98765, "note": "EMP-4711"}}
         shown = await service.ask("admin", "POST", "/api/schedules", json=schedule)  # it is kept whole
         assert shown.json()["params"] == {"salary": "[redacted]", "note": "[redacted]"}
+        key = {"name": "key of EMP-4711", "role": "viewer"}  # a key is known by its name, so that is kept as well
+        assert (await service.ask("admin", "POST", "/api/keys", json=key)).status_code == 201
+        audit = await service.ask("admin", "GET", "/api/audit", params={"search": "key.create"})
+        assert [entry["metadata"]["to"]["name"] for entry in audit.json()["entries"]] == ["key of [redacted]"]
     assert b"4711" not in found
     assert b"98765" not in found
     assert b"[redacted]" in found

@@ -37,7 +37,8 @@ class Audit:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._dials = Dials()
-        """Not the settings': no threshold silences the audit."""
+        """Not the settings': no threshold silences the audit. What counts as a secret is what counts everywhere."""
+        self._dials.redactor = engine.settings.dials.redactor
         self._logger: TaskLogger | None = None
 
     async def load(self) -> None:

@@ -271,7 +271,8 @@ class Scheduler:
             raise InvalidError("plugin", f"plugin: there is no plugin {changed.plugin!r}; there are: {known}")
         plugin.check(changed.params)
         check(changed)
-        return msgspec.structs.replace(changed, name=label(changed.name) or changed.plugin)
+        redactor = self._engine.settings.dials.redactor
+        return msgspec.structs.replace(changed, name=label(changed.name, redactor=redactor) or changed.plugin)
 
     def _planned(self, schedule: Schedule, now: int) -> Schedule:
         return msgspec.structs.replace(schedule, next_at=None if schedule.paused else _next(schedule, now))
