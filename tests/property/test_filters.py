@@ -234,7 +234,9 @@ def test_the_index_proposes_every_message_with_a_text(messages: list[str], data:
             for search in (part, part.upper(), part.lower(), part.swapcase()):
                 log_filter = LogFilter(searches=(search,))
                 proposed = spans(connection, log_filter, 0, stored[-1][0], 10**9)
-                for record_id, _, record in stored if proposed is not None else ():
+                if proposed is None:
+                    continue
+                for record_id, _, record in stored:
                     found = any(low <= record_id <= high for low, high in proposed)
                     assert found or not log_filter.matches(record), (search, record.message)
     finally:

@@ -63,9 +63,9 @@ def test_a_migrated_database_checks_levels(connection: sqlite3.Connection) -> No
     insert = "INSERT INTO task_logs (task_id, seq, timestamp, level, message) VALUES ('t', ?, 1, ?, 'm')"
     for seq, level in enumerate(("DEBUG", "INFO", "WARNING", "ERROR"), 1):
         connection.execute(insert, (seq, level))
-    for level in ("info", "", "FATAL", 20):
+    for wrong in ("info", "", "FATAL", 20):
         with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
-            connection.execute(insert, (9, level))
+            connection.execute(insert, (9, wrong))
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert connection.execute("PRAGMA writable_schema").fetchone() == (0,)
 
