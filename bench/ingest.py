@@ -98,7 +98,7 @@ async def _run(bench: Bench) -> list[Row]:
 
         async def raw() -> float:
             with tempfile.TemporaryDirectory() as folder:
-                return await asyncio.to_thread(plain.insert, Path(folder) / "plain.db", count)
+                return await asyncio.to_thread(plain.insert, Path(folder) / "plain.db", count, TASKS)
 
         async def theirs() -> float:
             assert prefect is not None

@@ -14,8 +14,14 @@ ROWS: Final = 1000
 COMMIT: Final = 5000
 """Rows of one transaction."""
 MESSAGE: Final = "fetched %d charts from the dashboard and stored them where they belong, as they were found today"
-_PRAGMAS: Final = ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
-_ROW: Final = "(?, 'bench', ?, 1770465600000000, 'INFO', 'plugin', NULL, NULL, NULL, ?, ?)"
+TURN: Final = 100
+"""Rows of one task before those of the next, as tasks at once log them."""
+_PRAGMAS: Final = (
+    "auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON",
+    "secure_delete = FAST", "cache_size = -8000", "wal_autocheckpoint = 4000",
+)  # fmt: skip
+_ROW: Final = "(?, ?, ?, ?, 'INFO', 'plugin', NULL, NULL, NULL, ?, ?)"
+_START: Final = 1_770_465_600_000_000
 _COLUMNS: Final = "id, task_id, seq, timestamp, level, source, stage, unit, step_id, message, metadata_json"
 _INSERT: Final = f"INSERT INTO task_logs ({_COLUMNS}) VALUES {', '.join([_ROW] * ROWS)}"
 
@@ -25,16 +31,20 @@ def metadata_of(number: int) -> dict[str, int] | None:
     return {"n": 1} if number % 3 == 0 else None
 
 
-def insert(path: Path, count: int) -> float:
-    """Rows a second of so many (a multiple of 5,000), the values made beforehand."""
+def insert(path: Path, count: int, tasks: int = 1) -> float:
+    """Rows a second of so many (a multiple of 5,000) of so many tasks, the values made beforehand."""
     connection = sqlite3.connect(path, isolation_level=None)
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
     prepare(connection)
-    connection.execute(
-        "INSERT INTO tasks (id, name, plugin, status, created_at) VALUES ('bench', '', '', 'success', 0)"
+    names = [f"{number:026}" for number in range(tasks)]
+    connection.executemany(
+        "INSERT INTO tasks (id, name, plugin, status, created_at) VALUES (?, '', '', 'success', 0)",
+        [(name,) for name in names],
     )
-    batches = [[_values(chunk) for chunk in range(first, first + COMMIT, ROWS)] for first in range(0, count, COMMIT)]
+    batches = [
+        [_values(chunk, names) for chunk in range(first, first + COMMIT, ROWS)] for first in range(0, count, COMMIT)
+    ]
     start = time.perf_counter()
     for batch in batches:
         connection.execute("BEGIN")
@@ -45,8 +55,10 @@ def insert(path: Path, count: int) -> float:
     return count / seconds
 
 
-def _values(first: int) -> list[object]:
+def _values(first: int, names: list[str]) -> list[object]:
     values: list[object] = []
     for number in range(first + 1, first + ROWS + 1):
-        values += (number, number, MESSAGE % number, None if metadata_of(number) is None else '{"n":1}')
+        task = names[number // TURN % len(names)]
+        metadata = None if metadata_of(number) is None else '{"n":1}'
+        values += (number, task, number, _START + number, MESSAGE % number, metadata)
     return values

@@ -65,7 +65,7 @@ def run(bench: Bench) -> list[Row]:
             with tempfile.TemporaryDirectory() as folder:
                 found.append(asyncio.run(_ours(folder, busy=is_busy)))
         with tempfile.TemporaryDirectory() as folder:
-            inserted.append(plain.insert(Path(folder) / "plain.db", TASKS * ENTRIES))
+            inserted.append(plain.insert(Path(folder) / "plain.db", TASKS * ENTRIES, TASKS))
     reference = Sample("plain insert", "entries/s", inserted)
     return [
         Row("20 tasks until stored / plain insert", Sample("asynclog", "entries/s", free), reference, at_least(0.75)),
