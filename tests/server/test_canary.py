@@ -128,9 +128,13 @@ async def _over_http(leaking: Leaking) -> None:
 
 async def _external(leaking: Leaking) -> None:
     secret = leaking.canaries
-    task = await leaking.start(
-        {"external": True, "name": "outside", "params": {"argv": ["x", f"--token={secret['external params']}"]}}
-    )
+    body = {
+        "external": True,
+        "name": "outside",
+        "plugin": f"token={secret['external plugin']}",
+        "params": {"argv": ["x", f"--token={secret['external params']}"]},
+    }
+    task = await leaking.start(body)
     place = f"/api/tasks/{task}"
     lines = [
         {"message": f"{CONTROL} password={secret['ingest message']}"},

@@ -79,7 +79,8 @@ class External:
         title = label(name, redactor=redactor)
         if title is None:
             raise InvalidError("name", "an external task needs a name")
-        refuse_reserved(label(plugin) or "")
+        kind = label(plugin, redactor=redactor) or "external"
+        refuse_reserved(kind)
         if trigger_type not in TRIGGER_TYPES:
             raise InvalidError("trigger_type", f"trigger_type is one of {', '.join(TRIGGER_TYPES)}")
         engine = self._engine
@@ -88,7 +89,7 @@ class External:
         task = Task(
             id=new_id(),
             name=title,
-            plugin=label(plugin) or "external",
+            plugin=kind,
             account=label(account),
             site=label(site),
             parent_id=parent_id,
