@@ -150,7 +150,12 @@ SHAPED: Final[Rules] = (
     ),
     _rule("basic", r"\b((?:Basic|BASIC) \s{0,7})([A-Za-z0-9+/]{6,}={0,2})(?![\w+/=])", _basic, any_case=False),
     _rule("akia asia", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", REDACTED, any_case=False),
-    _rule("eyj", r"\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?", REDACTED, any_case=False),
+    _rule(
+        "eyj",
+        r"(?<![\w-])((?:[\w-]{0,64}?-)?)eyJ[\w-]{8,}+\.[\w-]{4,}+(?:\.[\w-]*+)?",
+        rf"\1{REDACTED}",
+        any_case=False,
+    ),
     _rule("asynclog_", r"\b(asynclog_[0-9a-f]{12}_)[\w-]{16,}", rf"\1{REDACTED}", any_case=False),
     _rule(
         "_ - aiza",

@@ -55,6 +55,7 @@ S = "hunter2-hunter2"
         f"sk_live_{S}{S}",
         f"xoxb-{S}{S}",
         f"eyJhbGciOiJIUzI1NiJ9.{S}.{S}",
+        f"jwt-eyJhbGciOiJIUzI1NiJ9.{S}.{S}",
         f"DB_PASS={S} DEBUG=1",
         f"PGPASSWORD={S} psql",
         f"pass: {S}",
@@ -341,7 +342,7 @@ BEGINNINGS = [
         "token:\n",
     ),
     *("://a:", "://", "eyJ", "eyJaaaaaaaa.", "-----BEGIN PRIVATE KEY", "authorization:", "AKIA", "api_", "sk-"),
-    *("bearer ", "basic "),
+    *("bearer ", "basic ", "-eyJ", "sk-eyJ", "--user ", "<--user ", "pass=", "<a", "-u a:"),
 ]
 
 
