@@ -178,11 +178,11 @@ def _put_entries(connection: sqlite3.Connection, entries: Columns) -> bool:
 
 
 def _parts(start: int, end: int, limit: int) -> Iterator[tuple[int, int]]:
-    """A range in parts whose sizes repeat, so that their statements stay prepared: the largest, and halves of that."""
+    """A range in parts of few sizes, so that their statements stay prepared: the largest (5 MB), and quarters of it."""
     size = min(ROWS, limit)
     while start < end:
         while size > end - start:
-            size //= 2
+            size = max(1, size // 4)
         yield start, start + size
         start += size
 
