@@ -61,6 +61,9 @@ class Principal(Value, frozen=True):
         return self.role >= role and (self.sees_all or not everywhere)
 
 
+SERVICE_NAME: Final = "asynclog"
+"""Who does what nobody asked for, in the audit."""
+
 LOCAL: Final = Principal(None, "local", Role.ADMIN, EVERYTHING)
 """Everybody, while the service listens on loopback alone and has no key; and whoever opened the data directory."""
 

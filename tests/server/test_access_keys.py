@@ -95,6 +95,8 @@ async def test_a_key_is_shown_once(guard: Guarded) -> None:
         ({"name": "  ", "role": "viewer"}, "name"),
         ({"name": "a\nb", "role": "viewer"}, "name"),
         ({"name": "x" * 201, "role": "viewer"}, "name"),
+        ({"name": "Asynclog", "role": "viewer"}, "name"),
+        ({"name": "local", "role": "viewer"}, "name"),
         ({"name": "x"}, "role"),
         ({"name": "x", "role": "root"}, "role"),
         ({"name": "x", "role": 3}, "role"),

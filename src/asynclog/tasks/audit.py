@@ -14,7 +14,7 @@ from asynclog.engine import Engine
 from asynclog.feed import Feed
 from asynclog.logger import TaskLogger
 from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, EVERYTHING, Schedule, Task
-from asynclog.principal import Principal
+from asynclog.principal import SERVICE_NAME, Principal
 from asynclog.records import TaskRecord
 from asynclog.settings import Dials
 from asynclog.tasks.sweeper import RetentionReport
@@ -71,7 +71,7 @@ class Audit:
         """
         if self._logger is None:
             self._logger = self._begin(self._new())
-        who = "asynclog" if by is None else by.name
+        who = SERVICE_NAME if by is None else by.name
         known: dict[str, Any] = {
             "action": action,
             "subject": subject,

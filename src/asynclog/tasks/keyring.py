@@ -18,7 +18,17 @@ import msgspec
 from asynclog.engine import Engine
 from asynclog.errors import ConflictError, InvalidError, NotFoundError, StoreError
 from asynclog.model import AccessScope
-from asynclog.principal import LOCAL, ApiKey, Credentials, Principal, Role, new_key, parse_key, secret_hash
+from asynclog.principal import (
+    LOCAL,
+    SERVICE_NAME,
+    ApiKey,
+    Credentials,
+    Principal,
+    Role,
+    new_key,
+    parse_key,
+    secret_hash,
+)
 
 LOOK_SECONDS: Final = 1.0
 """How often keys are looked at for having expired."""
@@ -26,6 +36,8 @@ USED: Final = 60_000_000
 """Microseconds: how coarsely it is written down when a key was used last."""
 MAX_DAYS: Final = 3650
 """The longest life a key can be given; without one it has no end."""
+OURS: Final = frozenset({LOCAL.name, SERVICE_NAME})
+"""Names under which the audit knows what no key did."""
 MAX_NAME: Final = 200
 """Characters of a key's name, and of the account and site it is for."""
 DAY: Final = 86_400_000_000
@@ -145,6 +157,8 @@ class KeyRing:
         name = (_named("name", name) or "").strip()
         if not name:
             raise InvalidError("name", "name: say whose key it is, or what it is for")
+        if name.casefold() in OURS:
+            raise InvalidError("name", f"name: {name!r} is what the audit calls the service itself; take another one")
         account, site = _named("account", access.account), _named("site", access.site)
         if days is not None and not 0 < days <= MAX_DAYS:
             raise InvalidError("expires_in_days", f"expires_in_days: more than 0, and at most {MAX_DAYS:,}")
