@@ -347,7 +347,8 @@ def _extend(tail: Tail, record_id: int, seq: int, payload: bytes) -> None:
     if isinstance(record, EntryRecord):
         tail.append(seq, record_id, record)
     elif isinstance(record, BatchRecord):
-        for offset, line in enumerate(record.lines):
+        entries = (line for lines in record.lines() for line in lines.each())
+        for offset, line in enumerate(entries):
             tail.append(seq + offset, record_id + offset, line_record(record.task_id, line))
 
 

@@ -6,6 +6,7 @@ Times are integers, microseconds since the epoch in UTC, wherever a value is han
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -366,3 +367,17 @@ def parse_timestamp(text: str) -> int:
     if not 0 <= microseconds <= MAX_TIMESTAMP:
         raise ValueError(f"{text!r} is outside the years 1970 to 9999")
     return microseconds
+
+
+def parse_timestamps(texts: list[str]) -> list[int]:
+    """Each as `parse_timestamp` reads it, whose errors this raises; faster where all of them have the usual form."""
+    together = "".join(texts)
+    if set(map(len, texts)) == {27} and together.isascii():
+        marks = together[13::27], together[16::27], together[19::27], together[26::27]
+        digits = "".join([together[place::27] for place in range(20, 26)])
+        if digits.isdigit() and [mark.strip(sign) for mark, sign in zip(marks, "::.Z", strict=True)] == [""] * 4:
+            seconds = {begin: _known_second(begin) for begin in {text[:19] for text in texts}}
+            known = {begin: second for begin, second in seconds.items() if second is not None}
+            with contextlib.suppress(KeyError):
+                return [known[text[:19]] + int(text[20:26]) for text in texts]
+    return list(map(parse_timestamp, texts))

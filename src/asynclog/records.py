@@ -7,7 +7,8 @@ the journal's lock, so they travel beside the payload, in `Frame`.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import msgspec
 
@@ -47,7 +48,7 @@ class EntryRecord(_Record, frozen=True, array_like=True, tag=ENTRY):
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
-    """One entry of an ingest batch."""
+    """One entry of an ingest batch, its time and level as in `EntryRecord`."""
 
     timestamp: int
     level: int
@@ -58,12 +59,55 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     metadata_json: str | None
 
 
-class BatchRecord(_Record, frozen=True, array_like=True, tag="b"):
-    """Entries that came together over HTTP, and the answer to give when the batch comes again (JSON text)."""
+class Lines(msgspec.Struct, frozen=True, array_like=True):
+    """So many entries of an ingest batch by column, each as in `Line`; what all of them have stands there once."""
 
-    lines: list[Line]
+    count: int
+    timestamps: int | list[int]
+    levels: int | list[int]
+    sources: str | list[str]
+    stages: str | list[str | None] | None
+    units: str | list[str | None] | None
+    messages: str | list[str]
+    metadata: str | list[str | None] | None
+
+    def columns(self) -> list[list[Any]]:
+        """The columns in the order of `Line`, each with a value for every entry."""
+        count, *columns = msgspec.structs.astuple(self)
+        return [column if type(column) is list else [column] * count for column in columns]
+
+    def each(self) -> Iterator[Line]:
+        """The entries one by one."""
+        return map(Line, *self.columns())
+
+
+class BatchRecord(_Record, frozen=True, array_like=True, tag="l"):
+    """Entries that came together over HTTP, and the answer to give when the batch comes again (JSON text).
+
+    The parts, in order, are `Lines`, still encoded: a few thousand entries at most are encoded or decoded in one go,
+    which holds the GIL.
+    """
+
+    parts: list[msgspec.Raw]
     batch_id: str | None
     answer_json: str
+
+    def lines(self) -> list[Lines]:
+        """The parts. Raises msgspec.DecodeError when one is none."""
+        return list(map(_decode_lines, self.parts))
+
+
+class ListedBatchRecord(_Record, frozen=True, array_like=True, tag="b"):
+    """A `BatchRecord` as it was once written: line by line. Only read."""
+
+    listed: list[Line]
+    batch_id: str | None
+    answer_json: str
+
+    def lines(self) -> list[Lines]:
+        """All of it as one part, none when there is no line."""
+        columns = map(list, zip(*map(msgspec.structs.astuple, self.listed), strict=True))
+        return [Lines(len(self.listed), *columns)] if self.listed else []
 
 
 class TaskRecord(_Record, frozen=True, array_like=True, tag="t"):
@@ -102,14 +146,26 @@ class DeleteRecord(_Record, frozen=True, array_like=True, tag="d"):
     deleted_at: int
 
 
-Record = EntryRecord | BatchRecord | TaskRecord | StageRecord | StepRecord | TraceRecord | GapRecord | DeleteRecord
+Record = (
+    EntryRecord
+    | BatchRecord
+    | ListedBatchRecord
+    | TaskRecord
+    | StageRecord
+    | StepRecord
+    | TraceRecord
+    | GapRecord
+    | DeleteRecord
+)
 
 ENTRY_TAG: Final = "e"
 ENTRY_FIELDS: Final = 1 + len(EntryRecord.__struct_fields__)
 """What an entry's payload begins with, and how many values it is an array of, that one included."""
 
 encode: Final = msgspec.msgpack.Encoder().encode
-"""The payload of a record."""
+"""The payload of a record, or a part of a batch."""
 
 decode: Final = msgspec.msgpack.Decoder(Record).decode
 """The record of a payload. Raises msgspec.DecodeError when it is none."""
+
+_decode_lines: Final = msgspec.msgpack.Decoder(Lines).decode

@@ -19,7 +19,7 @@ from asynclog.filters import FILTER_PARAMETERS, LogFilter
 from asynclog.logger import poses_as_system
 from asynclog.model import Level
 from asynclog.plugins.lines import LONGEST, LineSplitter, claimed_level
-from asynclog.records import EntryRecord
+from asynclog.records import BatchRecord, EntryRecord
 from asynclog.redaction import redact
 from asynclog.rendering import text_of, visible_text
 from asynclog.tasks.ingest import MAX_ERRORS, parse
@@ -63,12 +63,13 @@ def test_any_lines_are_taken_or_rejected(lines: list[bytes], ended: bool, thresh
     """
     body = b"\n".join(lines) + (b"\n" if ended else b"")
     parsed = parse(body, 1_770_465_600_000_000, threshold, limit)
+    kept = [line for part in BatchRecord("", parsed.parts, None, "").lines() for line in part.each()]
     given_lines = [line for line in body.split(b"\n") if line.strip()]
-    assert len(parsed.lines) + parsed.filtered + parsed.rejected == len(given_lines)
+    assert parsed.accepted + parsed.filtered + parsed.rejected == len(given_lines)
     assert len(parsed.errors) == min(parsed.rejected, MAX_ERRORS)
     orjson.dumps(parsed.answer(1))
-    assert sum(parsed.levels) == len(parsed.lines)
-    for line in parsed.lines:
+    assert sum(parsed.levels) == parsed.accepted == len(kept)
+    for line in kept:
         line.message.encode()
         assert "\0" not in line.message
         assert redact(line.message) == line.message

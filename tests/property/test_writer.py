@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, TypeVar
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -19,7 +20,16 @@ from asynclog import failpoints
 from asynclog.feed import Feed
 from asynclog.journal import Journal
 from asynclog.model import Gap, Level, Stage, Task
-from asynclog.records import BatchRecord, EntryRecord, Line, StageRecord, TaskRecord, encode
+from asynclog.records import (
+    BatchRecord,
+    EntryRecord,
+    Line,
+    Lines,
+    ListedBatchRecord,
+    StageRecord,
+    TaskRecord,
+    encode,
+)
 from asynclog.store.adapter import SqliteStore
 from asynclog.store.sqlite import Database
 from asynclog.testing import FaultyDisk, ManualClock
@@ -32,6 +42,10 @@ MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 TASKS = ("a", "b", "c")
 DEADLINE_SECONDS = 30.0
 POINTS = ("writer.batched", "store.applied", "store.committed", "writer.committed")
+
+
+def part_of(messages: list[str]) -> msgspec.Raw:
+    return msgspec.Raw(encode(Lines(len(messages), 1, 20, "plugin", None, None, messages, None)))
 
 
 def started(task_id: str) -> bytes:
@@ -115,13 +129,17 @@ class WriterMachine(RuleBasedStateMachine):
                 assert seq == before
                 self.given[task][seq] = message
 
-    @rule(task=st.sampled_from(TASKS), count=st.integers(1, 30))
-    def ingest(self, task: str, count: int) -> None:
-        """Log a batch, which takes as many seqs as it has lines, or none."""
+    @rule(task=st.sampled_from(TASKS), count=st.integers(1, 30), listed=st.booleans())
+    def ingest(self, task: str, count: int, *, listed: bool) -> None:
+        """Log a batch, in the old form or in parts, which takes as many seqs as it has lines, or none."""
         messages = [f"{self.number + index} in a batch" for index in range(count)]
         self.number += count
-        lines = [Line(1, 20, "plugin", None, None, message, None) for message in messages]
-        payload = encode(BatchRecord(task, lines, None, "{}"))
+        if listed:
+            lines = [Line(1, 20, "plugin", None, None, message, None) for message in messages]
+            payload = encode(ListedBatchRecord(task, lines, None, "{}"))
+        else:
+            parts = [messages[start : start + 7] for start in range(0, count, 7)]
+            payload = encode(BatchRecord(task, [part_of(part) for part in parts], None, "{}"))
         seq = self.journal.append(self.feeds[task], payload, span=count, levels=[0, 0, count, 0, 0])
         if seq:
             self.given[task].update(enumerate(messages, seq))

@@ -15,6 +15,7 @@ from asynclog.model import (
     Progress,
     Task,
     parse_timestamp,
+    parse_timestamps,
     timestamp_text,
 )
 
@@ -136,3 +137,25 @@ def test_what_only_looks_like_a_time_is_none(text: str) -> None:
     """Text in the usual form that is no time, or outside 1970 to 9999, is refused."""
     with pytest.raises(ValueError, match=r"1970|isoformat|month"):
         parse_timestamp(text)
+
+
+usual = st.integers(0, 253_402_300_799_999_999).map(timestamp_text)
+changed = st.builds(
+    lambda text, place, sign: text[:place] + sign + text[place + 1 :],
+    usual,
+    st.integers(0, 26),
+    st.sampled_from("0:.Z-+ T9é\u0661"),
+)
+odd = st.sampled_from(["2026-02-07", "2026-02-07T12:00:00+01:00", "yesterday", "", "1970-01-01T00:00:00.000000Z"])
+
+
+@given(st.lists(usual | changed | odd, max_size=4) | st.lists(usual | changed, max_size=4))
+def test_many_times(texts: list[str]) -> None:
+    """Times read together are those read one by one, and what is no time is refused."""
+    try:
+        expected = [parse_timestamp(text) for text in texts]
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            parse_timestamps(texts)
+    else:
+        assert parse_timestamps(texts) == expected

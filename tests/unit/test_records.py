@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynclog.records import ENTRY, EntryRecord, decode, encode
+from asynclog.records import ENTRY, BatchRecord, EntryRecord, Line, Lines, ListedBatchRecord, decode, encode
 
 labels = st.none() | st.text()
 numbers = st.integers(-(2**63), 2**63 - 1)
@@ -20,3 +20,24 @@ def test_a_tuple_in_place_of_an_entry(record: EntryRecord) -> None:
     payload = encode((ENTRY, *msgspec.structs.astuple(record)))
     assert payload == encode(record)
     assert decode(payload) == record
+
+
+def test_a_batch_by_column() -> None:
+    """What all entries of a part have stands there once; the entries are the same as from full columns."""
+    short = Lines(2, 5, 20, "plugin", None, ["s", None], ["a", "b"], None)
+    full = Lines(2, [5, 5], [20, 20], ["plugin"] * 2, [None] * 2, ["s", None], ["a", "b"], [None] * 2)
+    expected = [Line(5, 20, "plugin", None, "s", "a", None), Line(5, 20, "plugin", None, None, "b", None)]
+    for lines in (short, full):
+        record = decode(encode(BatchRecord("t", [msgspec.Raw(encode(lines))] * 2, "one", "{}")))
+        assert isinstance(record, BatchRecord)
+        assert [line for part in record.lines() for line in part.each()] == expected * 2
+
+
+@given(st.lists(st.builds(Line, timestamp=numbers, level=numbers, stage=labels, unit=labels, metadata_json=labels)))
+def test_a_batch_as_it_was_once_written(listed: list[Line]) -> None:
+    """A batch that a former version wrote, line by line, is read as it was meant."""
+    payload = msgspec.msgpack.encode(["b", "t", list(map(msgspec.structs.astuple, listed)), "one", "{}"])
+    record = decode(payload)
+    assert isinstance(record, ListedBatchRecord)
+    assert (record.task_id, record.batch_id, record.answer_json) == ("t", "one", "{}")
+    assert [line for part in record.lines() for line in part.each()] == listed

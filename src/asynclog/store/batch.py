@@ -18,6 +18,7 @@ from asynclog.records import (
     EntryRecord,
     Frame,
     GapRecord,
+    ListedBatchRecord,
     Record,
     Row,
     StageRecord,
@@ -59,15 +60,18 @@ class Batch:
 
     def _add_each(self, frames: Sequence[Frame]) -> None:
         for record_id, seq, span, payload in frames:
-            record = _decode(payload, seq)
-            if record is not None:
-                self._add(record_id, seq, span, record)
+            try:
+                self._add(record_id, seq, span, records.decode(payload))
+            except (msgspec.DecodeError, UnicodeError) as error:  # nothing of it was added
+                _log.error("a record of the journal cannot be read: %s", error)
+                if seq:
+                    self.entries.add(_row(record_id, seq, _unreadable(payload, error)))
 
     def _add(self, record_id: int, seq: int, span: int, record: Record) -> None:
         match record:
             case EntryRecord():
                 self.entries.add(_row(record_id, seq, record))
-            case BatchRecord():
+            case BatchRecord() | ListedBatchRecord():
                 self._add_lines(record_id, seq, span, record)
             case TaskRecord():
                 self.tasks[record.task_id] = record.task
@@ -82,14 +86,17 @@ class Batch:
             case DeleteRecord():
                 self.deleted[record.task_id] = record.deleted_at
 
-    def _add_lines(self, record_id: int, seq: int, span: int, record: BatchRecord) -> None:
-        task_id = record.task_id
-        if record.lines:
-            self.entries.add_lines(record_id, task_id, seq, record.lines)
+    def _add_lines(self, record_id: int, seq: int, span: int, record: BatchRecord | ListedBatchRecord) -> None:
+        task_id, parts = record.task_id, record.lines()
+        answer = msgspec.json.decode(record.answer_json)
+        last = seq + span - 1
+        for lines in parts:
+            self.entries.add_lines(record_id, task_id, seq, lines)
+            record_id += lines.count
+            seq += lines.count
         if record.batch_id is not None:
-            answer = msgspec.json.decode(record.answer_json)
-            if record.lines:
-                answer["last_seq"] = seq + span - 1
+            if parts:
+                answer["last_seq"] = last
             self.answers.append((task_id, record.batch_id, msgspec.json.encode(answer).decode()))
 
     def owners(self) -> set[str]:
@@ -118,21 +125,14 @@ def _row(record_id: int, seq: int, record: EntryRecord) -> Row:
     )
 
 
-def _decode(payload: bytes, seq: int) -> Record | None:
-    """The record; an entry this version cannot read is kept as one that says so, under its task and seq."""
+def _unreadable(payload: bytes, error: Exception) -> EntryRecord:
+    """What stands for an entry that this version cannot read, under its task."""
+    task_id = "unknown"
     try:
-        record: Record = records.decode(payload)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        _log.error("a record of the journal cannot be read: %s", error)
-        if not seq:
-            return None
-        task_id = "unknown"
-        try:
-            fields = msgspec.msgpack.decode(payload)
-        except (msgspec.DecodeError, UnicodeError):
-            fields = []
-        if isinstance(fields, list) and len(fields) > 1 and isinstance(fields[1], str):
-            task_id = fields[1]
-        message = f"[unstorable: its record cannot be read: {error}]"
-        return EntryRecord(task_id, 0, int(Level.ERROR), "system", None, None, None, message, None)
-    return record
+        fields = msgspec.msgpack.decode(payload)
+    except (msgspec.DecodeError, UnicodeError):
+        fields = []
+    if isinstance(fields, list) and len(fields) > 1 and isinstance(fields[1], str):
+        task_id = fields[1]
+    message = f"[unstorable: its record cannot be read: {error}]"
+    return EntryRecord(task_id, 0, int(Level.ERROR), "system", None, None, None, message, None)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any, Final
 
 import msgspec
 
 from asynclog.model import Level
-from asynclog.records import ENTRY_FIELDS, ENTRY_TAG, Frame, Line, Row
+from asynclog.records import ENTRY_FIELDS, ENTRY_TAG, Frame, Lines, Row
 
 NAMES: Final = (
     "id", "task_id", "seq", "timestamp", "level", "source", "stage", "unit", "step_id", "message", "metadata_json",
@@ -21,12 +20,10 @@ NULLABLE: Final = (6, 7, 8, 10)
 LABELS: Final = frozenset({6, 7, 8})
 NOTHING: Final = frozenset[int]()
 
-_LINE_FIELDS: Final = len(Line.__struct_fields__)
 _array_head: Final = struct.Struct(">BI").pack
 _ARRAY: Final = 0xDD
 """MessagePack: an array whose length follows as 32 bits."""
 _decode_flat: Final = msgspec.msgpack.Decoder(list[Any]).decode
-_astuple: Final = msgspec.structs.astuple
 
 
 class _LevelNames(dict[int, str]):
@@ -94,13 +91,10 @@ class Columns:
         self._extend(ids, task_ids, seqs, timestamps, map(LEVEL_NAMES.__getitem__, levels), *labels)
         return True
 
-    def add_lines(self, record_id: int, task_id: str, seq: int, lines: Sequence[Line]) -> None:
-        """The entries of an ingest batch, whose first has this record number and seq."""
-        count = len(lines)
-        flat = list(chain.from_iterable(map(_astuple, lines)))
-        timestamps, levels, source, stage, unit, message, metadata = (
-            flat[place::_LINE_FIELDS] for place in range(_LINE_FIELDS)
-        )
+    def add_lines(self, record_id: int, task_id: str, seq: int, lines: Lines) -> None:
+        """Entries of an ingest batch, the first of which has this record number and seq."""
+        count = lines.count
+        timestamps, levels, source, stage, unit, message, metadata = lines.columns()
         names = map(LEVEL_NAMES.__getitem__, levels)
         ids, seqs = range(record_id, record_id + count), range(seq, seq + count)
         steps = [None] * count

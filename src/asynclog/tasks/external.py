@@ -184,14 +184,14 @@ class External:
     def _append(self, feed: Feed, parsed: Parsed, batch_id: str | None) -> int:
         """Append the batch as one record; the task's last seq after it."""
         journal = self._engine.journal
-        told = parsed.answer(None if parsed.lines else feed.last_seq)
-        payload = records.encode(BatchRecord(feed.task_id, parsed.lines, batch_id, msgspec.json.encode(told).decode()))
-        if not parsed.lines:
+        told = parsed.answer(None if parsed.accepted else feed.last_seq)
+        payload = records.encode(BatchRecord(feed.task_id, parsed.parts, batch_id, msgspec.json.encode(told).decode()))
+        if not parsed.accepted:
             if batch_id is not None:
                 journal.append(None, payload)
             return feed.last_seq
-        first = journal.append(feed, payload, span=len(parsed.lines), levels=parsed.levels)
-        return first + len(parsed.lines) - 1 if first else feed.last_seq
+        first = journal.append(feed, payload, span=parsed.accepted, levels=parsed.levels)
+        return first + parsed.accepted - 1 if first else feed.last_seq
 
     async def finish(
         self,

@@ -1,65 +1,60 @@
-"""Entries that come over HTTP: NDJSON lines into the lines of a batch record. No I/O, any thread."""
+"""Entries that come over HTTP: NDJSON lines into the parts of a batch record. No I/O, any thread.
+
+Each piece of a body is read column by column: what is done for every line is done by loops in C. Only where something
+cannot be kept as it is, it is looked at line by line.
+"""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
-from itertools import islice
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from asynclog import values
+from asynclog import bulk, records, values
 from asynclog.logger import SOURCE_CHARACTERS, label, poses_as_system
-from asynclog.model import Level, parse_timestamp
-from asynclog.records import Line
+from asynclog.model import Level, parse_timestamp, parse_timestamps
+from asynclog.records import Lines
 from asynclog.redaction import REDACTOR, Redactor
+from asynclog.tasks.ndjson import Given, Piece, pieces, read
 
 MAX_ERRORS: Final = 100
 """Errors named in an answer."""
-TOGETHER: Final = 64
-"""Lines that are looked at together for anything that must not be kept as it is: it is rare."""
-
-
-class _Given(msgspec.Struct):
-    message: str
-    level: Any = None
-    source: Any = None
-    timestamp: Any = None
-    stage: Any = None
-    unit: Any = None
-    metadata: Any = None
-
-
-# Without one of these Python's json reads nothing that msgspec does not, and looking twice would take long.
-_ODD: Final = re.compile(rb"\\u[dD]|NaN|Infinity|\d[eE]|\d{15}|\xef\xbb\xbf")
-
-_decode_line = msgspec.json.Decoder(_Given).decode
-_decode_lines = msgspec.json.Decoder(_Given).decode_lines
+T = TypeVar("T")
 
 
 class Parsed:
     """What a body holds: the lines to keep, and what is told of the others."""
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
+        self.parts: list[msgspec.Raw] = []
+        """The lines kept, as `BatchRecord` has them."""
+        self.accepted = 0
+        """How many those are."""
         self.levels = [0, 0, 0, 0, 0]
         """Lines kept, at ``level // 10``."""
         self.rejected = 0
         self.filtered = 0
         self.errors: list[dict[str, object]] = []
 
-    def reject(self, number: int, error: str) -> None:
-        """A line (from 1) is not taken."""
-        self.rejected += 1
-        if len(self.errors) < MAX_ERRORS:
-            self.errors.append({"line": number, "error": error})
+    def keep(self, lines: Lines) -> None:
+        """These lines are taken."""
+        self.parts.append(msgspec.Raw(records.encode(lines)))
+        self.accepted += lines.count
+        levels = lines.levels if isinstance(lines.levels, list) else [lines.levels]
+        for level in set(levels):
+            self.levels[level // 10] += lines.count * levels.count(level) // len(levels)
+
+    def reject(self, wrong: dict[int, str]) -> None:
+        """Lines are not taken: by number (from 1) and why."""
+        self.rejected += len(wrong)
+        for number in sorted(wrong)[: MAX_ERRORS - len(self.errors)]:
+            self.errors.append({"line": number, "error": wrong[number]})
 
     def answer(self, last_seq: int | None) -> dict[str, object]:
         """The answer of the ingest route; without ``last_seq`` when that is not known yet."""
         told: dict[str, object] = {
-            "accepted": len(self.lines),
+            "accepted": self.accepted,
             "rejected": self.rejected,
             "filtered": self.filtered,
             "errors": self.errors,
@@ -80,127 +75,158 @@ def parse(body: bytes, now: int, threshold: int, message_limit: int, redactor: R
     A line is rejected only when it is no object with a string ``message``, or has a bad level or time.
     """
     parsed = Parsed()
-    reader = _Reader(now, threshold, message_limit, redactor)
-    given = iter(_given(body))
-    while some := list(islice(given, TOGETHER)):
-        harmless = reader.clears(one.message for _, one in some if not isinstance(one, str))
-        for number, one in some:
-            if isinstance(one, str):
-                parsed.reject(number, one)
-                continue
-            try:
-                line = reader.line(one, harmless=harmless)
-            except ValueError as error:
-                parsed.reject(number, str(error))
-                continue
-            if line is None:
-                parsed.filtered += 1
-            else:
-                parsed.lines.append(line)
-                parsed.levels[line.level // 10] += 1
+    reader = _Reader(parsed, now, threshold, message_limit, redactor)
+    for piece in pieces(body):
+        reader.take(piece)
     return parsed
 
 
-def _given(body: bytes) -> Iterable[tuple[int, _Given | str]]:
-    """The lines by number (from 1), each read or with the reason why it cannot be: all at once, else one by one."""
-    try:
-        given = _decode_lines(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        pass
-    else:
-        if len(given) == body.count(b"\n") + (not body.endswith(b"\n")):  # without empty lines, which are not numbered
-            return enumerate(given, 1)
-    lines = ((number, line) for number, line in enumerate(body.split(b"\n"), 1) if line.strip())
-    return ((number, _one(line)) for number, line in lines)
+class _Known(dict[Any, T]):
+    """What becomes of a value that comes again and again: texts are remembered, and nothing that is equal to one."""
 
+    def __init__(self, default: T, convert: Callable[[Any], T]) -> None:
+        super().__init__({None: default})
+        self._convert = convert
 
-def _one(line: bytes) -> _Given | str:
-    """One line, or why it is none. What msgspec refuses but Python's json reads (lone surrogates, NaN) is taken."""
-    try:
-        return _decode_line(line)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        reason = str(error)
-    if _ODD.search(line) is None:
-        return f"the line is no JSON object: {reason}"
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return f"the line is no JSON object: {reason}"
-    if not isinstance(found, dict) or not isinstance(found.get("message"), str):
-        return "the line is no object with a string message"
-    given: dict[str, Any] = {name: found.get(name) for name in _Given.__struct_fields__}
-    return _Given(**given)
+    def __missing__(self, value: object) -> T:
+        made = self._convert(value)
+        if type(value) is str:
+            self[value] = made
+        return made
+
+    def one(self, value: object) -> T:
+        """What becomes of this one."""
+        return self[value] if value is None or type(value) is str else self._convert(value)
+
+    def column(self, column: list[Any]) -> T | list[T]:
+        """What becomes of all of them; one value if that is the same. Raises as the conversion does."""
+        if column.count(None) == len(column):
+            return self[None]
+        try:
+            made = list(map(self.__getitem__, column))
+        except TypeError:  # a list or an object is no key
+            made = list(map(self.one, column))
+        return made[0] if made.count(made[0]) == len(made) else made
 
 
 class _Reader:
     """Makes entries of lines, and remembers what lines have in common: levels, sources, stages and units."""
 
-    def __init__(self, now: int, threshold: int, message_limit: int, redactor: Redactor) -> None:
+    def __init__(self, parsed: Parsed, now: int, threshold: int, message_limit: int, redactor: Redactor) -> None:
+        self._parsed = parsed
         self._now = now
         self._threshold = threshold
         self._limit = message_limit or 1 << 26
         self._redactor = redactor
-        self._levels: dict[object, int] = {None: int(Level.INFO)}
-        self._sources: dict[object, str] = {None: "plugin"}
-        self._labels: dict[object, str | None] = {None: None}
+        self._levels = _Known[int](int(Level.INFO), lambda value: int(Level.parse(value)))
+        self._sources = _Known[str]("plugin", lambda value: label(value, SOURCE_CHARACTERS, redactor) or "plugin")
+        self._labels = _Known[str | None](None, lambda value: label(value, redactor=redactor))
 
-    def clears(self, messages: Iterable[str]) -> bool:
-        """Whether all these can be kept as they are, told at one look at all of them; False when one perhaps cannot."""
-        text = "\n".join(messages)
-        return values.text(text) is text and not self._redactor.suspects(text)
+    def take(self, piece: Piece) -> None:
+        """Read a piece of the body."""
+        wrong: dict[int, str] = {}
+        numbers, given = read(piece, wrong)
+        came, threshold = len(given) + len(wrong), self._threshold
+        levels, times = self._levels_of(given), self._times_of(given)
+        if levels is None or _least(levels) < threshold:
+            numbers, given = _sieved(numbers, given, wrong, lambda one: self._levels.one(one.level) >= threshold)
+            self._parsed.filtered += came - len(given) - len(wrong)
+            levels, times = self._levels_of(given), self._times_of(given)
+        if times is None:
+            numbers, given = _sieved(numbers, given, wrong, lambda one: self._time(one.timestamp) >= 0)
+            levels, times = self._levels_of(given), self._times_of(given)
+        if given and levels is not None and times is not None:
+            self._parsed.keep(self._entries(given, levels, times))
+        self._parsed.reject(wrong)
 
-    def line(self, given: _Given, *, harmless: bool) -> Line | None:
-        """The entry, None when it is below the threshold. Raises ValueError for a bad level or time."""
-        level = self._level(given.level)
-        if level < self._threshold:
+    def _levels_of(self, given: list[Given]) -> int | list[int] | None:
+        """The levels; None when one of them is none."""
+        try:
+            return self._levels.column([one.level for one in given])
+        except ValueError:
             return None
-        timestamp = self._now if given.timestamp is None else _timestamp(given.timestamp)
-        metadata = given.metadata
-        if metadata is not None and not isinstance(metadata, dict):
-            metadata = {"value": metadata}
-        source = self._source(given.source)
-        if poses_as_system(source):
-            source, metadata = "plugin", {**(metadata or {}), "claimed_source": source}
-        text = given.message if harmless else self._redactor.redact(values.text(given.message))
-        if len(text) * 4 > self._limit:
-            text, size = values.cut(text, self._limit)
-            if size is not None:
-                metadata = {**(metadata or {}), "original_size": size}
-        return Line(
-            timestamp,
-            level,
-            source,
-            None if given.stage is None else self._label(given.stage),
-            None if given.unit is None else self._label(given.unit),
-            text,
-            values.metadata_json(metadata, redactor=self._redactor) if metadata else None,
+
+    def _times_of(self, given: list[Given]) -> int | list[int] | None:
+        """The times; None when one of them is none."""
+        column = [one.timestamp for one in given]
+        if column.count(None) == len(column):
+            return self._now
+        try:
+            return parse_timestamps(column) if set(map(type, column)) == {str} else list(map(self._time, column))
+        except ValueError:
+            return None
+
+    def _time(self, value: object) -> int:
+        if value is None:
+            return self._now
+        if not isinstance(value, str):
+            raise ValueError("timestamp is no ISO-8601 text")  # noqa: TRY004  # a bad line, as a bad level is
+        return parse_timestamp(value)
+
+    def _entries(self, given: list[Given], levels: int | list[int], times: int | list[int]) -> Lines:
+        """The entries of lines whose levels and times are fine."""
+        metadata = [one.metadata for one in given]
+        sources = self._sources.column([one.source for one in given])
+        posing = {source for source in set(_listed(sources)) if poses_as_system(source)}
+        if posing:
+            claimed = _listed(sources) * (1 if isinstance(sources, list) else len(given))
+            metadata = _noted(metadata, "claimed_source", [source if source in posing else None for source in claimed])
+            sources = ["plugin" if source in posing else source for source in claimed]
+        messages = bulk.texts([one.message for one in given], self._redactor)
+        if max(map(len, messages)) * 4 > self._limit:
+            cuts = [values.cut(message, self._limit) for message in messages]
+            messages = [message for message, _ in cuts]
+            metadata = _noted(metadata, "original_size", [size for _, size in cuts])
+        return Lines(
+            len(given),
+            times,
+            levels,
+            sources,
+            self._labels.column([one.stage for one in given]),
+            self._labels.column([one.unit for one in given]),
+            messages,
+            self._metadata(metadata),
         )
 
-    def _level(self, value: object) -> int:
-        if type(value) is not str and value is not None:
-            return int(Level.parse(value))
-        level = self._levels.get(value)
-        if level is None:
-            level = self._levels[value] = int(Level.parse(value))
-        return level
-
-    def _source(self, value: object) -> str:
-        if type(value) is not str and value is not None:
-            return label(value, SOURCE_CHARACTERS, self._redactor) or "plugin"
-        source = self._sources.get(value)
-        if source is None:
-            source = self._sources[value] = label(value, SOURCE_CHARACTERS, self._redactor) or "plugin"
-        return source
-
-    def _label(self, value: object) -> str | None:
-        if type(value) is not str:
-            return label(value, redactor=self._redactor)
-        if value not in self._labels:
-            self._labels[value] = label(value, redactor=self._redactor)
-        return self._labels[value]
+    def _metadata(self, column: list[Any]) -> list[str | None] | None:
+        """The JSON texts of the metadata."""
+        if column.count(None) == len(column):
+            return None
+        found = [_mapping(value) for value in column if value is not None]
+        made = iter(bulk.metadata_texts(found, self._redactor))
+        return [None if value is None else next(made) for value in column]
 
 
-def _timestamp(value: object) -> int:
-    if not isinstance(value, str):
-        raise ValueError("timestamp is no ISO-8601 text")  # noqa: TRY004  # a bad line, as a bad level is
-    return parse_timestamp(value)
+def _sieved(
+    numbers: Sequence[int], given: list[Given], wrong: dict[int, str], passes: Callable[[Given], bool]
+) -> tuple[Sequence[int], list[Given]]:
+    """The lines that pass, by number. Of those of which that cannot be said it is noted why."""
+    kept: list[tuple[int, Given]] = []
+    for number, one in zip(numbers, given, strict=True):
+        try:
+            if passes(one):
+                kept.append((number, one))
+        except ValueError as error:
+            wrong[number] = str(error)
+    return [number for number, _ in kept], [one for _, one in kept]
+
+
+def _least(levels: int | list[int]) -> int:
+    return min(levels) if isinstance(levels, list) else levels
+
+
+def _listed(column: T | list[T]) -> list[T]:
+    return column if isinstance(column, list) else [column]
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """Metadata: what is no mapping stands under the key ``value``."""
+    return value if type(value) is dict else {"value": value}
+
+
+def _noted(metadata: list[Any], key: str, column: Sequence[object]) -> list[Any]:
+    """The metadata with what is to be said of some entries."""
+    return [
+        given if value is None else {**(_mapping(given) if given is not None else {}), key: value}
+        for given, value in zip(metadata, column, strict=True)
+    ]

@@ -33,7 +33,7 @@ from asynclog.records import (
     EntryRecord,
     Frame,
     GapRecord,
-    Line,
+    Lines,
     Record,
     StageRecord,
     StepRecord,
@@ -88,11 +88,11 @@ def life(task_id: str, **values: Any) -> list[Record]:
     """Everything a task can have."""
     ended: dict[str, Any] = {"status": "success", "created_at": NOW, "started_at": NOW, "finished_at": NOW + 5}
     step: dict[str, Any] = {"step_index": 0, "node_id": "n", "node_type": "t", "node_name": "n", "started_at": NOW}
-    line = Line(NOW, int(Level.INFO), "plugin", "extract", "u", "from outside", None)
+    lines = Lines(1, NOW, int(Level.INFO), "plugin", "extract", "u", "from outside", None)
     return [
         TaskRecord(task_id, Task(id=task_id, name=task_id, plugin=task_id, **ended, **values)),
         EntryRecord(task_id, NOW, int(Level.ERROR), "plugin", "extract", "u", None, "m" * 20_000, None),
-        BatchRecord(task_id, [line], "batch", "{}"),
+        BatchRecord(task_id, [msgspec.Raw(encode(lines))], "batch", "{}"),
         GapRecord(task_id, Gap(task_id=task_id, from_seq=3, to_seq=4, reason="full")),
         StageRecord(task_id, Stage(id=f"{task_id}-stage", task_id=task_id, number=1, name="extract", started_at=NOW)),
         StepRecord(task_id, Step(id=f"{task_id}-step", task_id=task_id, **step)),

@@ -8,7 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynclog.tasks.ingest import TOGETHER, parse
+from asynclog.records import BatchRecord, Line
+from asynclog.tasks.ingest import Parsed, parse
+from asynclog.tasks.ndjson import PIECE_BYTES
 
 NOW = 1_770_465_600_000_000
 SECRETS = (
@@ -44,14 +46,19 @@ def body(*given_lines: dict[str, Any]) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in given_lines)
 
 
+def lines_of(parsed: Parsed) -> list[Line]:
+    return [line for part in BatchRecord("", parsed.parts, None, "").lines() for line in part.each()]
+
+
 @given(st.lists(lines, max_size=8), st.booleans())
 def test_a_line_is_what_it_is_alone(batch: list[dict[str, Any]], padded: bool) -> None:
     """Whatever stands beside it in the batch, a line gives the entry, or the rejection, that it gives alone."""
     if padded:
-        batch = [{"message": "m"}] * (TOGETHER - 2) + batch
+        batch = [{"message": "m"}] * (62) + batch
     together = parse(body(*batch), NOW, 20, 1000)
     alone = [parse(body(line), NOW, 20, 1000) for line in batch]
-    assert together.lines == [line for parsed in alone for line in parsed.lines]
+    assert lines_of(together) == [line for parsed in alone for line in lines_of(parsed)]
+    assert together.accepted == len(lines_of(together))
     assert together.rejected == sum(parsed.rejected for parsed in alone)
     assert together.filtered == sum(parsed.filtered for parsed in alone)
     assert together.levels == [sum(levels) for levels in zip(*(parsed.levels for parsed in alone), strict=True)] or (
@@ -59,3 +66,20 @@ def test_a_line_is_what_it_is_alone(batch: list[dict[str, Any]], padded: bool) -
     )
     named = [number for number, parsed in enumerate(alone, 1) if parsed.rejected]
     assert [error["line"] for error in together.errors] == named[:100]
+
+
+def test_a_body_of_several_pieces() -> None:
+    """However large the body is, its lines keep their order, and what is wrong with one has its number."""
+    size = 3 * PIECE_BYTES // 30
+    given_lines: list[dict[str, Any]] = [{"message": f"{number} {'x' * 20}"} for number in range(1, size + 1)]
+    wrong = (1, size // 3, size // 2, size)
+    for number in wrong:
+        given_lines[number - 1]["level"] = "loud"
+    given_lines[size // 4]["level"] = "DEBUG"
+    parsed = parse(body(*given_lines)[:-1], NOW, 20, 1000)
+    assert len(parsed.parts) > 3
+    assert tuple(error["line"] for error in parsed.errors) == wrong
+    kept = [line for line in given_lines if "level" not in line]
+    assert [line.message for line in lines_of(parsed)] == [line["message"] for line in kept]
+    assert (parsed.accepted, parsed.filtered, parsed.rejected) == (len(kept), 1, len(wrong))
+    assert parsed.levels == [0, 0, len(kept), 0, 0]
