@@ -1,11 +1,12 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { defineConfig } from 'vitest/config'
+import { plainIcons } from './icons'
 
 // ASYNCLOG_URL: the running service `npm run dev` talks to.
 const service = process.env.ASYNCLOG_URL ?? 'http://127.0.0.1:8700'
 
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [plainIcons(), svelte()],
   base: './',
   build: {
     outDir: '../src/asynclog/server/static',

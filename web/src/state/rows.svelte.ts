@@ -89,8 +89,11 @@ export class Rows<T> {
     return this.#scroll
   }
 
-  /** Replaces the window by the rows around a place; what is shown stays until they are there. */
-  async open(source: RowSource<T>, place: Place, follow = false): Promise<void> {
+  /**
+   * Replaces the window by the rows around a place; what is shown stays until they are there. `early` are those rows
+   * where they were already asked for, or null when they have to be asked for after all.
+   */
+  async open(source: RowSource<T>, place: Place, follow = false, early?: Promise<RowWindow<T> | null>): Promise<void> {
     this.control.abort()
     const control = (this.control = new AbortController())
     this.source = source
@@ -104,11 +107,10 @@ export class Rows<T> {
     this.newest = -Infinity
     clearTimeout(this.flushTimer)
     try {
-      const window = await readAround(source, place, control.signal)
+      const window = (await early) ?? (await readAround(source, place, control.signal))
       if (control.signal.aborted) return
-      this.opening = null
       this.#error = null
-      await this.show(window, place)
+      await this.show(window, place, control.signal)
     } catch (error) {
       if (control.signal.aborted || isAbort(error)) return
       this.opening = null
@@ -239,7 +241,7 @@ export class Rows<T> {
     }
   }
 
-  private async show(window: RowWindow<T>, place: Place): Promise<void> {
+  private async show(window: RowWindow<T>, place: Place, signal: AbortSignal): Promise<void> {
     const { source } = this
     if (!source) return
     this.#shift = false
@@ -247,6 +249,9 @@ export class Rows<T> {
     const missed = window.atEnd && !this.#following && last && this.newest > source.key(last)
     this.#window = missed ? { ...window, atEnd: false } : window
     await tick()
+    if (signal.aborted) return
+    // Not before the list is where it has to be: until then it would fetch what lies around where it was.
+    this.opening = null
     if (place === 'end') this.scrollToEnd()
     else if (place === 'start') this.#scroll = { index: 0, align: 'start' }
     else this.#scroll = { index: indexAtOrAfter(window, place.key, source), align: 'center' }
@@ -284,7 +289,8 @@ export class Rows<T> {
   }
 }
 
-async function readAround<T>(source: RowSource<T>, place: Place, signal: AbortSignal): Promise<RowWindow<T>> {
+/** The rows around a place, as many as one page, or a page before and one after. */
+export async function readAround<T>(source: RowSource<T>, place: Place, signal: AbortSignal): Promise<RowWindow<T>> {
   if (place === 'end') {
     const page = await source.page('end', signal)
     return { rows: page.rows, atStart: !page.more, atEnd: true }

@@ -6,6 +6,8 @@ import { PageCache } from '../log/pages'
 import type { From, RowPage, RowSource } from './rows.svelte'
 
 export const PAGE_ROWS = 500
+/** Of what is shown first: enough for any screen, and for `LogList` not to want the next page at once. */
+export const FIRST_ROWS = 200
 
 /** A task's entries under one filter, oldest first, keyed by seq. Pages already seen come from the cache. */
 export function taskSource(
@@ -22,7 +24,8 @@ export function taskSource(
       const name = `${prefix}|${JSON.stringify(from)}`
       const known = cache.get(name)
       if (known) return known
-      const answer = await getLogs(id, filter, { ...cursor(from), limit: PAGE_ROWS }, signal)
+      const limit = from === 'end' || from === 'start' ? FIRST_ROWS : PAGE_ROWS
+      const answer = await getLogs(id, filter, { ...cursor(from), limit }, signal)
       seen(answer)
       const backwards = from === 'end' || (typeof from === 'object' && 'before' in from)
       const more = (backwards ? answer.next_before : answer.next_after) !== null

@@ -1,11 +1,12 @@
-import { getStages, getSteps } from '../api/routes'
-import type { Stage, Step } from '../api/types'
+import { getStages, getSteps, getTasks } from '../api/routes'
+import type { Stage, Step, Task } from '../api/types'
 import { upsert, withoutCounts } from '../log/tree'
 
-/** A task's stages and steps: read as a whole, then kept true by what its socket tells. */
+/** A task's stages, steps and child tasks: read as a whole, then kept true by what its socket tells. */
 export class Structure {
   #stages = $state.raw<readonly Stage[]>([])
   #steps = $state.raw<readonly Step[]>([])
+  #children = $state.raw<readonly Task[]>([])
 
   constructor(
     private readonly id: string,
@@ -20,11 +21,21 @@ export class Structure {
     return this.#steps
   }
 
+  get children(): readonly Task[] {
+    return this.#children
+  }
+
   async load(): Promise<void> {
     await Promise.all([
       this.loadStages(),
+      this.loadChildren(),
       getSteps(this.id, this.signal).then((steps) => (this.#steps = steps), asItWas),
     ])
+  }
+
+  async loadChildren(): Promise<void> {
+    const query = new URLSearchParams({ parent: this.id, limit: '100' })
+    await getTasks(query, this.signal).then((page) => (this.#children = page.tasks), asItWas)
   }
 
   /** The stages with the counts they have now. */

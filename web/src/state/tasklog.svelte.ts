@@ -6,8 +6,10 @@ import { DEFAULT_FILTER, filterKey, toMessage, type LogFilter } from '../log/fil
 import { PageCache } from '../log/pages'
 import { nextInside } from '../log/seek'
 import { matches } from '../log/text'
+import type { RowWindow } from '../log/window'
 import { Overview } from './overview.svelte'
-import { Rows, type RowPage } from './rows.svelte'
+import { painted } from './painted'
+import { readAround, Rows, type RowPage } from './rows.svelte'
 import { mergeGaps, taskSource } from './source'
 import { Structure } from './structure.svelte'
 
@@ -172,27 +174,40 @@ export class TaskLog {
     this.#task = task
   }
 
+  /** The task and its rows are asked for at once; what is counted of them waits until they are on screen. */
   private async begin(): Promise<void> {
     this.opened = true
+    const { signal } = this.control
+    const { seq } = this.#wish
+    const early = readAround(this.source(), seq === null ? 'end' : { key: seq }, signal)
+    // A failure shows where the rows are awaited.
+    early.catch(() => undefined)
     try {
-      this.#task = await getTask(this.id, this.control.signal)
+      this.#task = await getTask(this.id, signal)
       this.#through = this.#task.last_seq
       if (this.running) this.connect()
-      await this.openFirst(this.#task)
-      await Promise.all([this.overview.load(this.filter, this.needle, this.lastSeq), this.structure.load()])
+      await this.openFirst(this.#task, early)
+      await painted()
+      await this.countAll()
     } catch (error) {
       if (!isAbort(error)) this.#problem = asApiError(error)
     }
   }
 
-  private async openFirst(task: Task): Promise<void> {
-    let seq = this.#wish.seq
-    if (seq === null && (task.status === 'failed' || task.status === 'interrupted')) {
-      seq = await this.ask({ ...this.filter, levels: ['ERROR'] }, 1, 0)
+  private async openFirst(task: Task, early: Promise<RowWindow<Entry>>): Promise<void> {
+    const { seq } = this.#wish
+    const broke = task.status === 'failed' || task.status === 'interrupted'
+    const error = seq === null && broke ? await this.ask({ ...this.filter, levels: ['ERROR'] }, 1, 0) : null
+    this.#selected = seq ?? error
+    if (error !== null) await this.rows.open(this.source(), { key: error })
+    else {
+      const place = seq === null ? 'end' : { key: seq }
+      await this.rows.open(this.source(), place, seq === null && this.running, untilEnd(early, task.last_seq))
     }
-    this.#selected = seq
-    if (seq === null) await this.rows.open(this.source(), 'end', this.running)
-    else await this.rows.open(this.source(), { key: seq })
+  }
+
+  private async countAll(): Promise<void> {
+    await Promise.all([this.overview.load(this.filter, this.needle, this.lastSeq), this.structure.load()])
   }
 
   private source() {
@@ -240,6 +255,7 @@ export class TaskLog {
         this.countSoon()
         return
       case 'task':
+        if (frame.task.status !== this.#task?.status) void this.structure.loadChildren()
         this.#task = frame.task
         return
       case 'gap':
@@ -267,7 +283,7 @@ export class TaskLog {
   private async refresh(): Promise<void> {
     try {
       this.#task = await getTask(this.id, this.control.signal)
-      await Promise.all([this.overview.load(this.filter, this.needle, this.lastSeq), this.structure.load()])
+      await this.countAll()
     } catch (error) {
       if (!isAbort(error)) this.#problem = asApiError(error)
     }
@@ -296,4 +312,10 @@ export class TaskLog {
 
 function isActive(task: Task): boolean {
   return task.status === 'running' || task.status === 'pending'
+}
+
+/** What was read while it was not known how far the task goes; null when it takes for the end what is not the end. */
+async function untilEnd(early: Promise<RowWindow<Entry>>, last: number): Promise<RowWindow<Entry> | null> {
+  const window = await early
+  return window.atEnd && (window.rows.at(-1)?.seq ?? 0) < last ? null : window
 }
