@@ -1,12 +1,13 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { defineConfig } from 'vitest/config'
 import { plainIcons } from './icons'
+import { packedFiles } from './packing'
 
 // ASYNCLOG_URL: the running service `npm run dev` talks to.
 const service = process.env.ASYNCLOG_URL ?? 'http://127.0.0.1:8700'
 
 export default defineConfig({
-  plugins: [plainIcons(), svelte()],
+  plugins: [plainIcons(), svelte(), packedFiles()],
   base: './',
   build: {
     outDir: '../src/asynclog/server/static',

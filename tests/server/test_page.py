@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -121,3 +122,31 @@ async def test_ranges_of_a_file_are_bounded(shared: Running, tmp_path: Path, mon
         answer = await shared.client.get("/assets/x.js", headers={"range": ranges})
         assert answer.status_code in (200, 206, 400, 416), ranges
         assert len(answer.content) < 11_000
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip, deflate, br, zstd", True),
+        ("br, GZIP;q=0.5", True),
+        ("gzip; q=0, br", False),
+        ("gzip;q=0.000", False),
+        ("xgzip", False),
+        ("identity", False),
+    ],
+)
+async def test_files_come_packed_to_those_who_can_unpack(
+    shared: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accepted: str, packed: bool
+) -> None:
+    """Whoever takes gzip gets what the build packed, and all the same bytes in the end; caches keep both apart."""
+    text = b"export const x = 1\n" * 1000
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "x.js").write_bytes(text)
+    (tmp_path / "assets" / "x.js.gz").write_bytes(gzip.compress(text))
+    monkeypatch.setattr(page, "STATIC", tmp_path)
+    answer = await shared.client.get("/assets/x.js", headers={"accept-encoding": accepted})
+    assert answer.content == text
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert (answer.headers.get("content-encoding") == "gzip") is packed
+    assert (await shared.client.get("/assets/x.js.gz")).status_code == 404

@@ -55,10 +55,25 @@ async def index(_call: Call) -> Response:
 
 
 async def asset(call: Call) -> Response:
-    """One of its files."""
+    """One of its files, as the build packed it for those who can unpack it."""
     name = call.path["name"]
     path = STATIC / "assets" / name
     media = _MEDIA.get(path.suffix)
     if not _NAME.fullmatch(name) or media is None or not path.is_file():
         raise HTTPException(404)
-    return FileResponse(path, media_type=media, headers={"Cache-Control": FOR_EVER})
+    packed = path.with_name(f"{name}.gz")
+    if not packed.is_file():
+        return FileResponse(path, media_type=media, headers={"Cache-Control": FOR_EVER})
+    headers = {"Cache-Control": FOR_EVER, "Vary": "Accept-Encoding"}
+    if not _takes_gzip(call.request.headers.get("accept-encoding", "")):
+        return FileResponse(path, media_type=media, headers=headers)
+    return FileResponse(packed, media_type=media, headers={**headers, "Content-Encoding": "gzip"})
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Whether somebody wants it packed: named, and not ruled out by a weight of nothing."""
+    for part in accepted.lower().split(","):
+        coding, _, weight = (piece.strip() for piece in part.partition(";"))
+        if coding == "gzip":
+            return not re.fullmatch(r"q\s*=\s*0(\.0*)?", weight)
+    return False
