@@ -92,11 +92,12 @@ CREATE TABLE entry_counts (
 -- behind the writer, a segment of 64 blocks of 128 ids at a time; removing any segment changes no answer.
 
 CREATE TABLE log_segments (
-    id       INTEGER PRIMARY KEY,                      -- the ids of its entries, divided by 8192
-    first_at INTEGER NOT NULL,                         -- the earliest and the latest timestamp
-    last_at  INTEGER NOT NULL,
-    open     INTEGER NOT NULL,                         -- a bit for each block whose texts have to be read
-    counted  INTEGER NOT NULL                          -- whether log_units has its numbers
+    id        INTEGER PRIMARY KEY,                     -- the ids of its entries, divided by 8192
+    first_at  INTEGER NOT NULL,                        -- the earliest and the latest timestamp
+    last_at   INTEGER NOT NULL,
+    open      INTEGER NOT NULL,                        -- a bit for each block whose texts have to be read
+    counted   INTEGER NOT NULL,                        -- whether log_units has its numbers
+    skeletons INTEGER NOT NULL                         -- whether log_terms has the runs of its messages' skeletons
 ) STRICT;
 
 CREATE TABLE log_blocks (

@@ -164,6 +164,50 @@ def test_a_page_is_what_the_model_says(seed: int) -> None:
         connection.close()
 
 
+WORDS = ["Timeout", "in", "finished", "permission", "DENIED", "from", "a", "çé", "Straße", "\u212aelvin", "\u017ftop"]
+WORDS += ["x" * 90, "7"]
+BREAKS = [" ", " ", " ", "\t", "\n", ", ", "-", "_", "%", "", "\\", "\U0001f600", "\x7f", "\ufffd"]
+
+
+def some_message(chance: random.Random) -> str:
+    """Words with something between them; now and then one that is too long for the index."""
+    words = [chance.choice(WORDS) + chance.choice(BREAKS) for _ in range(chance.randrange(9))]
+    return "".join(words) * chance.choice([1] * 40 + [120])
+
+
+def some_search(chance: random.Random, messages: list[str]) -> str:
+    """A piece of a message, mostly, in some case; or words that may stand together nowhere."""
+    text = chance.choice(messages) if chance.random() < 0.8 else some_message(chance)
+    first = chance.randrange(len(text) + 1)
+    piece = text[first : first + chance.choice([3, 5, 9, 20, 60])]
+    folded = piece.encode().upper() if chance.random() < 0.5 else piece.encode().lower()  # A-Z alone
+    return folded.decode() or "nothing"
+
+
+@settings(max_examples=100)
+@given(SEEDS)
+def test_a_search_finds_every_message_with_the_text(seed: int) -> None:
+    """Whatever words a text is cut from, and wherever blocks end, the index leaves out no message that contains it."""
+    chance = random.Random(seed)
+    connection = database()
+    try:
+        add_task(connection, "a")
+        messages = [some_message(chance) for _ in range(chance.choice([40, 300]))]
+        stored = add_entries(
+            connection, [entry("a", message) for message in messages], chance.choice([1, 1, 31, 128, 1500])
+        )
+        index(connection, lambda _segment: chance.random() < 0.9)
+        connection.execute("UPDATE tasks SET last_seq = 1000000")
+        for _ in range(30):
+            texts = [some_search(chance, messages) for _ in range(chance.choice([1, 1, 1, 2, 25]))]
+            query = EntryQuery(task_id="a", filter=LogFilter.parse([("search", text) for text in texts]), limit=1000)
+            assert page(connection, query).cursors == [seq for _, seq, row in stored if query.filter.matches(row)], (
+                texts
+            )
+    finally:
+        connection.close()
+
+
 @settings(max_examples=120)
 @given(SEEDS, st.integers(1, 70))
 def test_counts_are_what_the_model_says(seed: int, buckets: int) -> None:

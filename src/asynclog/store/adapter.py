@@ -93,9 +93,9 @@ class SqliteStore:
     async def index(self, segment: int) -> None:
         """Index a segment."""
         built = await self._database.build(lambda connection: blocks.build(connection, segment))
-        start = None if built is None else 0
-        while built is not None and start is not None:
-            start = await self._database.write(partial(blocks.put, built=built, start=start))
+        part = None if built is None else 0
+        while built is not None and part is not None:
+            part = await self._database.write(partial(blocks.put, built=built, part=part))
 
     async def indexed(self, *, empty: bool) -> list[int]:
         """The segments that there are."""

@@ -1,9 +1,10 @@
 """The block index: which texts and labels occur in each block of 128 consecutive records. It proposes, never decides.
 
 A segment is 64 blocks. For a whole segment of ids that are all stored there is one row for each term that occurs in
-it, with one bit for each block: the trigrams of the messages (A-Z folded) and of the metadata, levels, sources and
-stages; and how many entries have each stage and unit. SQLite's FTS5 finds the trigrams, in memory and on a reading
-connection; what is written are the finished rows of a segment, in a few short transactions.
+it, with one bit for each block: the trigrams of the messages (A-Z folded) and of the metadata, the runs of the
+messages' skeletons (skeleton.py), levels, sources and stages; and how many entries have each stage and unit. SQLite's
+FTS5 sorts them by block, in memory and on a reading connection; what is written are the finished rows of a segment,
+in a few short transactions.
 
 Entries never change and ids are never used again. Where no segment is, entries are looked through; so nothing depends
 on how far the index is.
@@ -13,18 +14,24 @@ Plain functions on a connection, as in entries.py.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import orjson
 
+from asynclog.store.skeleton import indexed_runs
+
 BLOCK_BITS: Final = 7
 """A block has 2 ** 7 ids."""
 SEGMENT_BITS: Final = BLOCK_BITS + 6
 """A segment has a block for each bit of an integer."""
 MAX_TERMS: Final = 32_768
-"""Of a segment. Where there are more (random text), its texts are looked through: that bounds the index on disk."""
+"""Trigrams of a segment. Where there are more (random text), its texts are looked through: that bounds the index on
+disk."""
+MAX_RUNS: Final = 16_384
+"""Of a segment. Where there are more, it has none: its trigrams alone propose."""
 TERMS_AT_ONCE: Final = 2500
 """In one transaction: some 5 ms, between the writer's."""
 MAX_CHARACTERS: Final = 4096
@@ -36,18 +43,22 @@ MAX_UNITS: Final = 2048
 Span = tuple[int, int]
 """Ids from the first to the last, both included."""
 
-MESSAGE, METADATA, LEVEL, SOURCE, STAGE = "mdlsg"
+MESSAGE, METADATA, SKELETON, LEVEL, SOURCE, STAGE = "mdklsg"
 """How terms of each kind begin."""
 
-_OPTIONS: Final = "content = '', columnsize = 0, detail = none, tokenize = 'trigram case_sensitive 1'"
-# Without contents and positions: they only sort trigrams by block.
+# Without contents and positions: they only sort terms by block.
+_OPTIONS: Final = "content = '', columnsize = 0, detail = none"
 _SCRATCH: Final = (
     "ATTACH ':memory:' AS scratch",
     *(
         statement
-        for name in ("messages", "metadata")
+        for name, tokens in (
+            ("messages", "trigram case_sensitive 1"),
+            ("metadata", "trigram case_sensitive 1"),
+            ("skeletons", "ascii"),
+        )
         for statement in (
-            f"CREATE VIRTUAL TABLE scratch.{name} USING fts5 (text, {_OPTIONS})",
+            f"CREATE VIRTUAL TABLE scratch.{name} USING fts5 (text, {_OPTIONS}, tokenize = '{tokens}')",
             f"CREATE VIRTUAL TABLE scratch.{name}_terms USING fts5vocab({name}, instance)",
         )
     ),
@@ -64,16 +75,25 @@ _TEXTS: Final = tuple(
     )
 )
 
+# One row; NUL is in no message.
+_MESSAGES: Final = f"""SELECT CAST(group_concat(text, char(0)) AS BLOB) FROM (
+  SELECT ifnull((SELECT group_concat(message, '') FROM task_logs
+                  WHERE {_BLOCK} AND length(message) <= {MAX_CHARACTERS}), '') AS text FROM json_each(?) AS b)"""
+_SKELETONS: Final = "INSERT INTO scratch.skeletons (rowid, text) SELECT key, value FROM json_each(?)"
+
 _TERMS: Final = f"""
-SELECT count(*), json_group_array(json_array(term, blocks)) FROM (
+SELECT json_group_object(term, blocks) FROM (
   SELECT '{MESSAGE}' || term AS term, sum(1 << doc) AS blocks FROM scratch.messages_terms GROUP BY messages_terms.term
   UNION ALL
   SELECT '{METADATA}' || term, sum(1 << doc) FROM scratch.metadata_terms GROUP BY metadata_terms.term)"""
+_RUNS: Final = f"""
+SELECT json_group_object('{SKELETON}' || term, blocks) FROM (
+  SELECT term, sum(1 << doc) AS blocks FROM scratch.skeletons_terms GROUP BY skeletons_terms.term)"""
 
 _LABELS: Final = f"""
 WITH labels AS MATERIALIZED (
   SELECT DISTINCT id >> {BLOCK_BITS} & 63 AS block, level, source, stage FROM task_logs WHERE id BETWEEN ? AND ?)
-SELECT json_group_array(json_array(term, blocks)) FROM (
+SELECT json_group_object(term, blocks) FROM (
   SELECT '{LEVEL}' || level AS term, sum(DISTINCT 1 << block) AS blocks FROM labels GROUP BY level
   UNION ALL SELECT '{SOURCE}' || source, sum(DISTINCT 1 << block) FROM labels GROUP BY source
   UNION ALL SELECT '{STAGE}' || stage, sum(DISTINCT 1 << block) FROM labels WHERE stage IS NOT NULL GROUP BY stage)"""
@@ -93,15 +113,13 @@ SELECT count(*), json_group_array(json_array(task_id, stage, unit, entries, firs
   SELECT task_id, stage, unit, count(*) AS entries, min(seq) AS first_seq FROM task_logs
    WHERE id BETWEEN ? AND ? AND stage IS NOT NULL AND unit IS NOT NULL GROUP BY task_id, stage, unit)"""
 
-_PUT_TERMS: Final = """INSERT INTO log_terms SELECT :segment, value ->> 0, value ->> 1 FROM json_each(:terms)
- WHERE key >= :start AND key < :end"""
+_PUT_TERMS: Final = "INSERT INTO log_terms SELECT ?, key, value FROM json_each(?)"
 _FINISH: Final = (
-    "INSERT INTO log_terms SELECT :segment, value ->> 0, value ->> 1 FROM json_each(:labels)",
     """INSERT INTO log_blocks SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
        value ->> 6, value ->> 7 FROM json_each(:zones)""",
     """INSERT INTO log_units SELECT :segment, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
        FROM json_each(:units)""",
-    "INSERT INTO log_segments VALUES (:segment, :first_at, :last_at, :open, :counted)",
+    "INSERT INTO log_segments VALUES (:segment, :first_at, :last_at, :open, :counted, :skeletons)",
 )
 _REMOVE: Final = (
     "DELETE FROM log_segments WHERE id = :segment",
@@ -115,17 +133,16 @@ _EVERY_BLOCK: Final = -1
 class Segment(NamedTuple):
     """What is to be known of a segment's entries; ``open`` has the bits of blocks whose texts have to be read.
 
-    ``number`` is that of the ``terms``.
+    ``terms`` are JSON objects, each as much as one transaction takes.
     """
 
     segment: int
     entries: int
-    number: int
-    terms: str
-    labels: str
+    terms: list[str]
     zones: str
     units: str
     counted: bool
+    skeletons: bool
     first_at: int
     last_at: int
     open: int
@@ -179,39 +196,71 @@ def build(connection: sqlite3.Connection, segment: int) -> Segment | None:
         return None
     for statement in _TEXTS:
         connection.execute(statement, (blocks,))
-    number, terms = connection.execute(_TERMS).fetchone()
-    if number > MAX_TERMS:
-        number, terms, unread = 0, "[]", _EVERY_BLOCK
-    [labels] = connection.execute(_LABELS, ids(segment)).fetchone()
+    terms = _object(connection, _TERMS)
+    if len(terms) > MAX_TERMS:
+        terms, unread = {}, _EVERY_BLOCK
+    runs = _runs(connection, blocks)
+    terms |= runs or {}
+    terms |= _object(connection, _LABELS, ids(segment))
     pairs, units = connection.execute(_UNITS, ids(segment)).fetchone()
     counted = pairs <= MAX_UNITS
     connection.execute("COMMIT")
     return Segment(
-        segment, entries, number, terms, labels, zones, units if counted else "[]", counted, first_at, last_at, unread
+        segment=segment,
+        entries=entries,
+        terms=_parts(terms),
+        zones=zones,
+        units=units if counted else "[]",
+        counted=counted,
+        skeletons=runs is not None,
+        first_at=first_at,
+        last_at=last_at,
+        open=unread,
     )
 
 
-def put(connection: sqlite3.Connection, built: Segment, start: int) -> int | None:
-    """Write the terms of a segment from one on, in a short transaction; where the next begins, None after the last.
+def _runs(connection: sqlite3.Connection, blocks: str) -> dict[str, int] | None:
+    """The runs of each block's skeleton; None when they are too many."""
+    texts = connection.execute(_MESSAGES, (blocks,)).fetchone()[0].split(b"\0")
+    if len(texts) != 64:
+        return None  # some message has a NUL after all
+    connection.execute(_SKELETONS, (orjson.dumps([indexed_runs(text) for text in texts]).decode(),))
+    runs = _object(connection, _RUNS)
+    return runs if len(runs) <= MAX_RUNS else None
+
+
+def _object(connection: sqlite3.Connection, statement: str, params: tuple[int, ...] = ()) -> dict[str, int]:
+    found: dict[str, int] = orjson.loads(connection.execute(statement, params).fetchone()[0])
+    return found
+
+
+def _parts(terms: dict[str, int]) -> list[str]:
+    left = iter(terms.items())
+    parts = iter(lambda: dict(itertools.islice(left, TERMS_AT_ONCE)), {})
+    return [orjson.dumps(part).decode() for part in parts]
+
+
+def put(connection: sqlite3.Connection, built: Segment, part: int) -> int | None:
+    """Write a part of a segment's terms, in a short transaction; gives the next part, None after the last.
 
     What was begun and not finished is no segment. Nor is one into which entries came after it was read. It does not
     wait for the disk: a power cut undoes it at worst.
     """
     connection.execute("PRAGMA synchronous = NORMAL")
     try:
-        return _put(connection, built, start)
+        return _put(connection, built, part)
     finally:
         connection.execute("PRAGMA synchronous = FULL")
 
 
-def _put(connection: sqlite3.Connection, built: Segment, start: int) -> int | None:
-    end = start + TERMS_AT_ONCE
+def _put(connection: sqlite3.Connection, built: Segment, part: int) -> int | None:
+    last = part + 1 >= len(built.terms)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if start == 0:
+        if part == 0:
             _remove(connection, built.segment)
-        connection.execute(_PUT_TERMS, {**built._asdict(), "start": start, "end": end})
-        if end >= built.number:
+        connection.execute(_PUT_TERMS, (built.segment, built.terms[part]))
+        if last:
             now = connection.execute("SELECT count(*) FROM task_logs WHERE id BETWEEN ? AND ?", ids(built.segment))
             if now.fetchone()[0] <= built.entries:
                 for statement in _FINISH:
@@ -221,7 +270,7 @@ def _put(connection: sqlite3.Connection, built: Segment, start: int) -> int | No
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return None if end >= built.number else end
+    return None if last else part + 1
 
 
 def _remove(connection: sqlite3.Connection, segment: int) -> None:

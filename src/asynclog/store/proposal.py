@@ -14,11 +14,12 @@ import orjson
 
 from asynclog.filters import LogFilter
 from asynclog.model import Level
-from asynclog.store.blocks import BLOCK_BITS, LEVEL, MESSAGE, METADATA, SEGMENT_BITS, SOURCE, STAGE, Span
+from asynclog.store.blocks import BLOCK_BITS, LEVEL, MESSAGE, METADATA, SEGMENT_BITS, SKELETON, SOURCE, STAGE, Span
 from asynclog.store.scope import Param
+from asynclog.store.skeleton import searched_runs
 
 MAX_TERMS: Final = 12
-"""Trigrams of one text that are looked up, the rarest: more hardly leave fewer blocks."""
+"""Trigrams and runs of one text that are looked up, the rarest: more hardly leave fewer blocks."""
 MAX_TEXTS: Final = 20
 """Texts of one condition that are looked up; where there are more, the condition proposes everything."""
 WORTH: Final = 0.6
@@ -40,6 +41,16 @@ class _Term(NamedTuple):
 
     sql: str
     params: tuple[Param, ...]
+
+
+class _Text(NamedTuple):
+    """Chains of terms: a block where the text may be has all terms of one of them.
+
+    ``runs`` are for segments that have skeletons, ``trigrams`` for those that have none.
+    """
+
+    trigrams: list[list[str]]
+    runs: list[list[str]]
 
 
 def proposes(log_filter: LogFilter) -> bool:
@@ -106,13 +117,14 @@ def _spans(segments: Iterable[tuple[int, int]], first: int, last: int) -> list[S
 def _conditions(connection: sqlite3.Connection, log_filter: LogFilter) -> list[_Term]:
     """What each condition of the filter says about a segment's blocks; nothing where it cannot tell."""
     found = []
-    texts = [[(MESSAGE, _fold(search)) for search in log_filter.searches]]
-    texts += [[(METADATA, needle) for needle in condition.needles] for condition in log_filter.metadata_conditions]
-    chains = [[_trigrams(kind, text) for kind, text in each] for each in texts if 0 < len(each) <= MAX_TEXTS]
-    chains = [each for each in chains if all(each)]
-    if chains:
-        rarity = _rarity(connection, {term for each in chains for chain in each for term in chain})
-        found += [_any_text([sorted(chain, key=rarity.__getitem__)[:MAX_TERMS] for chain in each]) for each in chains]
+    texts = [_searches(log_filter)] if 0 < len(log_filter.searches) <= MAX_TEXTS else []
+    for condition in log_filter.metadata_conditions:
+        chains = [_trigrams(METADATA, needle) for needle in condition.needles]
+        texts += [_Text(chains, chains)] if len(chains) <= MAX_TEXTS else []
+    texts = [text for text in texts if text.trigrams and all(text.trigrams)]
+    if texts:
+        rarity = _rarity(connection, {term for text in texts for chain in text.runs for term in chain})
+        found += [_any_text(text, rarity) for text in texts]
     levels = log_filter.accepted_levels
     for kind, labels in (
         (LEVEL, tuple(level.name for level in levels) if len(levels) < len(Level) else ()),
@@ -137,6 +149,16 @@ def _trigrams(kind: str, text: str) -> list[str]:
     return [kind + window for window in dict.fromkeys(windows) if _ODD.isdisjoint(window)]
 
 
+def _searches(log_filter: LogFilter) -> _Text:
+    """What there is in a block where some message contains one of the searches."""
+    text = _Text([], [])
+    for search in map(_fold, log_filter.searches):
+        trigrams = _trigrams(MESSAGE, search)
+        text.trigrams.append(trigrams)
+        text.runs.extend(trigrams + [SKELETON + run for run in runs] for runs in searched_runs(search) or ([],))
+    return text
+
+
 def _rarity(connection: sqlite3.Connection, terms: set[str]) -> dict[str, int]:
     """In how many blocks of the newest segment each term occurs: a guess at the rest."""
     [found] = connection.execute(
@@ -147,11 +169,20 @@ def _rarity(connection: sqlite3.Connection, terms: set[str]) -> dict[str, int]:
     return dict.fromkeys(terms, 0) | {term: (blocks & _ALL).bit_count() for term, blocks in orjson.loads(found)}
 
 
-def _any_text(chains: list[list[str]]) -> _Term:
+def _any_text(text: _Text, rarity: dict[str, int]) -> _Term:
     """Blocks with all terms of some chain, and those whose texts are not indexed."""
+    one = _any_chain(text.trigrams, rarity)
+    if text.runs == text.trigrams:
+        return _Term(f"({one.sql} | s.open)", one.params)
+    two = _any_chain(text.runs, rarity)
+    return _Term(f"(iif(s.skeletons, {two.sql}, {one.sql}) | s.open)", two.params + one.params)
+
+
+def _any_chain(chains: list[list[str]], rarity: dict[str, int]) -> _Term:
+    rarest = [sorted(chain, key=rarity.__getitem__)[:MAX_TERMS] for chain in chains]
     return _Term(
-        f"({' | '.join(f'ifnull(({_chain(len(chain))}), 0)' for chain in chains)} | s.open)",
-        tuple(term for chain in chains for term in chain),
+        " | ".join(f"ifnull(({_chain(len(chain))}), 0)" for chain in rarest),
+        tuple(term for chain in rarest for term in chain),
     )
 
 

@@ -5,7 +5,11 @@ import sqlite3
 import pytest
 
 from asynclog.errors import StoreError
+from asynclog.filters import LogFilter
+from asynclog.queries import EntryQuery
+from asynclog.store.entries import page
 from asynclog.store.schema import VERSION, migration_text, prepare, schema_text
+from tests.unit.store.rows import add_entries, add_task, entry, index
 
 
 def shape(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
@@ -52,6 +56,28 @@ def test_a_migration_keeps_what_is_there(connection: sqlite3.Connection) -> None
     prepare(connection)
     assert connection.execute("SELECT message FROM task_logs").fetchall() == [("m",)]
     assert connection.execute("SELECT count(*) FROM schedules").fetchone() == (0,)
+
+
+def test_an_index_of_another_kind_is_built_again(connection: sqlite3.Connection) -> None:
+    """What a former version indexed is forgotten, so that all of it is looked through until it is indexed anew."""
+    for number in range(1, 7):
+        connection.executescript(migration_text(number))
+    connection.execute("PRAGMA user_version = 6")
+    add_task(connection, "t")
+    add_entries(connection, [entry("t", f"the timeout of entry {number}") for number in range(300)])
+    connection.execute("UPDATE tasks SET last_seq = 1000000")
+    connection.execute("INSERT INTO log_segments VALUES (0, 0, 1, 0, 1)")
+    connection.execute("INSERT INTO log_terms VALUES (0, 'mtim', 1)")
+    connection.execute("INSERT INTO log_blocks VALUES (0, 't', 0, 1, 0, 128, 0, 0)")
+    connection.execute("INSERT INTO log_units VALUES (0, 't', 'load', 'u', 1, 1)")
+    prepare(connection)
+    for table in ("log_segments", "log_terms", "log_blocks", "log_units"):
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    query = EntryQuery(task_id="t", filter=LogFilter.parse([("search", "Timeout of entry 299")]))
+    assert page(connection, query).cursors == [300]
+    assert index(connection) == [0]
+    assert page(connection, query).cursors == [300]
+    assert connection.execute("SELECT skeletons FROM log_segments").fetchall() == [(1,)]
 
 
 def test_a_migrated_database_checks_levels(connection: sqlite3.Connection) -> None:
