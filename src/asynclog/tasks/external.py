@@ -25,7 +25,7 @@ from asynclog.records import BatchRecord, StageRecord, StepRecord, TaskRecord
 from asynclog.tasks import trace
 from asynclog.tasks.answers import Answers
 from asynclog.tasks.ending import end_parts, finish, interrupt
-from asynclog.tasks.ingest import Parsed, parse
+from asynclog.tasks.ingest import Parsed, parse_in_turns
 from asynclog.tasks.plugin import refuse_reserved
 from asynclog.tasks.runfiles import RunFiles
 
@@ -33,8 +33,6 @@ BODY_BYTES: Final = 8 << 20
 """A batch is one journal record; a larger body is refused."""
 MAX_LINES: Final = 600_000
 """More than 8 MiB of entries can have. Looking at millions that are none would keep a processor busy for long."""
-THREAD_BYTES: Final = 128 << 10
-"""A larger body is read in a thread, so that the loop goes on."""
 LEASE_MICROSECONDS: Final = 600_000_000
 """How long an external task may be silent."""
 RENEW_MICROSECONDS: Final = 30_000_000
@@ -132,7 +130,7 @@ class External:
         """
         if len(body) > BODY_BYTES:
             raise TooLargeError("a batch of entries", BODY_BYTES)
-        if body.count(b"\n") > MAX_LINES:
+        if len(body) > MAX_LINES < body.count(b"\n"):
             raise InvalidError("body", f"body: a batch has at most {MAX_LINES:,} lines, and no need for empty ones")
         if batch_id is not None and not 1 <= len(batch_id) <= 200:
             raise InvalidError("batch_id", "batch_id has 1 to 200 characters")
@@ -169,8 +167,7 @@ class External:
 
     async def _take(self, live: Live, body: bytes, batch_id: str | None, answers: Answers) -> bytes:
         engine, dials = self._engine, self._engine.settings.dials
-        asked = (body, engine.clock.now(), dials.threshold, dials.message_limit, dials.redactor)
-        parsed = await asyncio.to_thread(parse, *asked) if len(body) > THREAD_BYTES else parse(*asked)
+        parsed = await parse_in_turns(body, engine.clock.now(), dials.threshold, dials.message_limit, dials.redactor)
         feed = live.feed
         if feed is None or feed.sealed:
             raise ConflictError(f"the task {live.task.id} has ended and takes no more entries")

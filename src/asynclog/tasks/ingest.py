@@ -6,6 +6,8 @@ cannot be kept as it is, it is looked at line by line.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -16,10 +18,15 @@ from asynclog.logger import SOURCE_CHARACTERS, label, poses_as_system
 from asynclog.model import Level, parse_timestamp, parse_timestamps
 from asynclog.records import Lines
 from asynclog.redaction import REDACTOR, Redactor
-from asynclog.tasks.ndjson import Given, Piece, pieces, read
+from asynclog.tasks.ndjson import PIECE_BYTES, Given, Piece, pieces, read
 
 MAX_ERRORS: Final = 100
 """Errors named in an answer."""
+LONG_BYTES: Final = 2 * PIECE_BYTES
+"""A larger piece of a body, one with such a long line, is read in a thread, so that the loop goes on."""
+LONG_SECONDS: Final = 0.003
+"""When a piece has taken longer (much in it must not be kept as it is), the next ones are read in a thread."""
+
 T = TypeVar("T")
 
 
@@ -74,11 +81,30 @@ def parse(body: bytes, now: int, threshold: int, message_limit: int, redactor: R
 
     A line is rejected only when it is no object with a string ``message``, or has a bad level or time.
     """
-    parsed = Parsed()
-    reader = _Reader(parsed, now, threshold, message_limit, redactor)
+    reader = Reader(now, threshold, message_limit, redactor)
     for piece in pieces(body):
         reader.take(piece)
-    return parsed
+    return reader.parsed
+
+
+async def parse_in_turns(body: bytes, now: int, threshold: int, message_limit: int, redactor: Redactor) -> Parsed:
+    """`parse` in turns with everything else on the loop, and in a thread what takes long.
+
+    Not in a thread what does not: a commit waits for the GIL several times, each time until every such thread has had
+    its turn.
+    """
+    reader = Reader(now, threshold, message_limit, redactor)
+    slow = False
+    for piece in pieces(body):
+        if slow or len(piece.text) > LONG_BYTES:
+            await asyncio.to_thread(reader.take, piece)
+            continue
+        if piece.first > 1:
+            await asyncio.sleep(0)
+        began = time.thread_time()
+        reader.take(piece)
+        slow = time.thread_time() - began > LONG_SECONDS
+    return reader.parsed
 
 
 class _Known(dict[Any, T]):
@@ -109,11 +135,14 @@ class _Known(dict[Any, T]):
         return made[0] if made.count(made[0]) == len(made) else made
 
 
-class _Reader:
-    """Makes entries of lines, and remembers what lines have in common: levels, sources, stages and units."""
+class Reader:
+    """Makes entries of the pieces of a body; arguments as for `parse`.
 
-    def __init__(self, parsed: Parsed, now: int, threshold: int, message_limit: int, redactor: Redactor) -> None:
-        self._parsed = parsed
+    It remembers what lines have in common: levels, sources, stages and units. One thread at a time.
+    """
+
+    def __init__(self, now: int, threshold: int, message_limit: int, redactor: Redactor) -> None:
+        self.parsed = Parsed()
         self._now = now
         self._threshold = threshold
         self._limit = message_limit or 1 << 26
@@ -123,21 +152,21 @@ class _Reader:
         self._labels = _Known[str | None](None, lambda value: label(value, redactor=redactor))
 
     def take(self, piece: Piece) -> None:
-        """Read a piece of the body."""
+        """Read the next piece."""
         wrong: dict[int, str] = {}
         numbers, given = read(piece, wrong)
         came, threshold = len(given) + len(wrong), self._threshold
         levels, times = self._levels_of(given), self._times_of(given)
         if levels is None or _least(levels) < threshold:
             numbers, given = _sieved(numbers, given, wrong, lambda one: self._levels.one(one.level) >= threshold)
-            self._parsed.filtered += came - len(given) - len(wrong)
+            self.parsed.filtered += came - len(given) - len(wrong)
             levels, times = self._levels_of(given), self._times_of(given)
         if times is None:
             numbers, given = _sieved(numbers, given, wrong, lambda one: self._time(one.timestamp) >= 0)
             levels, times = self._levels_of(given), self._times_of(given)
         if given and levels is not None and times is not None:
-            self._parsed.keep(self._entries(given, levels, times))
-        self._parsed.reject(wrong)
+            self.parsed.keep(self._entries(given, levels, times))
+        self.parsed.reject(wrong)
 
     def _levels_of(self, given: list[Given]) -> int | list[int] | None:
         """The levels; None when one of them is none."""

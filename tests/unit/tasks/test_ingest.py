@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asynclog.records import BatchRecord, Line
-from asynclog.tasks.ingest import Parsed, parse
+from asynclog.redaction import REDACTOR
+from asynclog.tasks.ingest import Parsed, parse, parse_in_turns
 from asynclog.tasks.ndjson import PIECE_BYTES
 
 NOW = 1_770_465_600_000_000
@@ -83,3 +86,24 @@ def test_a_body_of_several_pieces() -> None:
     assert [line.message for line in lines_of(parsed)] == [line["message"] for line in kept]
     assert (parsed.accepted, parsed.filtered, parsed.rejected) == (len(kept), 1, len(wrong))
     assert parsed.levels == [0, 0, len(kept), 0, 0]
+
+
+@pytest.mark.parametrize("message", ["all is well", "password=hunter2 " * 7, "x" * 3 * PIECE_BYTES])
+async def test_the_loop_goes_on(message: str) -> None:
+    """A body that is read in turns, or in a thread because it takes long, is what it is at once; others get turns."""
+    given_lines = body(*[{"message": f"{number} {message}"} for number in range(6 * PIECE_BYTES // len(message) + 2)])
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(other())
+    parsed = await parse_in_turns(given_lines, NOW, 20, 1 << 20, REDACTOR)
+    running.cancel()
+    expected = parse(given_lines, NOW, 20, 1 << 20)
+    assert parsed.answer(1) == expected.answer(1)
+    assert lines_of(parsed) == lines_of(expected)
+    assert turns >= len(parsed.parts) - 1 >= 2
