@@ -17,6 +17,7 @@ import {
 
 test('numbers are grouped, short ones keep three digits at most', () => {
   expect(count(1234567)).toBe('1,234,567')
+  expect([count(0), count(999), count(-1000), count(1234.56789)]).toEqual(['0', '999', '-1,000', '1,234.568'])
   expect([0, 999, 1000, 1260, 18_412, 1_234_567].map(short)).toEqual(['0', '999', '1k', '1.2k', '18k', '1.2M'])
   expect(plural(1, 'entry', 'entries')).toBe('1 entry')
   expect(plural(18412, 'entry', 'entries')).toBe('18,412 entries')
