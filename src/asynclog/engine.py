@@ -32,10 +32,10 @@ from asynclog.settings import Settings
 from asynclog.store.adapter import SqliteStore
 from asynclog.store.sqlite import Database
 from asynclog.tail import TAIL_BYTES, TailBudget
-from asynclog.writer import Writer, supervise
+from asynclog.writer import BATCH_RECORDS, Writer, supervise
 
 MOVE_SECONDS: Final = 0.02
-"""How long records gather in the inbox before the loop takes them."""
+"""How long records gather in the inbox before the loop takes them, while somebody waits for them."""
 SETTLE_SECONDS: Final = 1.0
 """How long a read waits for the store to hold everything logged before it."""
 CLOSE_SECONDS: Final = 4.0
@@ -150,13 +150,17 @@ class Engine:
             self._mover = self._loop.call_later(MOVE_SECONDS, self.collect)
 
     def collect(self) -> int:
-        """Move the inbox, in order, to those who watch and to the writer's queue; the newest id that is theirs."""
+        """Move the inbox, in order, to those who watch and to the writer's queue; the newest id that is theirs.
+
+        Entries that nobody watches stay in the inbox until the writer is due, or a batch of them is there: a loop that
+        is woken for them fifty times a second costs more than they do.
+        """
         if self._mover is not None:
             self._mover.cancel()
             self._mover = None
         if self._begun != self._database.begun:
             self._begin_anew()
-        frames, feeds, last = self.journal.take()
+        frames, feeds, last = self.journal.take(0 if self.hub.watched else BATCH_RECORDS)
         if frames:
             self.writer.put(frames)
             try:

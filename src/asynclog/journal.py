@@ -49,6 +49,8 @@ GAP_MEMORY: Final = 4096
 """Bytes that have to be free beside an entry before a gap is closed."""
 URGENT: Final = int(Level.ERROR)
 """From this level on the disk is asked to confirm an entry at once."""
+_WOKEN: Final = 1 << 64
+"""Above every id: the inbox is about to be emptied."""
 RESCUE_SECONDS: Final = 1.0
 """How long after a failed sync another one makes for another new segment."""
 
@@ -61,7 +63,7 @@ class Journal:
     Args:
         folder: where the segments lie; made if missing.
         floor: the highest record id the store knows; numbering goes on above it and above every record found here.
-        wake: called, from any thread, when the inbox is no longer empty; must not block.
+        wake: called, from any thread, when the inbox should be emptied, once until that is done; must not block.
         quota: bytes of all segments; above it entries stay in memory.
         budget: bytes of records in memory.
         segment_bytes: the size of one segment.
@@ -90,6 +92,8 @@ class Journal:
         self._interrupted: list[Feed | None] = []
         self._frames: list[Frame] = []
         self._feeds: list[Feed | None] = []
+        self._wake_at = 0
+        """The first record id that the inbox does not wait with."""
         self._pending = 0
         self._trouble = Trouble()
         self._rescue_at = 0.0
@@ -171,7 +175,6 @@ class Journal:
             if self._closed:
                 return self._refuse()
             self._holding = True
-            idle = not self._frames
             try:
                 number = self._put(feed, payload, level, span)
                 if levels is not None and feed is not None and number:
@@ -185,8 +188,9 @@ class Journal:
                 raise
             finally:
                 self._holding = False
-            idle = idle and len(self._frames) > 0
-        if idle:
+            if due := self._next_id > self._wake_at:
+                self._wake_at = _WOKEN
+        if due:
             self._wake()
         if self._trouble.untold:
             self._trouble.tell()
@@ -225,6 +229,8 @@ class Journal:
         if feed is not None:
             feed.next_seq = seq + span
             feed.counts[level // 10] += 1
+        elif self._wake_at != _WOKEN:
+            self._wake_at = record_id
         self._next_id = record_id + span
         if fits:
             self._pending = pending
@@ -311,14 +317,18 @@ class Journal:
         self._trouble.tell()
         return sealed
 
-    def take(self) -> tuple[list[Frame], list[Feed | None], int]:
+    def take(self, patience: int = 0) -> tuple[list[Frame], list[Feed | None], int]:
         """Empty the inbox: records in order, beside them their feeds, and the newest id that is theirs or older.
 
         Every record up to that id is among those taken or lies in the segments.
+
+        Args:
+            patience: how many ids of entries may follow before `wake` is called; of any other record none may.
         """
         with self._lock:
             frames, feeds, last = self._frames, self._feeds, self.last_id
             self._frames, self._feeds = [], []
+            self._wake_at = self._next_id + patience
         return frames, feeds, last
 
     def release(self, frames: list[Frame]) -> None:

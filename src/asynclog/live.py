@@ -212,9 +212,15 @@ class Hub:
         self._budget = budget or TailBudget()
         self._listeners: list[Callable[[Task], None]] = []
         self._removal_listeners: list[Callable[[str], None]] = []
+        self._readers = 0
 
     def __iter__(self) -> Iterator[Live]:
         return iter(list(self._lives.values()))
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody reads live."""
+        return self._readers > 0
 
     def get(self, task_id: str) -> Live | None:
         """The task, if it runs or is watched."""
@@ -258,6 +264,9 @@ class Hub:
     @contextmanager
     def watching(self, task: Task) -> Iterator[Live]:
         """The task for a live reader: its newest entries are kept while somebody watches."""
+        self._readers += 1
+        if self._readers == 1:
+            self._collect()  # entries come soon from now on; those of before are not for the tail
         live = self._lives.get(task.id)
         if live is None:
             live = self._lives[task.id] = Live(task, None, self._budget, self._collect)
@@ -268,6 +277,7 @@ class Hub:
             yield live
         finally:
             live.watchers -= 1
+            self._readers -= 1
             if not live.watchers:
                 live.tail.clear()
                 if live.feed is not None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from asynclog.model import Task
 from asynclog.records import TaskRecord
 from asynclog.settings import Settings
 from asynclog.testing import ManualClock
+from asynclog.writer import BATCH_RECORDS
 
 DEADLINE_SECONDS = 40.0
 
@@ -112,6 +114,50 @@ async def test_a_reader_that_fails_harms_nobody(tmp_path: Path) -> None:
         assert await engine.settle(DEADLINE_SECONDS)
         rows = await engine._database.read(lambda c: c.execute("SELECT seq, message FROM task_logs").fetchall())
         assert rows == [(1, "after it")]
+
+
+async def test_nobody_is_woken_for_entries_that_nobody_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries wait for the writer without a turn of the loop, until somebody watches: then they come by themselves.
+
+    What is no entry, and a whole batch for the writer, wake the loop in any case.
+    """
+    loop = asyncio.get_running_loop()
+    calls, call_soon = 0, loop.call_soon_threadsafe
+
+    def counted(*args: Any, **keywords: Any) -> asyncio.Handle:
+        nonlocal calls
+        calls += 1
+        return call_soon(*args, **keywords)
+
+    async with open_engine(tmp_path, clock=ManualClock()) as engine:
+        feed = begin(engine)
+        assert await engine.settle(DEADLINE_SECONDS)
+        await engine.journal.sync()
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+        logger = engine.logger(feed)
+        for number in range(BATCH_RECORDS):
+            logger.info("%d", number)
+        assert calls == 0
+        logger.info("one more than a batch")
+        assert calls == 1
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while engine.journal.stored_id < engine.journal.last_id:  # the clock stands still
+                await asyncio.sleep(0.001)
+        live = engine.hub.get("t")
+        assert live is not None
+        with engine.hub.watching(live.task):
+            for number in range(3):
+                logger.info("%d", number)
+                async with asyncio.timeout(DEADLINE_SECONDS):
+                    while live.tail.last < feed.last_seq:
+                        await live.changed()
+        assert engine.journal.stored_id < engine.journal.last_id, "the writer was not due"
+        engine.collect()
+        before = calls
+        logger.info("nobody watches any more")
+        assert calls == before
+        begin(engine, "another")
+        assert calls == before + 1
 
 
 async def test_two_engines_in_one_process(tmp_path: Path) -> None:

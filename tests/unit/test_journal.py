@@ -371,6 +371,26 @@ def test_wakes_are_coalesced(opened: Opener) -> None:
     assert len(woken) == 2
 
 
+def test_entries_wake_nobody_who_can_wait(opened: Opener) -> None:
+    """Who takes the inbox says how many ids may follow before it is woken; any record that is no entry wakes it."""
+    woken: list[int] = []
+    feed = Feed("t")
+    journal: Journal = opened(wake=lambda: woken.append(journal.last_id))
+    journal.take(10)
+    for _ in range(10):
+        journal.append(feed, entry(), 20)
+    assert woken == []
+    journal.append(feed, entry(), 20)
+    journal.append(feed, entry(), 20)
+    journal.append(None, b"a state")
+    assert woken == [11], "once, until somebody comes"
+    assert len(journal.take(10)[0]) == 13
+    journal.append(feed, b"a batch", span=11, levels=[0, 0, 11, 0, 0])
+    journal.take(10)
+    journal.append(None, b"a state")
+    assert woken == [11, 24, 25]
+
+
 def test_descriptors_are_given_back(tmp_path: Path) -> None:
     """Rolling, failing and closing leave no file open."""
 
