@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import threading
 import time
@@ -64,6 +65,8 @@ class Syncer:
         self._calls: SimpleQueue[bool] = SimpleQueue()
         """What was asked of the thread: True to sync at once."""
         self._hurried = False
+        self._idle = False
+        """Whether the thread sleeps until it is called; it looks by itself while things are written."""
         self._closing = False
         self._thread: threading.Thread | None = None
         self.dirty = False
@@ -83,9 +86,11 @@ class Syncer:
                 self._retired.append(retired)
 
     def notice(self) -> None:
-        """Something was written: sync within SYNC_SECONDS."""
+        """Something was written: sync within SYNC_SECONDS. Whoever calls holds the lock."""
         self.dirty = True
-        self._calls.put(False)
+        if self._idle:
+            self._idle = False
+            self._calls.put(False)
 
     def hurry(self) -> None:
         """Something was written that should be synced at once."""
@@ -106,17 +111,34 @@ class Syncer:
         return await future
 
     def _run(self) -> None:
+        began = -math.inf
         while True:
-            urgent = self._calls.get()
-            due = time.monotonic() + SYNC_SECONDS
-            while not urgent and (left := due - time.monotonic()) > 0:
-                with contextlib.suppress(Empty):
-                    urgent = self._calls.get(timeout=left)
+            self._wait(began)
             self._hurried = False  # before the sync: whoever hurries from now on is heard again
             closing = self._closing
+            began = time.monotonic()
             self._sync()
             if closing:
                 return
+
+    def _wait(self, began: float) -> None:
+        """Return when it is time for the sync after the one that began then."""
+        urgent = self._hears(began + SYNC_SECONDS)
+        with self._lock:
+            self._idle = idle = not urgent and not self.dirty
+        if idle:
+            urgent = self._calls.get()
+            self._idle = False
+            if not urgent:
+                self._hears(time.monotonic() + SYNC_SECONDS)
+
+    def _hears(self, until: float) -> bool:
+        """Whether somebody wants a sync at once, before it is so late."""
+        urgent = False
+        while not urgent and (left := until - time.monotonic()) > 0:
+            with contextlib.suppress(Empty):
+                urgent = self._calls.get(timeout=left)
+        return urgent
 
     def _sync(self) -> None:
         with self._lock:

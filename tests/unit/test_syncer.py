@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,36 @@ def test_a_write_is_synced_by_itself(tmp_path: Path, disk: Counting) -> None:
         assert disk.synced.wait(DEADLINE_SECONDS)
     syncer.close()
     assert not syncer.dirty
+    os.close(fd)
+
+
+def test_who_writes_all_the_time_wakes_nobody(tmp_path: Path) -> None:
+    """While something is always written the thread looks by itself; when nothing was, it sleeps until it is called."""
+
+    class Writing(Counting):
+        """Something is written while the disk works, at the first syncs."""
+
+        def sync(self, fd: int) -> None:
+            if self.syncs < 2:
+                with lock:
+                    syncer.notice()
+                    assert syncer._calls.empty()
+            super().sync(fd)
+
+    disk, lock, pause = Writing(), threading.RLock(), threading.Event()
+    syncer = Syncer(disk, tmp_path, lambda _error: None, lock)
+    fd = segment(tmp_path, "a")
+    syncer.watch(fd, None)
+    syncer.start()
+    for synced in (3, 4):
+        with lock:
+            syncer.notice()
+        until = time.monotonic() + DEADLINE_SECONDS
+        while not (disk.syncs == synced and syncer._idle):
+            assert time.monotonic() < until
+            pause.wait(0.01)
+        assert not syncer.dirty
+    syncer.close()
     os.close(fd)
 
 
