@@ -107,8 +107,13 @@ def _is_visible(text: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _moment(milliseconds: int) -> str:
-    moment = timestamp_text(milliseconds * 1000)
-    return f"{moment[:10]} {moment[11:23]}"
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    moment = timestamp_text(seconds * 1_000_000)
+    return f"{moment[:10]} {moment[11:19]}"
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynclog import values
-from asynclog.model import Level
+from asynclog.model import Level, timestamp_text
 from asynclog.records import EntryRecord, Row
 from asynclog.rendering import CSV_COLUMNS, csv_header, csv_rows, text_line, text_lines, text_of, texts_of, visible_text
 from asynclog.wire import entry_line, parse_entry
@@ -27,6 +27,13 @@ def test_an_entry_is_a_line() -> None:
     expected = '2026-02-07 12:00:00.123 INFO  [superset_api] extract dash-7: fetched 42 charts {"dashboard_id":7}'
     assert text_line(parse_entry(line)) == expected
     assert text_line(parse_entry(_line("m", None, None, "u"))).endswith("[superset_api] u: m")
+
+
+@given(st.integers(-1_000_000_000_000_000, 250_000_000_000_000_000))
+def test_any_time_is_shown_to_the_millisecond(time: int) -> None:
+    """The time of a line is that of its entry, cut to the millisecond."""
+    shown = text_of(time, "INFO", "s", None, None, "m", None)
+    assert shown[:23] == timestamp_text(time)[:23].replace("T", " ")
 
 
 def test_a_traceback_stands_below() -> None:
