@@ -238,6 +238,7 @@ class Journal:
             self._feeds.append(feed)
         else:
             self.spilled += 1
+            self._shelf.bookmark(record_id - 1)
         if level >= URGENT:
             self._syncer.hurry()
         elif safe and not self._syncer.dirty:

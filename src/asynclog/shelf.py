@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,8 @@ from asynclog.syncer import Retired
 
 FIRST_BYTES: Final = 256 << 10
 """Room of a process' first segment; each further one has twice that of the one before, up to the largest."""
+BOOKMARKS: Final = 256
+"""Places remembered at most."""
 RESCUE_SUFFIX: Final = ".rescue"
 """Of a file that is still being written from the records of others."""
 
@@ -73,8 +76,10 @@ class Shelf:
         """Up to where the active segment may be written without a closer look."""
         self._tried = (0, 0)
         """From where to where the newest append goes, whatever has become of it."""
-        self._bookmark = (folder, 0, 0)
-        """Where reading ended last: the segment, the id up to which it was read, and the place behind that."""
+        self._bookmarks: deque[tuple[Path, int, int]] = deque(maxlen=BOOKMARKS)
+        """Where reading may go on: a segment, an id in it, and the place behind its record."""
+        self._marked = 0
+        """Where the newest append ends that will be read."""
         self.journal_id = ""
         """Names this journal to the store, 32 hexadecimal digits."""
         self.damaged_files = 0
@@ -274,14 +279,13 @@ class Shelf:
             for path in self._holding(after):
                 growing = path == self._path  # asked first: what is retired meanwhile is whole by now
                 segment = Segment(path)
-                marked, last, place = self._bookmark
                 try:
-                    for frame in segment.frames(after, place if (marked, last) == (path, after) else 0):
+                    for frame in segment.frames(after, self._place(path, after)):
                         if frame[0] > through:
                             return
                         after = frame[0] + frame[2] - 1
                         if after >= through:
-                            self._bookmark = (path, after, segment.offset)
+                            self._bookmarks.append((path, after, segment.offset))
                         yield frame
                         if after >= through:
                             return
@@ -290,6 +294,17 @@ class Shelf:
                     break
                 if segment.damaged and not growing:
                     self._set_aside(segment)
+
+    def bookmark(self, last_id: int) -> None:
+        """The newest append, behind the record with this id, will be read: remember where such appends begin."""
+        start, end = self._tried
+        if start != self._marked:
+            self._bookmarks.append((self._path, last_id, start))
+        self._marked = end
+
+    def _place(self, path: Path, after: int) -> int:
+        """Where in a segment the record behind an id lies, as far as that is known; 0 where it is not."""
+        return next((place for known, last, place in tuple(self._bookmarks) if last == after and known == path), 0)
 
     def _holding(self, after: int) -> list[Path]:
         """The segments that may hold records above an id, in order."""

@@ -12,7 +12,7 @@ import asynclog
 from asynclog import ConflictError, NotFoundError, Settings, TaskContext, TaskManager, TaskQuery
 from asynclog.errors import StoreError
 from asynclog.filters import NO_FILTER
-from asynclog.store import apply
+from asynclog.store import removal
 from asynclog.subscription import End
 from asynclog.tasks.sweeper import CHUNK
 from asynclog.testing import ManualClock
@@ -132,7 +132,7 @@ async def test_a_removal_costs_others_no_guarantee(tasks: TaskManager) -> None:
     ], "all of a small task goes at once"
     assert await database.write(lambda connection: connection.execute(synchronous).fetchone()) == (2,)
     with pytest.raises(StoreError):
-        await database.write(lambda connection: apply.erase(connection, task.id, "none"))  # type: ignore[arg-type]  # fails
+        await database.write(lambda connection: removal.erase(connection, task.id, "none"))  # type: ignore[arg-type]  # fails
     assert await database.write(lambda connection: connection.execute(synchronous).fetchone()) == (2,)
 
 

@@ -13,13 +13,14 @@ import pytest
 from asynclog import failpoints
 from asynclog.errors import StoreError
 from asynclog.feed import Feed
+from asynclog.intake import BATCH_RECORDS
 from asynclog.journal import Journal
 from asynclog.model import Task
 from asynclog.records import EntryRecord, TaskRecord, encode
 from asynclog.store.adapter import SqliteStore
 from asynclog.store.sqlite import Database
 from asynclog.testing import ManualClock
-from asynclog.writer import BATCH_RECORDS, BEHIND_RECORDS, Writer, supervise
+from asynclog.writer import BEHIND_RECORDS, Writer, supervise
 
 DEADLINE_SECONDS = 40.0
 
@@ -97,7 +98,7 @@ async def test_when_it_writes(tmp_path: Path) -> None:
         assert await one.seqs() == list(range(1, 11))
         one.log(BATCH_RECORDS)
         one.collect()
-        await one.until(lambda: len(one.writer._batch) == 0 and one.writer.commits == 3)
+        await one.until(lambda: not one.writer._batch.frames and one.writer.commits == 3)
         one.log(1)
         one.writer.flush()
         await one.until(lambda: one.writer.commits == 4)
@@ -150,7 +151,7 @@ async def test_holes_of_every_size(tmp_path: Path, size: int) -> None:
         one.log(size)
         assert one.journal.spilled
         one.collect()
-        one.journal.release(list(one.writer._queue._queue[0]))  # type: ignore[attr-defined]  # as if it were stored
+        one.journal.release(list(one.writer._intake._queue._queue[0]))  # type: ignore[attr-defined]  # as if it were stored
         one.log(size)
         one.collect()
         one.start()

@@ -23,7 +23,7 @@ from asynclog.queries import (
     TaskQuery,
 )
 from asynclog.records import Frame
-from asynclog.store import apply, blocks, counts, entries, history, keys, outcomes, runs, schedules, sqlite
+from asynclog.store import apply, blocks, counts, entries, history, keys, outcomes, removal, runs, schedules, sqlite
 from asynclog.store.sqlite import Database, QueryTimeoutError
 
 
@@ -48,16 +48,16 @@ class SqliteStore:
     async def erase(self, task_id: str, limit: int, *, keep_task: bool = False) -> bool:
         """Remove some of a deleted task; True when nothing of it is left but, with ``keep_task``, its own row."""
         return await self._database.write(
-            lambda connection: apply.erase(connection, task_id, limit, keep_task=keep_task)
+            lambda connection: removal.erase(connection, task_id, limit, keep_task=keep_task)
         )
 
     async def deleted(self) -> list[Doomed]:
         """Tasks that are being deleted."""
-        return await self._database.write(apply.deleted)
+        return await self._database.write(removal.deleted)
 
     async def weigh(self, task_ids: Sequence[str], access: AccessScope) -> tuple[int, dict[str, int]]:
         """How many entries these tasks have, and how many of them each plugin has."""
-        return await self._database.read(lambda connection: apply.weigh(connection, task_ids, access))
+        return await self._database.read(lambda connection: removal.weigh(connection, task_ids, access))
 
     async def save_settings(self, values: dict[str, str | None]) -> None:
         """Keep these settings."""

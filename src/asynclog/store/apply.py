@@ -12,18 +12,16 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from asynclog import failpoints
-from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, AccessScope, Gap, Level, Step, Task
-from asynclog.queries import Doomed
+from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, Gap, Level, Step, Task
 from asynclog.records import Frame, Row
 from asynclog.store import blocks
 from asynclog.store.batch import Batch
 from asynclog.store.columns import NAMES, NOTHING, NULLABLE, Columns
-from asynclog.store.scope import visible
 
 ROWS: Final = 4000
 """Entries a statement inserts at most: at 8 values each below the limit of any SQLite since 3.32.
@@ -31,8 +29,8 @@ ROWS: Final = 4000
 Each statement waits for the GIL once, beside a busy loop a whole switch interval.
 """
 _VARIABLES: Final = 32_000
-VACUUM_PAGES: Final = 64
-"""Pages given back to the file system with each part of a task that is erased; a part frees far fewer."""
+PUT_ROWS: Final = 64
+"""Rows of any other table that a statement puts at most."""
 
 _log = logging.getLogger("asynclog.store")
 
@@ -45,6 +43,20 @@ _BAD_DATA: Final = (
     UnicodeError,
 )
 """What SQLite says of one row, as against the whole database."""
+
+
+class _Put(NamedTuple):
+    """A statement that puts rows, whole: the same row may be put again."""
+
+    head: str
+    width: int
+    tail: str = ""
+
+
+@lru_cache(maxsize=64)
+def _statement(put: _Put, rows: int) -> str:
+    marks = f"({', '.join('?' * put.width)})"
+    return f"{put.head} VALUES {', '.join([marks] * rows)} {put.tail}"
 
 
 def commit(connection: sqlite3.Connection, journal_id: str, frames: Sequence[Frame], through: int) -> Columns | None:
@@ -84,9 +96,10 @@ _TASK_COLUMNS: Final = (
     "cancelling progress result error_message error_stack created_at started_at finished_at sealed lease_until metadata"
 ).split()
 
-_PUT_TASK: Final = (
-    f"INSERT INTO tasks ({', '.join(_TASK_COLUMNS)}) VALUES ({', '.join('?' * len(_TASK_COLUMNS))}) "
-    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _TASK_COLUMNS[1:])}"
+_PUT_TASK: Final = _Put(
+    f"INSERT INTO tasks ({', '.join(_TASK_COLUMNS)})",
+    len(_TASK_COLUMNS),
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _TASK_COLUMNS[1:])}",
 )
 
 _PUT_STUB: Final = (
@@ -270,28 +283,28 @@ def _count(connection: sqlite3.Connection, entries: Columns, *, exact: bool) -> 
     connection.execute(_COUNT_TASKS, (_json(tasks),))
 
 
-_PUT_STAGE: Final = "INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_STAGE: Final = _Put("INSERT OR REPLACE INTO stages", 13)
+_PUT_TRACE: Final = _Put("INSERT INTO trace_items", 5, "ON CONFLICT DO NOTHING")
+_PUT_ANSWER: Final = _Put("INSERT INTO batches", 3, "ON CONFLICT DO NOTHING")
 _STEP_COLUMNS: Final = (
     "id task_id parent_id step_index stage unit node_id node_type node_name status started_at finished_at input_data "
     "output_data error_message error_stack"
 ).split()
-_PUT_STEP: Final = (
-    f"INSERT INTO steps ({', '.join(_STEP_COLUMNS)}) VALUES ({', '.join('?' * len(_STEP_COLUMNS))}) "
-    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _STEP_COLUMNS[2:])}"
+_PUT_STEP: Final = _Put(
+    f"INSERT INTO steps ({', '.join(_STEP_COLUMNS)})",
+    len(_STEP_COLUMNS),
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _STEP_COLUMNS[2:])}",
 )
 
 
 def _put_rest(connection: sqlite3.Connection, batch: Batch) -> None:
     _put_many(connection, _PUT_STAGE, [msgspec.structs.astuple(stage) for stage in batch.stages.values()])
     _put_many(connection, _PUT_STEP, [_step_values(step) for step in batch.steps.values()])
-    _put_many(
-        connection,
-        "INSERT INTO trace_items VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        [(record_id, item.task_id, item.timestamp, item.event, item.data_json) for record_id, item in batch.traces],
-    )
+    traces = [(record_id, item.task_id, item.timestamp, item.event, item.data_json) for record_id, item in batch.traces]
+    _put_many(connection, _PUT_TRACE, traces)
     for gap in batch.gaps:
         _put_gap(connection, gap)
-    _put_many(connection, "INSERT INTO batches VALUES (?, ?, ?) ON CONFLICT DO NOTHING", batch.answers)
+    _put_many(connection, _PUT_ANSWER, batch.answers)
     for task_id, deleted_at in batch.deleted.items():
         connection.execute("UPDATE tasks SET deleted_at = ? WHERE id = ?", (deleted_at, task_id))
 
@@ -305,21 +318,21 @@ def _put_gap(connection: sqlite3.Connection, gap: Gap) -> None:
         )
 
 
-def _put_many(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Execute a statement for each row; one that cannot be stored is said and passed over, the others go on."""
-    if not rows:
-        return
+def _put_many(connection: sqlite3.Connection, put: _Put, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Put all these rows; one that cannot be stored is said and passed over, the others go on."""
+    for start, end in _parts(0, len(rows), PUT_ROWS):
+        try:
+            connection.execute(_statement(put, end - start), [value for row in rows[start:end] for value in row])
+        except _BAD_DATA:
+            for row in rows[start:end]:
+                _put_row(connection, put, row)
+
+
+def _put_row(connection: sqlite3.Connection, put: _Put, row: tuple[Any, ...]) -> None:
     try:
-        connection.execute("SAVEPOINT many")
-        connection.executemany(statement, rows)
-    except _BAD_DATA:
-        connection.execute("ROLLBACK TO many")
-        for row in rows:
-            try:
-                connection.execute(statement, row)
-            except _BAD_DATA as error:
-                _log.error("a record of %r cannot be stored: %s", row[:2], error)
-    connection.execute("RELEASE many")
+        connection.execute(_statement(put, 1), row)
+    except _BAD_DATA as error:
+        _log.error("a record of %r cannot be stored: %s", row[:2], error)
 
 
 def _step_values(step: Step) -> tuple[Any, ...]:
@@ -341,60 +354,3 @@ def _step_values(step: Step) -> tuple[Any, ...]:
         step.error_message,
         step.error_stack,
     )
-
-
-_ERASE: Final = (
-    "DELETE FROM task_logs WHERE id IN (SELECT id FROM task_logs WHERE task_id = ? ORDER BY seq LIMIT ?)",
-    "DELETE FROM trace_items WHERE id IN (SELECT id FROM trace_items WHERE task_id = ? LIMIT ?)",
-    "DELETE FROM steps WHERE rowid IN (SELECT rowid FROM steps WHERE task_id = ? LIMIT ?)",
-)
-
-
-def erase(connection: sqlite3.Connection, task_id: str, limit: int, *, keep_task: bool = False) -> bool:
-    """`Store.erase` for SQLite: a short transaction; the pages it frees go back to the file system bit by bit.
-
-    It does not wait for the disk, which is most of the time of a small transaction, and whoever writes next would wait
-    with it. A power cut undoes it at worst: the task is deleted already, and is erased after the restart.
-    """
-    connection.execute("PRAGMA synchronous = NORMAL")
-    try:
-        gone = _erase(connection, task_id, limit, keep_task=keep_task)
-        connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
-    finally:
-        connection.execute("PRAGMA synchronous = FULL")
-    return gone
-
-
-def _erase(connection: sqlite3.Connection, task_id: str, limit: int, *, keep_task: bool) -> bool:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        blocks.forget_task(connection, task_id, limit)
-        for statement in _ERASE:
-            limit -= connection.execute(statement, (task_id, limit)).rowcount
-        gone = limit > 0  # there was room for more, had there been more
-        if gone and not keep_task:
-            connection.execute("DELETE FROM tasks WHERE id = ? AND deleted_at IS NOT NULL", (task_id,))
-            gone = connection.execute("SELECT 1 FROM tasks WHERE id = ?", (task_id,)).fetchone() is None
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return gone
-
-
-def deleted(connection: sqlite3.Connection) -> list[Doomed]:
-    """Tasks that are being deleted."""
-    rows = connection.execute("SELECT id, account, site, run_id FROM tasks WHERE deleted_at IS NOT NULL ORDER BY rank")
-    return [Doomed(task_id=row[0], account=row[1], site=row[2], run_id=row[3]) for row in rows]
-
-
-def weigh(connection: sqlite3.Connection, task_ids: Sequence[str], access: AccessScope) -> tuple[int, dict[str, int]]:
-    """How many entries the visible ones of these tasks have, and how many of them each plugin has."""
-    condition, params = visible(access)
-    rows = connection.execute(
-        "SELECT plugin, count(*), sum(debug_count + info_count + warning_count + error_count) FROM tasks "
-        f"WHERE id IN (SELECT value FROM json_each(?)) AND {condition} GROUP BY plugin",
-        (_json(list(task_ids)), *params),
-    ).fetchall()
-    return sum(row[2] for row in rows), {row[0]: row[1] for row in rows}

@@ -1,0 +1,197 @@
+"""The intake: records on their way to the store, in the order of their ids, from the queue and from the journal.
+
+Ids are dense. Where the queue has a hole (memory was short, or the process has just started), the missing records are
+read from the journal: recovery after a crash is the same with a hole at its beginning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from operator import itemgetter
+from typing import Final
+
+from asynclog.journal import Journal
+from asynclog.records import Frame
+
+BATCH_RECORDS: Final = 12_000
+"""Record ids of one transaction at most, but for an ingest batch that is larger."""
+BATCH_BYTES: Final = 8 << 20
+"""Payload bytes of one transaction, about."""
+PIECE: Final = 256
+"""Records taken off the queue at once; their bytes are counted afterwards."""
+
+_span_of: Final = itemgetter(2)
+_payload_of: Final = itemgetter(3)
+
+_log = logging.getLogger("asynclog.writer")
+
+
+class Batch:
+    """Records of one transaction, in the order of their ids; those of them that take memory until it is committed."""
+
+    __slots__ = ("frames", "queued", "size")
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.queued: list[Frame] = []
+        self.size = 0
+        """Bytes of their payloads."""
+
+
+class Intake:
+    """State owned here: the queue, up to which id records were taken, and the reader of the journal.
+
+    Args:
+        journal: where holes are read.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._queue: asyncio.Queue[list[Frame]] = asyncio.Queue()
+        self._chunk: list[Frame] = []
+        """What was taken off the queue last; up to `_next` it is in a batch."""
+        self._next = 0
+        self._reader: Iterator[Frame] = iter(())
+        self._reader_end = 0
+        """The last id of the hole that the reader fills."""
+        self._reading: asyncio.Future[tuple[list[Frame], bool]] | None = None
+        self._sought = -1
+        """Behind this id the journal was asked twice."""
+        self.taken = journal.stored_id
+        """Records up to here are in a batch, or were in one."""
+        self.queued_id = self.taken
+        """The newest id that was ever in the queue."""
+        self.missing = 0
+        """Record numbers that were neither in the queue nor in the journal."""
+
+    def put(self, frames: list[Frame]) -> None:
+        """Queue records, in order."""
+        self._queue.put_nowait(frames)
+        self.queued_id = frames[-1][0] + frames[-1][2] - 1
+
+    async def fill(self, batch: Batch, through: int) -> None:
+        """Take the next records, up to an id, into a batch, as many as it holds.
+
+        May be cancelled or fail and be called again with the same batch: what is in it stays there.
+
+        Raises:
+            OSError: the journal cannot be read now.
+        """
+        while self.taken < through and (room := self._room(batch)) > 0 and batch.size < BATCH_BYTES:
+            hole = self._hole(through)
+            if hole:
+                await self._take_hole(batch, hole, room)
+            else:
+                self._take(batch, room)
+
+    def read_ahead(self, through: int) -> None:
+        """If the next records, up to an id, have to be read from the journal: begin, for the next batch."""
+        hole = self._hole(through) if self.taken < through else 0
+        if hole and self._reading is None:
+            self._reading = self._read(hole, BATCH_RECORDS)
+
+    async def close(self) -> None:
+        """Wait for a reading that was begun, and forget it: what it has read was not handed over."""
+        reading, self._reading, self._reader_end = self._reading, None, 0
+        if reading is not None:
+            await asyncio.wait([reading])
+            reading.exception()
+
+    def _room(self, batch: Batch) -> int:
+        """How many ids the batch may take; an ingest batch takes many."""
+        return BATCH_RECORDS - (self.taken + 1 - batch.frames[0][0]) if batch.frames else BATCH_RECORDS
+
+    def _hole(self, through: int) -> int:
+        """The last id, up to a limit, of the records behind the newest taken that the queue lacks; 0 for none."""
+        if self._next == len(self._chunk) and not self._queue.empty():
+            self._chunk, self._next = self._queue.get_nowait(), 0
+        if self._next == len(self._chunk):
+            return through
+        queued_id = self._chunk[self._next][0]
+        return 0 if queued_id <= self.taken + 1 else min(through, queued_id - 1)
+
+    def _take(self, batch: Batch, room: int) -> None:
+        """Take records of so many ids off the queue, as far as there is no hole between them."""
+        piece = self._chunk[self._next : self._next + PIECE]
+        while len(piece) > 1 and not 0 < _ids(piece) <= room:
+            piece = piece[: len(piece) // 2]
+        self._next += len(piece)
+        batch.queued += piece
+        if piece[0][0] <= self.taken:  # a reader of the journal was faster
+            piece = [frame for frame in piece if frame[0] > self.taken]
+        self._add(batch, piece)
+        if self._next == len(self._chunk):
+            self._chunk, self._next = [], 0
+
+    def _add(self, batch: Batch, frames: list[Frame]) -> None:
+        if frames:
+            batch.frames += frames
+            batch.size += sum(map(len, map(_payload_of, frames)))
+            self.taken = frames[-1][0] + frames[-1][2] - 1
+
+    def _read(self, through: int, room: int) -> asyncio.Future[tuple[list[Frame], bool]]:
+        if self._reader_end <= self.taken:
+            self._reader, self._reader_end = self._journal.read(self.taken, through), through
+        return asyncio.ensure_future(asyncio.to_thread(_some, self._reader, room))
+
+    async def _take_hole(self, batch: Batch, through: int, room: int) -> None:
+        """Take records that the queue does not have from the journal."""
+        self._reading = self._reading or self._read(through, room)
+        try:
+            frames, exhausted = await asyncio.shield(self._reading)
+        except OSError:
+            self._reading, self._reader_end = None, 0
+            raise
+        self._reading = None
+        for run in _dense(frames):
+            self._miss(run[0][0] - 1)
+            self._add(batch, run)
+        if exhausted and self.taken < self._reader_end:
+            if self._sought != self.taken:  # a sync notices files that somebody removed, and rescues what it can
+                self._sought, self._reader_end = self.taken, 0
+                await self._journal.sync()
+            else:
+                self._miss(self._reader_end)
+
+    def _miss(self, through: int) -> None:
+        """Go on behind an id; what was not found up to it is lost, but for ids that were never given out."""
+        first = self.taken + 1
+        if first > through:
+            return
+        before, behind = self._journal.jump
+        lost = through - first + 1 - max(0, min(through, behind) - max(first, before + 1) + 1)
+        self.taken = through
+        if lost:
+            self.missing += lost
+            _log.error("%d records from %d to %d are neither in memory nor in the journal", lost, first, through)
+
+
+def _ids(frames: list[Frame]) -> int:
+    """How many ids these take; 0 when one is missing between them."""
+    first, (last, _, span, _) = frames[0][0], frames[-1]
+    taken: int = sum(map(_span_of, frames))
+    return taken if first + taken == last + span else 0
+
+
+def _dense(frames: list[Frame]) -> Iterator[list[Frame]]:
+    """These, cut where ids are missing between them."""
+    if frames and _ids(frames):
+        yield frames
+    else:
+        for frame in frames:
+            yield [frame]
+
+
+def _some(reader: Iterator[Frame], room: int) -> tuple[list[Frame], bool]:
+    """Frames that take so many ids, fewer when they are large, and whether there are no more."""
+    frames: list[Frame] = []
+    size = 0
+    for frame in reader:
+        frames.append(frame)
+        size += len(frame[3])
+        room -= frame[2]
+        if room <= 0 or size >= BATCH_BYTES:
+            return frames, False
+    return frames, True
