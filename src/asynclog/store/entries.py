@@ -15,12 +15,14 @@ import orjson
 from asynclog.model import AccessScope, Gap
 from asynclog.queries import EntryPage, EntryQuery
 from asynclog.store.scope import Param, seen_task
-from asynclog.store.selection import Selection, fitting, select, visible_tasks
+from asynclog.store.selection import FIRST_IDS, Selection, fitting, select, visible_tasks
 
 _FIRST_SLICE: Final = 16
 """Rows read before anything is known about their size."""
 _GROWTH: Final = 64
 """How much larger the next slice may be: few slices, since each statement waits for the GIL beside a busy loop."""
+_MORE_IDS: Final = 8
+"""How many times as many ids as before are looked through next, as long as little is found."""
 _LARGE: Final = 16_384
 """Characters of message and metadata up to which an entry is always read with its slice. A larger one is read by
 itself from about twice its share of the bytes on: that bounds the memory of a slice."""
@@ -67,7 +69,8 @@ def page(connection: sqlite3.Connection, query: EntryQuery) -> EntryPage:
     matching = select(connection, query)
     if matching is not None:
         # To pass over matches, all of them are one part.
-        for part in [matching] if query.offset else matching.parts(descending=query.descending):
+        parts = matching.parts(descending=query.descending, wanted=gathered.next_ids)
+        for part in [matching] if query.offset else parts:
             _read_part(connection, part, query, gathered)
             if gathered.more:
                 break
@@ -113,6 +116,14 @@ class _Gathered:
             return rows
         average = self._bytes // len(self.lines) + 1
         return min(rows, max(self.room, 0) // average + 1)
+
+    def next_ids(self, looked_through: int) -> int:
+        """How many ids to look through next: as many as will fill the page if matches go on as they were so far."""
+        most = looked_through * _MORE_IDS
+        if not self.lines:
+            return most
+        missing = self._limit + 1 - len(self.lines)
+        return max(FIRST_IDS, min(most, missing * looked_through * 5 // (len(self.lines) * 4)))
 
     def take(self, connection: sqlite3.Connection, found: _Slice) -> None:
         """Add the entries of a slice that have a place."""

@@ -23,7 +23,9 @@ MAX_TERMS: Final = 12
 MAX_TEXTS: Final = 20
 """Texts of one condition that are looked up; where there are more, the condition proposes everything."""
 WORTH: Final = 0.6
-"""The share of ids up to which a proposal is worth its look-ups."""
+"""The share of ids up to which a proposal of many spans is worth reading them one by one."""
+FEW_SPANS: Final = 16
+"""So few are worth it whatever they spare, such as a long time."""
 
 _BLOCK: Final = 1 << BLOCK_BITS
 _ALL: Final = (1 << 64) - 1
@@ -82,10 +84,9 @@ def spans(connection: sqlite3.Connection, log_filter: LogFilter, first: int, las
         (*params, first >> SEGMENT_BITS, last >> SEGMENT_BITS),
     ).fetchone()
     segments: list[tuple[int, int]] = orjson.loads(found)
-    if _BLOCK * sum((blocks & _ALL).bit_count() for _, blocks in segments) > WORTH * ids:
-        return None
     proposed = _spans(segments, first, last)
-    return proposed if sum(high - low + 1 for low, high in proposed) <= WORTH * ids else None
+    worth = ids - 1 if len(proposed) <= FEW_SPANS else WORTH * ids
+    return proposed if sum(high - low + 1 for low, high in proposed) <= worth else None
 
 
 def _spans(segments: Iterable[tuple[int, int]], first: int, last: int) -> list[Span]:
@@ -104,6 +105,8 @@ def _spans(segments: Iterable[tuple[int, int]], first: int, last: int) -> list[S
     reached = first
     for segment, bits in segments:
         begin, rest = segment << SEGMENT_BITS, bits & _ALL
+        if rest == _ALL:  # neither more nor less than what lies outside
+            continue
         add(reached, begin - 1)
         while rest:
             block = (rest & -rest).bit_length() - 1

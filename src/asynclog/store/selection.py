@@ -8,7 +8,7 @@ the record number (id) and the entry's own number (seq) grow together: both are 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import orjson
@@ -43,9 +43,8 @@ _SPANS: Final = (
 )
 _SPAN: Final = "FROM task_logs NOT INDEXED WHERE id BETWEEN ? AND ?"
 
-_FIRST_IDS: Final = 4096
-_GROWTH: Final = 8
-"""Spans are read in parts, of so many ids first and so many times as many next: each part is sorted as a whole."""
+FIRST_IDS: Final = 4096
+"""Spans are read in parts, of so many ids first, each of which is sorted as a whole."""
 
 
 class Selection(NamedTuple):
@@ -59,18 +58,21 @@ class Selection(NamedTuple):
     key: str
     proposed: Sequence[Span] | None = None
 
-    def parts(self, *, descending: bool) -> Iterator[Selection]:
-        """The same rows by parts, in order, each of which is read in order without much ado."""
+    def parts(self, *, descending: bool, wanted: Callable[[int], int]) -> Iterator[Selection]:
+        """The same rows by parts, in order, each of which is read in order without much ado.
+
+        ``wanted`` is told how many ids all parts until then had, and tells how many the next one should have.
+        """
         if self.proposed is None:
             yield self
             return
-        limit, part, ids = _FIRST_IDS, list[Span](), 0
+        limit, part, ids, before = FIRST_IDS, list[Span](), 0, 0
         for span in reversed(self.proposed) if descending else self.proposed:
             size = span[1] - span[0] + 1
             if part and ids + size > limit:
                 yield self._within(part)
-                part, ids = [], 0
-                limit *= _GROWTH
+                before += ids
+                part, ids, limit = [], 0, wanted(before)
             part.append(span)
             ids += size
         if part:
