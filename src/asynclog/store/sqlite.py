@@ -23,6 +23,7 @@ import aiosqlite
 
 from asynclog.disk import free_name
 from asynclog.errors import StoreError
+from asynclog.store.handover import Handover
 from asynclog.store.schema import prepare
 from asynclog.store.shielding import to_its_end
 
@@ -116,6 +117,7 @@ class Database:
         self._idle: list[_Connection] = []
         self._readers = asyncio.Semaphore(READERS)
         self._writing = asyncio.Lock()
+        self._handover = Handover()
         self._generation = 0
 
     async def __aenter__(self) -> Self:
@@ -155,7 +157,8 @@ class Database:
             writer = self._writer
             if writer is None or not self._is_there():
                 writer = await to_its_end(self._reopen())
-            result = await _undisturbed(writer, function)
+            with self._handover:
+                result = await _undisturbed(writer, function)
         except sqlite3.Error as error:
             if not _is_one_of(_PASSING, error):  # look at it anew the next time: it may be damaged, cut short or gone
                 await to_its_end(self._close())
