@@ -29,15 +29,17 @@ _log = logging.getLogger("asynclog.writer")
 
 
 class Batch:
-    """Records of one transaction, in the order of their ids; those of them that take memory until it is committed."""
+    """Records of one transaction, in the order of their ids."""
 
-    __slots__ = ("frames", "queued", "size")
+    __slots__ = ("frames", "queued", "queued_size", "size")
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
-        self.queued: list[Frame] = []
         self.size = 0
         """Bytes of their payloads."""
+        self.queued = 0
+        """How many came from the queue: the journal counts them as in memory until they are released."""
+        self.queued_size = 0
 
 
 class Intake:
@@ -118,17 +120,20 @@ class Intake:
         while len(piece) > 1 and not 0 < _ids(piece) <= room:
             piece = piece[: len(piece) // 2]
         self._next += len(piece)
-        batch.queued += piece
+        size = _size(piece)
+        batch.queued += len(piece)
+        batch.queued_size += size
         if piece[0][0] <= self.taken:  # a reader of the journal was faster
             piece = [frame for frame in piece if frame[0] > self.taken]
-        self._add(batch, piece)
+            size = _size(piece)
+        self._add(batch, piece, size)
         if self._next == len(self._chunk):
             self._chunk, self._next = [], 0
 
-    def _add(self, batch: Batch, frames: list[Frame]) -> None:
+    def _add(self, batch: Batch, frames: list[Frame], size: int) -> None:
         if frames:
             batch.frames += frames
-            batch.size += sum(map(len, map(_payload_of, frames)))
+            batch.size += size
             self.taken = frames[-1][0] + frames[-1][2] - 1
 
     def _read(self, through: int, room: int) -> asyncio.Future[tuple[list[Frame], bool]]:
@@ -147,7 +152,7 @@ class Intake:
         self._reading = None
         for run in _dense(frames):
             self._miss(run[0][0] - 1)
-            self._add(batch, run)
+            self._add(batch, run, _size(run))
         if exhausted and self.taken < self._reader_end:
             if self._sought != self.taken:  # a sync notices files that somebody removed, and rescues what it can
                 self._sought, self._reader_end = self.taken, 0
@@ -166,6 +171,11 @@ class Intake:
         if lost:
             self.missing += lost
             _log.error("%d records from %d to %d are neither in memory nor in the journal", lost, first, through)
+
+
+def _size(frames: list[Frame]) -> int:
+    """Bytes of their payloads."""
+    return sum(map(len, map(_payload_of, frames)))
 
 
 def _ids(frames: list[Frame]) -> int:

@@ -332,11 +332,10 @@ class Journal:
             self._wake_at = self._next_id + patience
         return frames, feeds, last
 
-    def release(self, frames: list[Frame]) -> None:
-        """These records, once taken from the inbox, have left memory."""
-        freed = sum(len(frame[3]) for frame in frames) + FRAME_MEMORY * len(frames)
+    def release(self, count: int, size: int) -> None:
+        """So many records, once taken from the inbox, with payloads of so many bytes, have left memory."""
         with self._lock:
-            self._pending -= freed
+            self._pending -= size + FRAME_MEMORY * count
 
     def read(self, after: int, through: int) -> Iterator[Frame]:
         """Records with ``after < id <= through`` from the segments, in order, streaming.

@@ -162,7 +162,7 @@ class Writer:
         self.commits += 1
         self.written += len(batch.frames)
         self._batch = Batch()
-        self._journal.release(batch.queued)
+        self._journal.release(batch.queued, batch.queued_size)
         failpoints.hit("writer.committed")
         if stored:
             for tell in self.listeners:

@@ -140,7 +140,7 @@ def test_memory_is_bounded_by_spilling(opened: Opener) -> None:
     assert journal.spilled == 100 - len(frames)
     assert journal.pending_bytes <= 10 * (FRAME_MEMORY + 20)
     assert len(list(journal.read(0, last))) == 100
-    journal.release(frames)
+    journal.release(len(frames), sum(len(frame[3]) for frame in frames))
     assert journal.pending_bytes == 0
     assert feed.dropped == 0
 
@@ -154,7 +154,7 @@ def test_dropping_is_one_range(opened: Opener) -> None:
     assert (feed.dropped, feed.last_seq, feed.head) == (400 - kept, 400, kept)
     assert (feed.gap().from_seq, feed.gap().to_seq) == (kept + 1, 400)
     frames, _, last = journal.take()
-    journal.release(frames)
+    journal.release(len(frames), sum(len(frame[3]) for frame in frames))
     journal.mark_stored(last)
     assert journal.append(other, entry(), 20) == 1
     assert journal.append(feed, entry(), 20) == 401
