@@ -27,8 +27,10 @@ _LARGE: Final = 16_384
 """Characters of message and metadata up to which an entry is always read with its slice. A larger one is read by
 itself from about twice its share of the bytes on: that bounds the memory of a slice."""
 
+# A third of what strftime and printf take.
 _TIME: Final = (
-    "strftime('%Y-%m-%dT%H:%M:%S', timestamp / 1000000, 'unixepoch') || printf('.%06dZ', timestamp % 1000000)"
+    "replace(datetime(timestamp / 1000000, 'unixepoch'), ' ', 'T')"
+    " || '.' || substr(timestamp % 1000000 + 1000000, 2) || 'Z'"
 )
 
 # The bytes of `wire.entry_line`: json() leaves the metadata as it was written, number tokens included.
@@ -39,9 +41,9 @@ _LINE: Final = f"""json_object('id', id, 'task_id', task_id, 'seq', seq, 'timest
 # JSON escapes newlines, so they can separate the lines. The lines come in the subquery's order: SQLite neither merges
 # an ordered subquery into an aggregate nor drops the ORDER BY of one with a LIMIT. Blobs spare a decoding to str.
 _SLICE: Final = f"""
-SELECT CAST(group_concat(CASE WHEN length(message) + ifnull(length(metadata_json), 0) > ? THEN ''
+SELECT CAST(group_concat(CASE WHEN length(message) + ifnull(length(metadata_json), 0) > ? THEN id
                               ELSE {_LINE} END, char(10)) AS BLOB),
-       group_concat(id), group_concat(seq)
+       group_concat({{cursor}}), {{last}}({{key}})
   FROM (SELECT * {{source}} ORDER BY {{key}} {{order}} LIMIT ? OFFSET ?)"""
 
 _ONE: Final = f"""
@@ -56,11 +58,14 @@ _BATCH_ANSWER: Final = "SELECT answer FROM batches WHERE task_id = {task} AND ba
 
 
 class _Slice(NamedTuple):
-    """Consecutive entries; the line of a large one is empty."""
+    """Consecutive entries; in the place of the line of a large one is its id."""
 
     lines: list[bytes]
-    ids: list[int]
-    seqs: list[int]
+    cursors: list[int]
+    last: int
+    """Where the next slice goes on, by the key of the selection."""
+    size: int
+    """Bytes of the lines, each with a newline."""
 
 
 def page(connection: sqlite3.Connection, query: EntryQuery) -> EntryPage:
@@ -85,10 +90,9 @@ def _read_part(connection: sqlite3.Connection, part: Selection, query: EntryQuer
         large = max(_LARGE, 2 * gathered.room // (rows + 1))
         found = _read_slice(connection, rest, query, (large, *rest.params, rows, offset))
         gathered.take(connection, found)
-        if len(found.ids) < rows:
+        if len(found.lines) < rows:
             return
-        last = (found.ids if part.key == "id" else found.seqs)[-1]
-        rest, offset = part.narrowed("<" if query.descending else ">", last), 0
+        rest, offset = part.narrowed("<" if query.descending else ">", found.last), 0
 
 
 class _Gathered:
@@ -103,7 +107,6 @@ class _Gathered:
         self.more = False
         self._query = query
         self._limit = query.limit
-        self._across = query.task_id is None
         self.room = query.max_bytes
         self._bytes = 0
         self._rows = _FIRST_SLICE
@@ -127,28 +130,47 @@ class _Gathered:
 
     def take(self, connection: sqlite3.Connection, found: _Slice) -> None:
         """Add the entries of a slice that have a place."""
-        cursors = found.ids if self._across else found.seqs
-        for record_id, cursor, small in zip(found.ids, cursors, found.lines, strict=True):
-            line = small or _read_one(connection, self._query, record_id)
+        place = self._limit - len(self.lines)
+        if found.size > self.room or not found.lines or min(found.lines)[:1] != b"{":
+            self._take_each(connection, found)
+            return
+        self.more = len(found.lines) > place
+        self.lines += found.lines[:place]
+        self.cursors += found.cursors[:place]
+        self._add(found.size - sum(len(line) + 1 for line in found.lines[place:]))
+
+    def _take_each(self, connection: sqlite3.Connection, found: _Slice) -> None:
+        """The same where some are large, or may have no place."""
+        for cursor, small in zip(found.cursors, found.lines, strict=True):
+            line = small if small.startswith(b"{") else _read_one(connection, self._query, int(small))
             if not line:
                 continue  # it was deleted meanwhile, with its task
             self.more = len(self.lines) == self._limit or (bool(self.lines) and len(line) > self.room)
             if self.more:
                 break
-            self._bytes += len(line) + 1
-            self.room -= len(line) + 1
+            self._add(len(line) + 1)
             self.lines.append(line)
             self.cursors.append(cursor)
+
+    def _add(self, size: int) -> None:
+        self._bytes += size
+        self.room -= size
 
 
 def _read_slice(
     connection: sqlite3.Connection, selection: Selection, query: EntryQuery, params: tuple[Param, ...]
 ) -> _Slice:
-    sql = _SLICE.format(source=selection.sql, key=selection.key, order="DESC" if query.descending else "ASC")
-    lines, ids, seqs = connection.execute(sql, params).fetchone()
+    sql = _SLICE.format(
+        source=selection.sql,
+        key=selection.key,
+        cursor="id" if query.task_id is None else "seq",
+        order="DESC" if query.descending else "ASC",
+        last="min" if query.descending else "max",
+    )
+    lines, cursors, last = connection.execute(sql, params).fetchone()
     if lines is None:
-        return _Slice([], [], [])
-    return _Slice(lines.split(b"\n"), orjson.loads(f"[{ids}]"), orjson.loads(f"[{seqs}]"))
+        return _Slice([], [], 0, 0)
+    return _Slice(lines.split(b"\n"), orjson.loads(f"[{cursors}]"), last, len(lines) + 1)
 
 
 def _read_one(connection: sqlite3.Connection, query: EntryQuery, record_id: int) -> bytes:
