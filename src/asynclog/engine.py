@@ -21,6 +21,7 @@ from asynclog.clock import SystemClock
 from asynclog.disk import Disk
 from asynclog.feed import Feed
 from asynclog.indexer import Indexer
+from asynclog.intake import BATCH_RECORDS
 from asynclog.journal import BUDGET_BYTES, QUOTA_BYTES, SEGMENT_BYTES, Journal
 from asynclog.live import Hub
 from asynclog.lockfile import DirectoryLock
@@ -32,7 +33,7 @@ from asynclog.settings import Settings
 from asynclog.store.adapter import SqliteStore
 from asynclog.store.sqlite import Database
 from asynclog.tail import TAIL_BYTES, TailBudget
-from asynclog.writer import BATCH_RECORDS, Writer, supervise
+from asynclog.writer import Writer, supervise
 
 MOVE_SECONDS: Final = 0.02
 """How long records gather in the inbox before the loop takes them, while somebody waits for them."""

@@ -49,8 +49,7 @@ GAP_MEMORY: Final = 4096
 """Bytes that have to be free beside an entry before a gap is closed."""
 URGENT: Final = int(Level.ERROR)
 """From this level on the disk is asked to confirm an entry at once."""
-_WOKEN: Final = 1 << 64
-"""Above every id: the inbox is about to be emptied."""
+_WOKEN: Final = 1 << 64  # above every id: the inbox is about to be emptied
 RESCUE_SECONDS: Final = 1.0
 """How long after a failed sync another one makes for another new segment."""
 
@@ -274,15 +273,13 @@ class Journal:
 
     def _name_gap(self, feed: Feed, reserve: int) -> bool:
         payload = records.encode(records.GapRecord(feed.task_id, feed.gap()))
-        if not self._put(None, payload, 0, 1, reserve):
-            return False
-        feed.dropping = 0
-        return True
+        if self._put(None, payload, 0, 1, reserve):
+            feed.dropping = 0
+        return not feed.dropping
 
     def _reconcile(self) -> None:
         """A signal handler raised in an earlier call, or here: let the numbers agree with what the segment holds."""
-        while len(self._feeds) < len(self._frames):
-            self._feeds.append(self._interrupted[0])
+        self._feeds += [self._interrupted[0]] * (len(self._frames) - len(self._feeds))
         self._syncer.watch(self._shelf.descriptor, None)
         with contextlib.suppress(OSError):  # the file cannot be read
             record_id, seq, span, payload = self._shelf.mend() or (0, 0, 0, b"")
@@ -321,10 +318,8 @@ class Journal:
     def take(self, patience: int = 0) -> tuple[list[Frame], list[Feed | None], int]:
         """Empty the inbox: records in order, beside them their feeds, and the newest id that is theirs or older.
 
-        Every record up to that id is among those taken or lies in the segments.
-
-        Args:
-            patience: how many ids of entries may follow before `wake` is called; of any other record none may.
+        Every record up to that id is among those taken or lies in the segments. So many ids of entries as there is
+        patience, but no other record, may follow before `wake` is called.
         """
         with self._lock:
             frames, feeds, last = self._frames, self._feeds, self.last_id

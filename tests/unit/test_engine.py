@@ -11,11 +11,11 @@ import pytest
 from asynclog.engine import Engine, Limits, open_engine
 from asynclog.errors import ConflictError, InvalidError, LockedError, StoreError
 from asynclog.feed import Feed
+from asynclog.intake import BATCH_RECORDS
 from asynclog.model import Task
 from asynclog.records import TaskRecord
 from asynclog.settings import Settings
 from asynclog.testing import ManualClock
-from asynclog.writer import BATCH_RECORDS
 
 DEADLINE_SECONDS = 40.0
 
