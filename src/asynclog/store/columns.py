@@ -39,10 +39,12 @@ LEVEL_NAMES: Final = _LevelNames((level.value, level.name) for level in Level)
 class Columns:
     """Entries, a list for each column of `task_logs`, grown at the end only."""
 
-    __slots__ = ("lists",)
+    __slots__ = ("counts", "lists")
 
     def __init__(self) -> None:
         self.lists: tuple[list[Any], ...] = tuple([] for _ in NAMES)
+        self.counts: Counter[tuple[str, str, str, str | None]] = Counter()
+        """How many entries each (task, source, level, stage) has."""
 
     def __len__(self) -> int:
         return len(self.lists[0])
@@ -70,6 +72,7 @@ class Columns:
         """One entry more."""
         for column, value in zip(self.lists, row, strict=True):
             column.append(value)
+        self.counts[row[1], row[5], row[4], row[6]] += 1
 
     def add_entries(self, frames: Sequence[Frame]) -> bool:
         """All these records, each an entry by its tag; False, and nothing is added, when one of them cannot be read.
@@ -88,17 +91,23 @@ class Columns:
         if len(flat) != count * ENTRY_FIELDS or tags.count(ENTRY_TAG) != count:
             return False
         task_ids, timestamps, levels, *labels = [flat[place::ENTRY_FIELDS] for place in range(1, ENTRY_FIELDS)]
-        self._extend(ids, task_ids, seqs, timestamps, map(LEVEL_NAMES.__getitem__, levels), *labels)
+        names = list(map(LEVEL_NAMES.__getitem__, levels))
+        self._extend(ids, task_ids, seqs, timestamps, names, *labels)
+        self.counts.update(zip(task_ids, labels[0], names, labels[1], strict=True))
         return True
 
     def add_lines(self, record_id: int, task_id: str, seq: int, lines: Lines) -> None:
         """Entries of an ingest batch, the first of which has this record number and seq."""
         count = lines.count
         timestamps, levels, source, stage, unit, message, metadata = lines.columns()
-        names = map(LEVEL_NAMES.__getitem__, levels)
+        names = list(map(LEVEL_NAMES.__getitem__, levels))
         ids, seqs = range(record_id, record_id + count), range(seq, seq + count)
         steps = [None] * count
         self._extend(ids, [task_id] * count, seqs, timestamps, names, source, stage, unit, steps, message, metadata)
+        if list in map(type, (lines.sources, lines.levels, lines.stages)):
+            self.counts.update(zip([task_id] * count, source, names, stage, strict=True))
+        else:
+            self.counts[task_id, source[0], names[0], stage[0]] += count
 
     def _extend(self, *values: Any) -> None:
         for column, more in zip(self.lists, values, strict=True):
@@ -123,11 +132,6 @@ class Columns:
                 column = [0 if value is None else value for value in column]
             values[index::width] = column
         return values
-
-    def counts(self) -> Counter[tuple[str, str, str, str | None]]:
-        """How many entries each (task, source, level, stage) has."""
-        _, task_ids, _, _, levels, sources, stages, *_ = self.lists
-        return Counter(zip(task_ids, sources, levels, stages, strict=True))
 
     def last_seqs(self) -> dict[str, int]:
         """The last seq of each task; they rise with the record number."""

@@ -24,8 +24,8 @@ MAX_ERRORS: Final = 100
 """Errors named in an answer."""
 LONG_BYTES: Final = 2 * PIECE_BYTES
 """A larger piece of a body, one with such a long line, is read in a thread, so that the loop goes on."""
-LONG_SECONDS: Final = 0.003
-"""When a piece has taken longer (much in it must not be kept as it is), the next ones are read in a thread."""
+LONG_SECONDS: Final = 50e-9
+"""For each byte: when a piece has taken longer (much in it must not be kept as it is), a thread reads the next ones."""
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ async def parse_in_turns(body: bytes, now: int, threshold: int, message_limit: i
             await asyncio.sleep(0)
         began = time.thread_time()
         reader.take(piece)
-        slow = time.thread_time() - began > LONG_SECONDS
+        slow = time.thread_time() - began > LONG_SECONDS * len(piece.text)
     return reader.parsed
 
 
