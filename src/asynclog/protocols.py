@@ -12,6 +12,7 @@ from asynclog.queries import (
     Doomed,
     EntryPage,
     EntryQuery,
+    EntryView,
     LogStats,
     NodeStats,
     PluginStats,
@@ -91,6 +92,9 @@ class Archive(Protocol):
 
     async def entries(self, query: EntryQuery) -> EntryPage:
         """A page of entries."""
+
+    async def view(self, query: EntryQuery, *, total: bool) -> EntryView | None:
+        """A page of a task's entries with what belongs to it, and the total if asked; None when it is not there."""
 
     async def count(self, query: EntryQuery, deadline: float) -> int | None:
         """How many entries match, paging ignored; None when that takes longer than ``deadline`` seconds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from asynclog.filters import NO_FILTER, LogFilter
-from asynclog.model import AUDIT_PLUGIN, EVERYTHING, AccessScope, Task, TaskStatus, Value
+from asynclog.model import AUDIT_PLUGIN, EVERYTHING, AccessScope, Gap, Task, TaskStatus, Value
 
 PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page of entries ends at this size, however few they are."""
@@ -47,6 +47,18 @@ class EntryPage(Value, frozen=True, kw_only=True):
     lines: list[bytes]
     cursors: list[int]
     more: bool
+
+
+class EntryView(Value, frozen=True, kw_only=True):
+    """A page of a task's entries and what is shown beside it.
+
+    ``gaps`` is what of the task was declared dropped, in order. ``total`` is how many entries match, paging ignored;
+    None when that was not asked, or would have to be counted one by one.
+    """
+
+    page: EntryPage
+    gaps: list[Gap]
+    total: int | None
 
 
 class LogStats(Value, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from asynclog.queries import (
     Doomed,
     EntryPage,
     EntryQuery,
+    EntryView,
     LogStats,
     NodeStats,
     PluginStats,
@@ -70,6 +71,10 @@ class SqliteStore:
     async def entries(self, query: EntryQuery) -> EntryPage:
         """A page of entries."""
         return await self._database.read(lambda connection: entries.page(connection, query))
+
+    async def view(self, query: EntryQuery, *, total: bool) -> EntryView | None:
+        """A page of a task's entries with what belongs to it, in one go; None when it is not there."""
+        return await self._database.read(lambda connection: counts.view(connection, query, total=total))
 
     async def count(self, query: EntryQuery, deadline: float) -> int | None:
         """How many entries match; None when that takes too long."""

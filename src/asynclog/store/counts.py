@@ -15,8 +15,9 @@ import orjson
 
 from asynclog.filters import NO_FILTER, LogFilter
 from asynclog.model import AccessScope, Level
-from asynclog.queries import Bucket, EntryQuery, LogStats, StageCount
+from asynclog.queries import Bucket, EntryQuery, EntryView, LogStats, StageCount
 from asynclog.store.blocks import SEGMENT_BITS, outside
+from asynclog.store.entries import gaps_if_seen, page
 from asynclog.store.selection import Extent, Selection, confined, large_extent, select, the_task, visible_tasks
 from asynclog.store.timeline import Timeline, timeline
 
@@ -62,6 +63,17 @@ def count(connection: sqlite3.Connection, query: EntryQuery) -> int:
         return 0
     [number] = connection.execute(f"SELECT count(*) {selection.sql}", selection.params).fetchone()
     return int(number)
+
+
+def view(connection: sqlite3.Connection, query: EntryQuery, *, total: bool) -> EntryView | None:
+    """A page of a task's entries, its gaps, and the number of matches if the writer knows it; None for no task."""
+    dropped = gaps_if_seen(connection, query.task_id or "", query.scope)
+    if dropped is None:
+        return None
+    found = page(connection, query)
+    groups = _kept_groups(connection, query) if total else None
+    number = None if groups is None else sum(group[3] for group in groups)
+    return EntryView(page=found, gaps=dropped, total=number)
 
 
 def stats(connection: sqlite3.Connection, query: EntryQuery) -> LogStats:

@@ -19,6 +19,7 @@ from asynclog.queries import (
     Bucket,
     EntryPage,
     EntryQuery,
+    EntryView,
     LogStats,
     NodeStats,
     PluginStats,
@@ -70,17 +71,22 @@ class Reader:
 
     async def task(self, task_id: str, access: AccessScope = EVERYTHING) -> Task:
         """One task as it is now. What runs but is another's takes the way, and the time, of what is not there."""
-        live = self._engine.hub.get(task_id)
-        if live is not None and not live.removed and visible(live.task, access):
-            return live.task
-        ended = self._engine.hub.ended(task_id)
-        if ended is not None and visible(ended, access):
-            return ended
+        known = self._known(task_id, access)
+        if known is not None:
+            return known
         await self._engine.settle()
         task = await self._store.task(task_id, access)
         if task is None:
             raise NotFoundError("task", task_id)
         return task
+
+    def _known(self, task_id: str, access: AccessScope) -> Task | None:
+        """A task that runs, or has just ended, and that the caller sees."""
+        live = self._engine.hub.get(task_id)
+        if live is not None and not live.removed and visible(live.task, access):
+            return live.task
+        ended = self._engine.hub.ended(task_id)
+        return ended if ended is not None and visible(ended, access) else None
 
     async def tasks(self, query: TaskQuery) -> TaskPage:
         """A page of tasks."""
@@ -126,7 +132,7 @@ class Reader:
         if (offset or 0) < 0:
             raise InvalidError("offset", "offset is 0 or more")
         chosen = _chosen(entry_filter, filters)
-        await self.task(task_id, access)
+        known = self._known(task_id, access)
         complete = await self._engine.settle()
         query = EntryQuery(
             task_id=task_id,
@@ -138,34 +144,38 @@ class Reader:
             offset=offset or 0,
             descending=order == "desc",
         )
-        page = await self._store.entries(query)
+        view = await self._store.view(query, total=total)
+        if view is None and known is None:
+            raise NotFoundError("task", task_id)
+        view = view or EntryView(page=EntryPage(lines=[], cursors=[], more=False), gaps=[], total=0)
+        page = view.page
         more = page.cursors[-1] if page.more else None
         return LogPage(
             task_id=task_id,
             lines=page.lines,
-            total=await self._total(query, page) if total else None,
+            total=await self._total(query, view) if total else None,
             next_after=more if order == "asc" else None,
             next_before=more if order == "desc" else None,
             complete=complete,
-            gaps=await self._gaps(task_id, access),
+            gaps=self._growing(view.gaps, task_id, access),
         )
 
-    async def _total(self, query: EntryQuery, page: EntryPage) -> int | None:
+    async def _total(self, query: EntryQuery, view: EntryView) -> int | None:
         """How many entries match: those of the page where it is all of them, else counted, if that is soon done."""
-        if query.after is None and query.before is None and not query.offset and not page.more:
-            return len(page.lines)
-        return await self._store.count(query, COUNT_SECONDS)
+        if query.after is None and query.before is None and not query.offset and not view.page.more:
+            return len(view.page.lines)
+        return await self._store.count(query, COUNT_SECONDS) if view.total is None else view.total
 
     async def gaps(self, task_id: str, access: AccessScope = EVERYTHING) -> list[Gap]:
         """What was declared dropped, a range that is still growing included."""
         await self.task(task_id, access)
-        return await self._gaps(task_id, access)
+        return self._growing(await self._store.gaps(task_id, access), task_id, access)
 
-    async def _gaps(self, task_id: str, access: AccessScope) -> list[Gap]:
-        gaps = await self._store.gaps(task_id, access)
+    def _growing(self, gaps: list[Gap], task_id: str, access: AccessScope) -> list[Gap]:
+        """Those that are stored, and the one that grows now."""
         live = self._engine.hub.get(task_id)
         if live is not None and visible(live.task, access) and live.feed is not None and live.feed.dropping:
-            gaps = [*gaps, live.feed.gap()]
+            return [*gaps, live.feed.gap()]
         return gaps
 
     async def search(self, query: EntryQuery) -> EntryPage:

@@ -11,8 +11,9 @@ import pytest
 from asynclog.filters import LogFilter
 from asynclog.model import EVERYTHING, AccessScope
 from asynclog.queries import Bucket, EntryQuery, LogStats, StageCount
-from asynclog.store.counts import count, histogram, stage_counts, stats
-from tests.unit.store.rows import START, add_entries, add_task, database, entry, statements
+from asynclog.store.counts import count, histogram, stage_counts, stats, view
+from asynclog.store.entries import gaps, page
+from tests.unit.store.rows import START, add_entries, add_task, database, entry, insert, statements
 
 
 @pytest.fixture
@@ -37,6 +38,23 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 def asked(pairs: list[tuple[str, str]], **more: Any) -> EntryQuery:
     return EntryQuery(filter=LogFilter.parse(pairs), **{"task_id": "t", **more})
+
+
+def test_a_view_is_the_page_the_gaps_and_a_total_that_costs_nothing(connection: sqlite3.Connection) -> None:
+    """What is shown of a task in one go is what is told one by one; what would have to be counted is left to `count`."""
+    insert(connection, "gaps", task_id="t", from_seq=7, to_seq=9, reason="full")
+    for pairs, known in (([], 6), ([("source", "system")], 2), ([("search", "hello")], None), ([("unit", "a")], None)):
+        query = asked(pairs, limit=1, after=0)
+        found = view(connection, query, total=True)
+        assert found is not None
+        assert found.page == page(connection, query)
+        assert found.gaps == gaps(connection, "t", EVERYTHING) != []
+        assert found.total == known
+    bare = view(connection, asked([]), total=False)
+    assert bare is not None
+    assert bare.total is None
+    for task_id, access in (("nobody", EVERYTHING), ("t", AccessScope(account="other"))):
+        assert view(connection, asked([], task_id=task_id, access=access), total=True) is None
 
 
 def test_stats_count_by_level_source_and_stage(connection: sqlite3.Connection) -> None:

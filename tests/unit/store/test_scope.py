@@ -63,6 +63,7 @@ Ask = Callable[[Any, AccessScope, str], Awaitable[Any]]
 
 ARCHIVE: dict[str, Ask] = {
     "entries": lambda store, access, name: store.entries(EntryQuery(task_id=name, access=access)),
+    "view": lambda store, access, name: store.view(EntryQuery(task_id=name, access=access), total=True),
     "count": lambda store, access, name: store.count(EntryQuery(task_id=name, access=access), 5.0),
     "stats": lambda store, access, name: store.stats(EntryQuery(task_id=name, access=access)),
     "histogram": lambda store, access, name: store.histogram(EntryQuery(task_id=name, access=access), 5),
@@ -238,6 +239,7 @@ def _ask_everything(connection: sqlite3.Connection, asked: list[tuple[str, str]]
         counts.stats(connection, query)
         counts.count(connection, query)
         counts.histogram(connection, query, 3)
+        counts.view(connection, query, total=True)
     entries.page(connection, EntryQuery(task_id="t", access=OWN, max_bytes=1000))
     entries.gaps(connection, "t", OWN)
     entries.batch_answer(connection, "t", "b", OWN)
