@@ -41,7 +41,7 @@ def asked(pairs: list[tuple[str, str]], **more: Any) -> EntryQuery:
 
 
 def test_a_view_is_the_page_the_gaps_and_a_total_that_costs_nothing(connection: sqlite3.Connection) -> None:
-    """What is shown of a task in one go is what is told one by one; what would have to be counted is left to `count`."""
+    """What is shown of a task in one go is what is told one by one; what takes counting is left to `count`."""
     insert(connection, "gaps", task_id="t", from_seq=7, to_seq=9, reason="full")
     for pairs, known in (([], 6), ([("source", "system")], 2), ([("search", "hello")], None), ([("unit", "a")], None)):
         query = asked(pairs, limit=1, after=0)
