@@ -263,7 +263,7 @@ async def test_a_segment_that_was_begun_is_none(tmp_path: Path, monkeypatch: pyt
         assert len((await found.store.entries(query)).lines) == 1
         await found.until(lambda: found.segments == [0])
         assert len((await found.store.entries(query)).lines) == 1
-        terms = sum(len(orjson.loads(part)) for part in built.terms)
+        terms = sum(len(orjson.loads(part)) for part in (*built.terms, built.labels))
         assert found.execute("SELECT count(*) FROM log_terms") == [(terms,)]
 
 

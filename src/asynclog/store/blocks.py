@@ -32,7 +32,7 @@ MAX_TERMS: Final = 32_768
 disk."""
 MAX_RUNS: Final = 16_384
 """Of a segment. Where there are more, it has none: its trigrams alone propose."""
-TERMS_AT_ONCE: Final = 2500
+TERMS_AT_ONCE: Final = 8000
 """In one transaction: some 5 ms, between the writer's."""
 MAX_CHARACTERS: Final = 4096
 """Of a message, and of its metadata. The block of a longer one is looked through: that bounds the work for a block."""
@@ -82,12 +82,12 @@ _MESSAGES: Final = f"""SELECT CAST(group_concat(text, char(0)) AS BLOB) FROM (
 _SKELETONS: Final = "INSERT INTO scratch.skeletons (rowid, text) SELECT key, value FROM json_each(?)"
 
 _TERMS: Final = f"""
-SELECT json_group_object(term, blocks) FROM (
+SELECT count(*), json_group_object(term, blocks) FROM (
   SELECT '{MESSAGE}' || term AS term, sum(1 << doc) AS blocks FROM scratch.messages_terms GROUP BY messages_terms.term
   UNION ALL
   SELECT '{METADATA}' || term, sum(1 << doc) FROM scratch.metadata_terms GROUP BY metadata_terms.term)"""
 _RUNS: Final = f"""
-SELECT json_group_object('{SKELETON}' || term, blocks) FROM (
+SELECT count(*), json_group_object('{SKELETON}' || term, blocks) FROM (
   SELECT term, sum(1 << doc) AS blocks FROM scratch.skeletons_terms GROUP BY skeletons_terms.term)"""
 
 _LABELS: Final = f"""
@@ -102,10 +102,11 @@ _ZONES: Final = f"""
 WITH zones AS MATERIALIZED (
   SELECT (SELECT json_array(b.value, iif(min(task_id) = max(task_id), task_id, NULL), min(timestamp), max(timestamp),
                             sum(level = 'DEBUG'), sum(level = 'INFO'), sum(level = 'WARNING'), sum(level = 'ERROR'),
-                            count(*), max(max(length(message), ifnull(length(metadata_json), 0))))
+                            count(*), max(length(message)) > {MAX_CHARACTERS}
+                                   OR ifnull(max(length(metadata_json)), 0) > {MAX_CHARACTERS})
             FROM task_logs WHERE {_BLOCK}) AS zone FROM json_each(?) AS b)
 SELECT json_group_array(json(zone)), sum(zone ->> 8), min(zone ->> 2), max(zone ->> 3),
-       ifnull(sum(CASE WHEN (zone ->> 9) > {MAX_CHARACTERS} THEN 1 << (zone ->> 0 & 63) END), 0)
+       ifnull(sum(CASE WHEN zone ->> 9 THEN 1 << (zone ->> 0 & 63) END), 0)
   FROM zones WHERE (zone ->> 8) > 0"""
 
 _UNITS: Final = """
@@ -115,6 +116,7 @@ SELECT count(*), json_group_array(json_array(task_id, stage, unit, entries, firs
 
 _PUT_TERMS: Final = "INSERT INTO log_terms SELECT ?, key, value FROM json_each(?)"
 _FINISH: Final = (
+    "INSERT INTO log_terms SELECT :segment, key, value FROM json_each(:labels)",
     """INSERT INTO log_blocks SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
        value ->> 6, value ->> 7 FROM json_each(:zones)""",
     """INSERT INTO log_units SELECT :segment, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
@@ -139,6 +141,7 @@ class Segment(NamedTuple):
     segment: int
     entries: int
     terms: list[str]
+    labels: str
     zones: str
     units: str
     counted: bool
@@ -196,19 +199,19 @@ def build(connection: sqlite3.Connection, segment: int) -> Segment | None:
         return None
     for statement in _TEXTS:
         connection.execute(statement, (blocks,))
-    terms = _object(connection, _TERMS)
-    if len(terms) > MAX_TERMS:
-        terms, unread = {}, _EVERY_BLOCK
+    number, terms = connection.execute(_TERMS).fetchone()
+    if number > MAX_TERMS:
+        number, terms, unread = 0, "{}", _EVERY_BLOCK
     runs = _runs(connection, blocks)
-    terms |= runs or {}
-    terms |= _object(connection, _LABELS, ids(segment))
+    [labels] = connection.execute(_LABELS, ids(segment)).fetchone()
     pairs, units = connection.execute(_UNITS, ids(segment)).fetchone()
     counted = pairs <= MAX_UNITS
     connection.execute("COMMIT")
     return Segment(
         segment=segment,
         entries=entries,
-        terms=_parts(terms),
+        terms=_parts(number, terms) + (runs or []),
+        labels=labels,
         zones=zones,
         units=units if counted else "[]",
         counted=counted,
@@ -219,25 +222,22 @@ def build(connection: sqlite3.Connection, segment: int) -> Segment | None:
     )
 
 
-def _runs(connection: sqlite3.Connection, blocks: str) -> dict[str, int] | None:
+def _runs(connection: sqlite3.Connection, blocks: str) -> list[str] | None:
     """The runs of each block's skeleton; None when they are too many."""
     texts = connection.execute(_MESSAGES, (blocks,)).fetchone()[0].split(b"\0")
     if len(texts) != 64:
         return None  # some message has a NUL after all
     connection.execute(_SKELETONS, (orjson.dumps([indexed_runs(text) for text in texts]).decode(),))
-    runs = _object(connection, _RUNS)
-    return runs if len(runs) <= MAX_RUNS else None
+    number, runs = connection.execute(_RUNS).fetchone()
+    return _parts(number, runs) if number <= MAX_RUNS else None
 
 
-def _object(connection: sqlite3.Connection, statement: str, params: tuple[int, ...] = ()) -> dict[str, int]:
-    found: dict[str, int] = orjson.loads(connection.execute(statement, params).fetchone()[0])
-    return found
-
-
-def _parts(terms: dict[str, int]) -> list[str]:
-    left = iter(terms.items())
-    parts = iter(lambda: dict(itertools.islice(left, TERMS_AT_ONCE)), {})
-    return [orjson.dumps(part).decode() for part in parts]
+def _parts(number: int, terms: str) -> list[str]:
+    """The JSON object, or as many as so many terms take."""
+    if number <= TERMS_AT_ONCE:
+        return [terms]
+    left = iter(orjson.loads(terms).items())
+    return [orjson.dumps(dict(itertools.islice(left, TERMS_AT_ONCE))).decode() for _ in range(0, number, TERMS_AT_ONCE)]
 
 
 def put(connection: sqlite3.Connection, built: Segment, part: int) -> int | None:
