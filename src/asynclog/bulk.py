@@ -49,9 +49,16 @@ def metadata_texts(mappings: list[dict[str, Any]], redactor: Redactor) -> list[s
     def each(mapping: dict[str, Any]) -> str | None:
         return values.metadata_json(mapping, redactor=redactor)
 
+    def whole(some: list[dict[str, Any]]) -> list[str | None] | None:
+        found = list(chain.from_iterable(map(dict.values, some)))
+        kinds = set(map(type, found))
+        if not kinds <= _SCALARS:  # most of the others hold something too
+            return list(map(each, some))
+        return _flat_texts(some) if _are_plain(found, kinds, redactor) else None
+
     if not mappings or not all(mappings) or _names_secret(mappings, redactor):
         return list(map(each, mappings))
-    return _by_parts(mappings, lambda some: _flat_texts(some, redactor), each)
+    return _by_parts(mappings, whole, each)
 
 
 def _by_parts(found: list[T], whole: Callable[[list[T]], list[R] | None], each: Callable[[T], R]) -> list[R]:
@@ -84,18 +91,17 @@ def _names_secret(mappings: list[dict[str, Any]], redactor: Redactor) -> bool:
     return not all(redactor.known[key] is False for key in unknown)
 
 
-def _flat_texts(mappings: list[dict[str, Any]], redactor: Redactor) -> list[str | None] | None:
-    """The JSON texts of mappings of scalars that can be kept as they are; None when one of them perhaps is none."""
-    found = list(chain.from_iterable(map(dict.values, mappings)))
-    kinds = set(map(type, found))
-    if not kinds <= _SCALARS:
-        return None
+def _are_plain(found: list[Any], kinds: set[type], redactor: Redactor) -> bool:
+    """Whether all these scalars can be kept as they are; False when one perhaps cannot."""
     if str in kinds:
         strings = [value for value in found if type(value) is str]
         if max(map(len, strings)) > SHORT or not _clears(strings, redactor):
-            return None
-    if float in kinds and not all(math.isfinite(value) for value in found if type(value) is float):
-        return None
+            return False
+    return float not in kinds or all(map(math.isfinite, [value for value in found if type(value) is float]))
+
+
+def _flat_texts(mappings: list[dict[str, Any]]) -> list[str | None] | None:
+    """The JSON texts of mappings of scalars; None when one of them perhaps is too large, or holds such a number."""
     listed: list[object] = [_SEPARATOR] * (2 * len(mappings) - 1)
     listed[::2] = mappings
     try:

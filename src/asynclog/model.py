@@ -369,6 +369,17 @@ def parse_timestamp(text: str) -> int:
     return microseconds
 
 
+class _Seconds(dict[str, int]):
+    """Microseconds of times without offset and fraction; KeyError for what is none."""
+
+    def __missing__(self, text: str) -> int:
+        second = _known_second(text)
+        if second is None:
+            raise KeyError(text)
+        self[text] = second
+        return second
+
+
 def parse_timestamps(texts: list[str]) -> list[int]:
     """Each as `parse_timestamp` reads it, whose errors this raises; faster where all of them have the usual form."""
     together = "".join(texts)
@@ -376,8 +387,7 @@ def parse_timestamps(texts: list[str]) -> list[int]:
         marks = together[13::27], together[16::27], together[19::27], together[26::27]
         digits = "".join([together[place::27] for place in range(20, 26)])
         if digits.isdigit() and [mark.strip(sign) for mark, sign in zip(marks, "::.Z", strict=True)] == [""] * 4:
-            seconds = {begin: _known_second(begin) for begin in {text[:19] for text in texts}}
-            known = {begin: second for begin, second in seconds.items() if second is not None}
+            seconds = _Seconds()
             with contextlib.suppress(KeyError):
-                return [known[text[:19]] + int(text[20:26]) for text in texts]
+                return [seconds[text[:19]] + int(text[20:26]) for text in texts]
     return list(map(parse_timestamp, texts))

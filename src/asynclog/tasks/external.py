@@ -31,6 +31,8 @@ from asynclog.tasks.runfiles import RunFiles
 
 BODY_BYTES: Final = 8 << 20
 """A batch is one journal record; a larger body is refused."""
+MANY_LINES: Final = 1000
+"""So many are handed on at once, instead of waiting until the loop looks."""
 MAX_LINES: Final = 600_000
 """More than 8 MiB of entries can have. Looking at millions that are none would keep a processor busy for long."""
 LEASE_MICROSECONDS: Final = 600_000_000
@@ -173,6 +175,8 @@ class External:
             raise ConflictError(f"the task {live.task.id} has ended and takes no more entries")
         self._renew(live)
         last_seq = self._append(feed, parsed, batch_id)
+        if parsed.accepted >= MANY_LINES:
+            engine.collect()
         answer = msgspec.json.encode(parsed.answer(last_seq))
         if batch_id is not None:
             answers.put(batch_id, engine.journal.last_id, answer, engine.journal.stored_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -155,35 +156,30 @@ class Reader:
         """Read the next piece."""
         wrong: dict[int, str] = {}
         numbers, given = read(piece, wrong)
-        came, threshold = len(given) + len(wrong), self._threshold
-        levels, times = self._levels_of(given), self._times_of(given)
-        if levels is None or _least(levels) < threshold:
-            numbers, given = _sieved(numbers, given, wrong, lambda one: self._levels.one(one.level) >= threshold)
-            self.parsed.filtered += came - len(given) - len(wrong)
-            levels, times = self._levels_of(given), self._times_of(given)
-        if times is None:
-            numbers, given = _sieved(numbers, given, wrong, lambda one: self._time(one.timestamp) >= 0)
-            levels, times = self._levels_of(given), self._times_of(given)
-        if given and levels is not None and times is not None:
-            self.parsed.keep(self._entries(given, levels, times))
-        self.parsed.reject(wrong)
+        levels, numbers, given = _sound(self._levels_of, numbers, given, wrong)
+        if _least(levels) < self._threshold:
+            loud = [level >= self._threshold for level in _listed(levels, len(given))]
+            self.parsed.filtered += loud.count(False)
+            numbers, given = list(compress(numbers, loud)), list(compress(given, loud))
+            levels = self._levels_of(given)
+        times, numbers, timed = _sound(self._times_of, numbers, given, wrong)
+        if timed:
+            self.parsed.keep(self._entries(timed, levels if timed is given else self._levels_of(timed), times))
+        if wrong:
+            self.parsed.reject(wrong)
 
-    def _levels_of(self, given: list[Given]) -> int | list[int] | None:
-        """The levels; None when one of them is none."""
-        try:
-            return self._levels.column([one.level for one in given])
-        except ValueError:
-            return None
+    def _levels_of(self, given: list[Given]) -> int | list[int]:
+        """The levels. Raises ValueError when one of them is none."""
+        return self._levels.column([one.level for one in given])
 
-    def _times_of(self, given: list[Given]) -> int | list[int] | None:
-        """The times; None when one of them is none."""
+    def _times_of(self, given: list[Given]) -> int | list[int]:
+        """The times. Raises ValueError when one of them is none."""
         column = [one.timestamp for one in given]
         if column.count(None) == len(column):
             return self._now
-        try:
-            return parse_timestamps(column) if set(map(type, column)) == {str} else list(map(self._time, column))
-        except ValueError:
-            return None
+        if set(map(type, column)) == {str}:
+            return parse_timestamps(column)
+        return list(map(self._time, column))
 
     def _time(self, value: object) -> int:
         if value is None:
@@ -196,9 +192,9 @@ class Reader:
         """The entries of lines whose levels and times are fine."""
         metadata = [one.metadata for one in given]
         sources = self._sources.column([one.source for one in given])
-        posing = {source for source in set(_listed(sources)) if poses_as_system(source)}
+        posing = {source for source in set(_listed(sources, 1)) if poses_as_system(source)}
         if posing:
-            claimed = _listed(sources) * (1 if isinstance(sources, list) else len(given))
+            claimed = _listed(sources, len(given))
             metadata = _noted(metadata, "claimed_source", [source if source in posing else None for source in claimed])
             sources = ["plugin" if source in posing else source for source in claimed]
         messages = bulk.texts([one.message for one in given], self._redactor)
@@ -226,26 +222,32 @@ class Reader:
         return [None if value is None else next(made) for value in column]
 
 
-def _sieved(
-    numbers: Sequence[int], given: list[Given], wrong: dict[int, str], passes: Callable[[Given], bool]
-) -> tuple[Sequence[int], list[Given]]:
-    """The lines that pass, by number. Of those of which that cannot be said it is noted why."""
+def _sound(
+    column_of: Callable[[list[Given]], T], numbers: Sequence[int], given: list[Given], wrong: dict[int, str]
+) -> tuple[T, Sequence[int], list[Given]]:
+    """A column of the lines of which there is one, by number; of the others it is noted why not."""
+    try:
+        return column_of(given), numbers, given
+    except ValueError:
+        pass
     kept: list[tuple[int, Given]] = []
     for number, one in zip(numbers, given, strict=True):
         try:
-            if passes(one):
-                kept.append((number, one))
+            column_of([one])
         except ValueError as error:
             wrong[number] = str(error)
-    return [number for number, _ in kept], [one for _, one in kept]
+        else:
+            kept.append((number, one))
+    sound = [one for _, one in kept]
+    return column_of(sound), [number for number, _ in kept], sound
 
 
 def _least(levels: int | list[int]) -> int:
     return min(levels) if isinstance(levels, list) else levels
 
 
-def _listed(column: T | list[T]) -> list[T]:
-    return column if isinstance(column, list) else [column]
+def _listed(column: T | list[T], count: int) -> list[T]:
+    return column if isinstance(column, list) else [column] * count
 
 
 def _mapping(value: Any) -> dict[str, Any]:
