@@ -67,7 +67,7 @@ async def test_the_end_of_a_task_is_told(page: Page, service: Service) -> None:
     await expect(page.locator("footer [role=status]")).to_have_text("live")
     await service.log(task, lines(4, 5))
     await service.finish(task)
-    await expect(page.locator("header")).to_contain_text("complete, ")
+    await expect(page.locator("header")).to_contain_text("complete")
     await expect(page.locator("footer [role=status]")).to_have_text("complete")
     await expect(panel.says("line 5")).to_be_visible()
 
@@ -99,6 +99,6 @@ async def test_after_a_restart_a_finished_task_shows_all_entries(page: Page, tmp
     async with serving(tmp_path / "data") as second:
         panel = Panel(page, second.url)
         await panel.open(task["id"])
-        await expect(page.locator("header")).to_contain_text(f"complete, {task['sealed']['count']} entries")
+        await expect(page.locator("header")).to_contain_text(f"complete {task['sealed']['count']} entries")
         await expect(panel.rows()).to_have_count(task["sealed"]["count"])
         await expect(panel.says("hello, later")).to_have_count(5)

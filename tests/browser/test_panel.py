@@ -72,7 +72,7 @@ async def test_the_header_tells_how_it_ended(page: Page, service: Service) -> No
     await panel.open(task["id"])
     header = page.locator("header")
     await expect(header).to_contain_text("failed")
-    await expect(header).to_contain_text(f"complete, {task['sealed']['count']} entries")
+    await expect(header).to_contain_text(f"complete {task['sealed']['count']} entries")
     await expect(header).to_contain_text("row 17 is broken")
     await header.get_by_text("traceback", exact=True).click()
     await expect(header.locator("pre")).to_contain_text("ValueError: row 17 is broken")

@@ -55,4 +55,4 @@ async def test_cron_is_of_the_zone_one_is_in(page: Page, tmp_path: Path) -> None
         await expect(page.get_by_role("alert")).to_contain_text("cron")
         await page.get_by_role("textbox", name="Cron").fill("30 2 * * 1-5")
         await page.get_by_role("button", name="Make the schedule").click()
-        await expect(page.locator("tbody tr")).to_contain_text("30 2 * * 1-5 (Europe/Berlin)")
+        await expect(page.locator("tbody tr")).to_contain_text("Monday to Friday at 02:30 (Europe/Berlin)")

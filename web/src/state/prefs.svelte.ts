@@ -92,13 +92,14 @@ class Preferences {
 }
 
 function load(): Stored {
-  const fallback: Stored = { theme: 'system', time: 'utc', wrap: false, tree: innerWidth > 860, saved: [] }
+  // On a narrow screen the rows come first, and a row that is cut off tells nothing.
+  const fallback: Stored = { theme: 'system', time: 'utc', wrap: innerWidth < 640, tree: innerWidth > 860, saved: [] }
   try {
     const found = JSON.parse(localStorage.getItem(KEY) ?? '{}') as Partial<Stored>
     return {
       theme: THEMES.find((theme) => theme === found.theme) ?? fallback.theme,
       time: TIME_MODES.find((mode) => mode === found.time) ?? fallback.time,
-      wrap: found.wrap === true,
+      wrap: typeof found.wrap === 'boolean' ? found.wrap : fallback.wrap,
       tree: typeof found.tree === 'boolean' ? found.tree : fallback.tree,
       saved: Array.isArray(found.saved)
         ? found.saved.filter((each) => each?.name && typeof each.query === 'string')
