@@ -220,6 +220,34 @@ def like_pattern(text: str) -> str:
     return f"%{escaped}%"
 
 
+_FREQUENT: Final = "e01raont:ci2s.-d549387m6lpufgb/hvwk,_x[]y=q@()"
+"""What log messages are made of, the most frequent first; a blank is before all of them."""
+
+
+_CONTAINS: Final = "message LIKE ? ESCAPE '\\'"
+
+
+def _search_term(search: str) -> SqlTerm:
+    """The text; and before it what is left of it from the rarest character of its first half on, if that is less.
+
+    LIKE stops at each place where the first character of the text occurs, at a frequent one ten times in a message:
+    that takes as long as reading the row.
+    """
+    rarities = [_rarity(character) for character in search[: len(search) // 2 + 1]]
+    start = rarities.index(max(rarities)) if rarities else 0
+    if start == 0:
+        return _CONTAINS, [like_pattern(search)]
+    return f"({_CONTAINS} AND {_CONTAINS})", [like_pattern(search[start:]), like_pattern(search)]
+
+
+def _rarity(character: str) -> int:
+    """How rare, as far as it helps: SQLite looks for what is not ASCII one character after the other."""
+    if character == " " or not character.isascii():
+        return -1
+    place = _FREQUENT.find(character.lower())
+    return len(_FREQUENT) if place < 0 else place
+
+
 # Parsing
 
 
@@ -293,7 +321,7 @@ def _sql_terms(log_filter: LogFilter) -> Iterable[SqlTerm]:
     if log_filter.until is not None:
         yield "timestamp < ?", [log_filter.until]
     if log_filter.searches:
-        yield any_of(("message LIKE ? ESCAPE '\\'", [like_pattern(search)]) for search in log_filter.searches)
+        yield any_of(_search_term(search) for search in log_filter.searches)
     for condition in log_filter.metadata_conditions:
         yield condition.sql()
 

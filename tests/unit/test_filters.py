@@ -153,6 +153,25 @@ def test_a_search_folds_a_to_z_alone(search: str, message: str, found: bool) -> 
     assert passes(entry(message), ("search", search)) is found
 
 
+@pytest.mark.parametrize(
+    ("search", "patterns"),
+    [
+        ("timeout in finished", ["%ut in finished%", "%timeout in finished%"]),
+        ("Exception", ["%xception%", "%Exception%"]),
+        ("é über", ["%ber%", "%é über%"]),
+        ("ee_qq", ["%\\_qq%", "%ee\\_qq%"]),
+        ("quit", ["%quit%"]),
+        ("e", ["%e%"]),
+        ("100%", ["%100\\%%"]),
+    ],
+)
+def test_a_search_is_looked_for_by_its_rarest_character(search: str, patterns: list[str]) -> None:
+    """Before the whole text, what begins at the rarest character of its first half: both are in each match."""
+    assert LogFilter.parse([("search", search)]).where()[1] == patterns
+    assert passes(entry(f"x {search.upper() if search.isascii() else search} x"), ("search", search))
+    assert not passes(entry(patterns[0].strip("%")[:-1]), ("search", search))
+
+
 def test_an_empty_search_asks_for_nothing() -> None:
     """Every message contains the empty text, so such a filter is the empty one."""
     assert LogFilter.parse([("search", ""), ("search", "x")]) == NO_FILTER
