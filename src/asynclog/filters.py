@@ -16,6 +16,7 @@ import orjson
 from asynclog.errors import InvalidError
 from asynclog.metadata_condition import MetadataCondition, SqlTerm, any_of
 from asynclog.model import Level, parse_timestamp, timestamp_text
+from asynclog.search_condition import search_check, search_term
 
 MAX_SEARCH: Final = 1000
 """Characters of one search at most."""
@@ -211,43 +212,6 @@ def is_filter_parameter(name: str) -> bool:
     return name.startswith(_METADATA) or (name in FILTER_PARAMETERS and "." not in name)
 
 
-def like_pattern(text: str) -> str:
-    r"""The pattern with which ``LIKE ? ESCAPE '\'`` finds a plain substring.
-
-    LIKE folds A-Z alone, as a search does, and is twice as fast as instr(lower(...)).
-    """
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
-
-
-_FREQUENT: Final = "e01raont:ci2s.-d549387m6lpufgb/hvwk,_x[]y=q@()"
-"""What log messages are made of, the most frequent first; a blank is before all of them."""
-
-
-_CONTAINS: Final = "message LIKE ? ESCAPE '\\'"
-
-
-def _search_term(search: str) -> SqlTerm:
-    """The text; and before it what is left of it from the rarest character of its first half on, if that is less.
-
-    LIKE stops at each place where the first character of the text occurs, at a frequent one ten times in a message:
-    that takes as long as reading the row.
-    """
-    rarities = [_rarity(character) for character in search[: len(search) // 2 + 1]]
-    start = rarities.index(max(rarities)) if rarities else 0
-    if start == 0:
-        return _CONTAINS, [like_pattern(search)]
-    return f"({_CONTAINS} AND {_CONTAINS})", [like_pattern(search[start:]), like_pattern(search)]
-
-
-def _rarity(character: str) -> int:
-    """How rare, as far as it helps: SQLite looks for what is not ASCII one character after the other."""
-    if character == " " or not character.isascii():
-        return -1
-    place = _FREQUENT.find(character.lower())
-    return len(_FREQUENT) if place < 0 else place
-
-
 # Parsing
 
 
@@ -321,7 +285,7 @@ def _sql_terms(log_filter: LogFilter) -> Iterable[SqlTerm]:
     if log_filter.until is not None:
         yield "timestamp < ?", [log_filter.until]
     if log_filter.searches:
-        yield any_of(_search_term(search) for search in log_filter.searches)
+        yield any_of(search_term(search) for search in log_filter.searches)
     for condition in log_filter.metadata_conditions:
         yield condition.sql()
 
@@ -369,7 +333,7 @@ def _checks(log_filter: LogFilter) -> Iterable[Predicate]:
         yield lambda record: record.step_id in step_ids
     yield from _time_checks(log_filter)
     if log_filter.searches:
-        yield _search_check(log_filter.searches)
+        yield search_check(log_filter.searches)
     for condition in log_filter.metadata_conditions:
         yield _metadata_check(condition)
 
@@ -380,20 +344,6 @@ def _time_checks(log_filter: LogFilter) -> Iterable[Predicate]:
         yield lambda record: record.timestamp >= since
     if until is not None:
         yield lambda record: record.timestamp < until
-
-
-def _search_check(searches: tuple[str, ...]) -> Predicate:
-    # bytes.lower() folds A-Z alone, and in UTF-8 a substring of the bytes is one of the characters.
-    needles = [search.encode().lower() for search in searches]
-    if len(needles) == 1:
-        [needle] = needles
-        return lambda record: needle in record.message.encode().lower()
-
-    def check(record: Filterable) -> bool:
-        message = record.message.encode().lower()
-        return any(needle in message for needle in needles)
-
-    return check
 
 
 def _metadata_check(condition: MetadataCondition) -> Predicate:

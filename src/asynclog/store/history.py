@@ -11,9 +11,9 @@ from typing import Annotated, Final
 import msgspec
 
 from asynclog.errors import InvalidError
-from asynclog.filters import like_pattern
 from asynclog.model import AccessScope, Stage, Step, Task
 from asynclog.queries import PAGE_BYTES, TaskPage, TaskQuery
+from asynclog.search_condition import like_pattern
 from asynclog.store.scope import Param, seen_task, visible
 
 _LONGEST: Final = 1e12
