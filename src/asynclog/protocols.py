@@ -47,6 +47,9 @@ class StoredEntries(Protocol):
     def rows(self) -> list[Row]:
         """They as they are stored."""
 
+    def firsts(self) -> dict[str, int]:
+        """The seq of each task's first one; in a task they rise."""
+
 
 class Store(Protocol):
     """The writing side, with one caller at a time. Every method raises `StoreError` when it cannot be done now."""

@@ -189,7 +189,7 @@ class Follower:
         if stored == self._seen and not any(failure.until <= now for failure in self._failed.values()):
             return
         offers = len(self._offers)
-        await _in_thread(self._offers.sort)
+        await _in_thread(self._offers.sort, {task_id: cursor.seq for task_id, cursor in self._state.tasks.items()})
         more = await self._discover()
         states = {state.task_id: state for state in await self._engine.store.run_states(list(self._state.tasks))}
         for task_id in self._state.tasks.keys() - states.keys():

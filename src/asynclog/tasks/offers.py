@@ -6,6 +6,7 @@ Bounded: beyond it the oldest batch goes, and whoever wants it reads the store. 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
 from asynclog.protocols import StoredEntries
@@ -22,12 +23,15 @@ class _Batch:
         self.entries = entries
         self.rows: dict[str, list[Row]] | None = None
 
-    def sort(self) -> None:
+    def sort(self, cursors: dict[str, int]) -> None:
         if self.rows is None:
-            rows: dict[str, list[Row]] = {}
-            for row in self.entries.rows():
-                rows.setdefault(row[1], []).append(row)
+            reached = {task_id for task_id, seq in self.entries.firsts().items() if seq <= cursors.get(task_id, 0) + 1}
+            rows: dict[str, list[Row]] = {task_id: [] for task_id in reached}
+            for row in self.entries.rows() if reached else ():
+                if row[1] in reached:
+                    rows[row[1]].append(row)
             self.rows = rows
+        cursors.update({task_id: max(rows[-1][2], cursors.get(task_id, 0)) for task_id, rows in self.rows.items()})
 
 
 class Offers:
@@ -48,10 +52,11 @@ class Offers:
         """Batches."""
         return len(self._batches)
 
-    def sort(self) -> None:
-        """Make ready for `rows`. Takes a while: for a thread."""
+    def sort(self, cursors: Mapping[str, int]) -> None:
+        """Make ready for `rows`, above these seqs of tasks, 0 where there is none. Takes a while: for a thread."""
+        reached = dict(cursors)
         for batch in tuple(self._batches):
-            batch.sort()
+            batch.sort(reached)
 
     def rows(self, task_id: str, after: int, through: int) -> list[Row]:
         """A task's entries from just above one seq, up to another if they reach it, without a gap; none if not here."""

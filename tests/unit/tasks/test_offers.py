@@ -21,11 +21,11 @@ def batch(*numbers: tuple[str, int]) -> Columns:
     return columns
 
 
-def offered(*batches: Columns) -> Offers:
+def offered(*batches: Columns, **cursors: int) -> Offers:
     found = Offers()
     for columns in batches:
         found.put(columns)
-    found.sort()
+    found.sort(cursors)
     return found
 
 
@@ -45,16 +45,25 @@ def test_what_goes_on_without_a_gap_is_found() -> None:
 
 def test_what_would_leave_a_gap_is_not() -> None:
     """Nothing is given that does not follow on the cursor; what comes after a gap is left to the store."""
-    found = offered(batch(("a", 3)), batch(("a", 5)), batch(("b", 1), ("b", 3)))
+    found = offered(batch(("a", 3)), batch(("a", 5)), batch(("b", 1), ("b", 3)), a=2)
     assert seqs(found, "a", 1, 9) == []
     assert seqs(found, "a", 2, 9) == [3]
     assert seqs(found, "b", 0, 9) == []
 
 
+def test_what_nobody_can_go_on_with_is_not_laid_out() -> None:
+    """A task's entries are found where its cursor reaches them, by itself or through the batch before."""
+    found = offered(batch(("a", 5), ("b", 3), ("a", 6)), batch(("b", 4), ("a", 7)), a=4, b=1)
+    assert seqs(found, "a", 4, 9) == [5, 6, 7]
+    assert seqs(found, "b", 2, 9) == []
+    found = offered(batch(("a", 5)), batch(("a", 8)), a=7)
+    assert seqs(found, "a", 7, 9) == [8]
+
+
 def test_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond so many entries or batches the oldest are let go of; a batch too large is not kept."""
     monkeypatch.setattr(offers, "OFFERED", 3)
-    found = offered(batch(("a", 1), ("a", 2)), batch(("a", 3)), batch(("a", 4)))
+    found = offered(batch(("a", 1), ("a", 2)), batch(("a", 3)), batch(("a", 4)), a=2)
     assert len(found) == 2
     assert seqs(found, "a", 0, 9) == []
     assert seqs(found, "a", 2, 9) == [3, 4]
