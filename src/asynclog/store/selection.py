@@ -135,9 +135,10 @@ def _in_task(connection: sqlite3.Connection, query: EntryQuery) -> Selection:
     condition, params = query.filter.where()
     index, key = _rare(query.filter), "id"
     if index is None:
-        found = _proposed_in_task(connection, query)
-        if found is not None:
-            return confined(query, found)
+        extent = None if _only_trouble(query.filter) or not proposes(query.filter) else large_extent(connection, query)
+        found = None if extent is None else _proposed_in_task(connection, query, extent)
+        if extent is not None and found is not None:
+            return confined(query, found, mixed=not extent.dense)
         key = "seq"
         index = "task_logs_task_trouble" if _only_trouble(query.filter) else "sqlite_autoindex_task_logs_1"
     trouble = f"{_TROUBLE_TERM} AND " if index == "task_logs_task_trouble" else ""
@@ -145,27 +146,21 @@ def _in_task(connection: sqlite3.Connection, query: EntryQuery) -> Selection:
     return Selection(sql, (*task_params, *params), key)
 
 
-def confined(query: EntryQuery, found: Sequence[Span]) -> Selection:
-    """The task's matching rows within spans of ids."""
+def confined(query: EntryQuery, found: Sequence[Span], *, mixed: bool = False) -> Selection:
+    """The task's matching rows within spans of ids, which are ``mixed`` with many of other tasks."""
     task, task_params = the_task(query)
     condition, params = query.filter.where()
-    if query.filter.searches or query.filter.metadata:
+    if mixed and (query.filter.searches or query.filter.metadata):
         sql, values = f"{_SPANS} AND task_id = {task} AND {condition}", (*task_params, *params)
-    else:  # a label that does not fit spares looking whose entry it is
+    else:  # what does not fit spares looking whose entry it is
         sql, values = f"{_SPANS} AND {condition} AND task_id = {task}", (*params, *task_params)
     return Selection(sql, (_json(found), *values), "id", found)
 
 
-def _proposed_in_task(connection: sqlite3.Connection, query: EntryQuery) -> list[Span] | None:
+def _proposed_in_task(connection: sqlite3.Connection, query: EntryQuery, extent: Extent) -> list[Span] | None:
     """Where the task's entries between the query's cursors may match, if looking there is less than all of it."""
-    if _only_trouble(query.filter) or not proposes(query.filter):
-        return None
-    extent = large_extent(connection, query)
-    if extent is None:
-        return None
-    ids = extent.last - extent.first + 1
-    found = spans(connection, query.filter, extent.first, extent.last, min(extent.entries, ids))
-    if found is None and ids <= _DENSE * extent.entries:
+    found = spans(connection, query.filter, extent.first, extent.last, min(extent.entries, extent.ids))
+    if found is None and extent.dense:
         return [(extent.first, extent.last)]  # reading the table in its order beats looking up each entry
     return found
 
@@ -176,6 +171,16 @@ class Extent(NamedTuple):
     first: int
     last: int
     entries: int
+
+    @property
+    def ids(self) -> int:
+        """How many there are from the first to the last."""
+        return self.last - self.first + 1
+
+    @property
+    def dense(self) -> bool:
+        """Whether hardly more than its own entries lie there."""
+        return self.ids <= _DENSE * self.entries
 
 
 def large_extent(connection: sqlite3.Connection, query: EntryQuery) -> Extent | None:
