@@ -33,6 +33,8 @@ CHANGES: Final = 2000
 """Stages and steps of a task whose newest change is kept for those who watch it."""
 GATHER_SECONDS: Final = 0.01
 """How much later readers are woken, at most, so that more entries come to them at once."""
+SHOWN: Final = 10_000
+"""Entries of a batch that the tail takes, about: whoever is behind them reads the store, as behind any tail."""
 READER_SECONDS: Final = 50e-6
 """How much later for each reader: waking one, and a frame to it, take about as long."""
 
@@ -312,12 +314,12 @@ class Hub:
         changed: set[str] = set()
         shown = [pair for pair in zip(frames, feeds, strict=True) if pair[1] in wanted]
         try:
-            for (record_id, seq, _, payload), feed in shown:
+            for frame, feed in shown:
                 if feed is None:
-                    self._take_state(payload, changed)
+                    self._take_state(frame[3], changed)
                 elif (live := self._lives.get(feed.task_id)) is not None:
                     grown.add(feed.task_id)
-                    _extend(live.tail, record_id, seq, payload)
+                    _extend(live.tail, frame)
         except BaseException:
             self.wake()  # they find in the store what they missed here
             raise
@@ -352,13 +354,16 @@ class Hub:
                 live.gaps.append(gap)
 
 
-def _extend(tail: Tail, record_id: int, seq: int, payload: bytes) -> None:
+def _extend(tail: Tail, frame: Frame) -> None:
+    record_id, seq, span, payload = frame
     record = records.decode(payload)
     if isinstance(record, EntryRecord):
         tail.append(seq, record_id, record)
     elif isinstance(record, BatchRecord):
-        entries = (line for lines in record.lines() for line in lines.each())
-        for offset, line in enumerate(entries):
+        newest = record.newest(SHOWN)
+        passed = span - sum(lines.count for lines in newest)
+        entries = (line for lines in newest for line in lines.each())
+        for offset, line in enumerate(entries, passed):
             tail.append(seq + offset, record_id + offset, line_record(record.task_id, line))
 
 

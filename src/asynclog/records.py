@@ -96,6 +96,16 @@ class BatchRecord(_Record, frozen=True, array_like=True, tag="l"):
         """The parts. Raises msgspec.DecodeError when one is none."""
         return list(map(_decode_lines, self.parts))
 
+    def newest(self, limit: int) -> list[Lines]:
+        """The last parts, as many as together have so many entries."""
+        found: list[Lines] = []
+        for part in reversed(self.parts):
+            if limit <= 0:
+                break
+            found.append(_decode_lines(part))
+            limit -= found[-1].count
+        return found[::-1]
+
 
 class ListedBatchRecord(_Record, frozen=True, array_like=True, tag="b"):
     """A `BatchRecord` as it was once written: line by line. Only read."""

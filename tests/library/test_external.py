@@ -11,6 +11,9 @@ import pytest
 
 import asynclog
 from asynclog import AccessScope, ConflictError, InvalidError, NotFoundError, TaskManager, TooLargeError
+from asynclog.filters import LogFilter
+from asynclog.live import SHOWN
+from asynclog.tail import Entries
 from asynclog.testing import ManualClock
 from tests.library.reading import entries, messages, steps, until
 
@@ -275,3 +278,28 @@ async def test_a_stage_or_step_may_run_again(tasks: TaskManager) -> None:
     view, (again,) = (await tasks.reader.stages(task.id))[0].stage, await steps(tasks, task.id)
     assert view is not None
     assert (view.status, view.finished_at, again.status, again.finished_at) == ("running", None, "running", None)
+
+
+async def test_a_reader_follows_a_large_batch(tasks: TaskManager) -> None:
+    """Whoever follows a task gets each line of a batch that is larger than what its tail takes, in order."""
+    task = tasks.external.start("scrape")
+    before = (await tasks.task(task.id)).last_seq
+    count = 2 * SHOWN
+    seqs: list[int] = []
+    async with tasks.reader.follow(task.id, LogFilter(), after=before) as subscription:
+
+        async def follow() -> None:
+            async for event in subscription.events():
+                if isinstance(event, Entries):
+                    seqs.extend(msgspec.json.decode(line)["seq"] for line in event.lines)
+                if len(seqs) == count + 3:
+                    return
+
+        following = asyncio.create_task(follow())
+        await ingest(tasks, task.id, {"message": "a small one"})
+        answer = msgspec.json.decode(await tasks.external.ingest(task.id, b'{"message":"m"}\n' * count))
+        assert answer["accepted"] == count
+        await ingest(tasks, task.id, {"message": "one"}, {"message": "two"})
+        async with asyncio.timeout(60):
+            await following
+    assert seqs == list(range(before + 1, before + count + 4))

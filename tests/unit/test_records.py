@@ -41,3 +41,11 @@ def test_a_batch_as_it_was_once_written(listed: list[Line]) -> None:
     assert isinstance(record, ListedBatchRecord)
     assert (record.task_id, record.batch_id, record.answer_json) == ("t", "one", "{}")
     assert [line for part in record.lines() for line in part.each()] == listed
+
+
+def test_the_newest_of_a_batch() -> None:
+    """The last parts are given that have as many entries as asked for, or all there are."""
+    parts = [msgspec.Raw(encode(Lines(count, 5, 20, "plugin", None, None, "m", None))) for count in (1, 2, 3)]
+    record = BatchRecord("t", parts, None, "{}")
+    for limit, counts in ((0, []), (1, [3]), (3, [3]), (4, [2, 3]), (6, [1, 2, 3]), (9, [1, 2, 3])):
+        assert [lines.count for lines in record.newest(limit)] == counts
