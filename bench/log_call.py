@@ -47,7 +47,7 @@ def run(bench: Bench) -> list[Row]:
         path = Path(folder)
         journal = Journal(path / "journal", quota=1 << 40, budget=1 << 20)
         try:
-            ours = TaskLogger(journal, Feed("bench"), Dials(), lambda: time.time_ns() // 1000)
+            ours = TaskLogger(journal, Feed("bench"), Dials(), time.time_ns)
             return [*_calls(bench, path, ours), *_disabled(bench, path, ours), _threads(bench, path, ours)]
         finally:
             journal.close()

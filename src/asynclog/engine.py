@@ -140,7 +140,7 @@ class Engine:
 
     def logger(self, feed: Feed, source: str = "plugin") -> TaskLogger:
         """A logger for a task."""
-        return TaskLogger(self.journal, feed, self.settings.dials, self.clock.now, source)
+        return TaskLogger(self.journal, feed, self.settings.dials, self.clock.now_ns, source)
 
     def _woken(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the record is in the journal

@@ -29,10 +29,9 @@ class Feed:
     ) -> None:
         self.task_id = task_id
         self.next_seq = next_seq
-        self.counts = [0, 0, 0, 0, 0]
-        """Entries by level, at ``level // 10``."""
-        for name, count in (counts or {}).items():
-            self.counts[Level[name] // 10] = count
+        known = counts or {}
+        self.counts = {0: 0} | {int(level): known.get(level.name, 0) for level in Level}
+        """Entries by level; under 0 what is not one entry."""
         self.dropped = dropped
         self.dropping = 0
         """The first seq of the range being dropped now, 0 for none."""
@@ -70,8 +69,9 @@ class Feed:
         self.dropped += span
 
     def count(self, levels: list[int]) -> None:
-        """Count the entries of a batch."""
-        self.counts = [mine + more for mine, more in zip(self.counts, levels, strict=True)]
+        """Count the entries of a batch, given by ``level // 10``."""
+        for level in Level:
+            self.counts[level] += levels[level // 10]
 
     def gap(self) -> Gap:
         """The range dropped up to now."""
@@ -84,4 +84,4 @@ class Feed:
 
     def by_level(self) -> dict[str, int]:
         """Entries by level name, dropped ones not counted."""
-        return {level.name: self.counts[level // 10] for level in Level}
+        return {level.name: self.counts[level] for level in Level}

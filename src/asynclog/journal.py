@@ -22,15 +22,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
-from zlib import crc32
 
 from asynclog import records
 from asynclog.disk import Disk
 from asynclog.errors import JournalError
 from asynclog.feed import Feed
+from asynclog.lock import quick
 from asynclog.model import Level, Sealed
 from asynclog.records import Frame
-from asynclog.segments import pack_mark, pack_numbers
 from asynclog.shelf import Shelf
 from asynclog.syncer import Syncer
 from asynclog.trouble import Trouble
@@ -86,17 +85,17 @@ class Journal:
         self._wake = wake
         self._budget = budget
         self._lock = threading.RLock()
-        self._holding = False
+        self._locked = quick(self._lock)
+        self._holding = self._news = self._closed = self._forked = False
         self._deferred: deque[tuple[Feed | None, bytes, int, int]] = deque()
         self._interrupted: list[Feed | None] = []
         self._frames: list[Frame] = []
         self._feeds: list[Feed | None] = []
         self._wake_at = 0
         """The first record id that the inbox does not wait with."""
-        self._pending = 0
-        self._trouble = Trouble()
+        self._pending = self._spilling = 0
         self._rescue_at = 0.0
-        self._warned = self._closed = self._forked = False
+        self._trouble = Trouble()
         self.dropped = 0
         """Entries there was no room for."""
         self.lost = 0
@@ -167,12 +166,9 @@ class Journal:
             The seq of its (first) entry, or its id without a feed; 0 when the feed is sealed, the entry was dropped,
             or the call came from inside another one (a finaliser) and is carried out right after it.
         """
-        with self._lock:
+        with self._locked:
             if self._holding:
-                self._deferred.append((feed, payload, level, span))
-                return 0
-            if self._closed:
-                return self._refuse()
+                return self._put_off(feed, payload, level, span)
             self._holding = True
             try:
                 number = self._put(feed, payload, level, span)
@@ -186,14 +182,22 @@ class Journal:
                 self._wake()
                 raise
             finally:
-                self._holding = False
-            if due := self._next_id > self._wake_at:
-                self._wake_at = _WOKEN
-        if due:
+                self._holding = self._closed
+        if self._news:
+            self._news = False
             self._wake()
-        if self._trouble.untold:
             self._trouble.tell()
         return number
+
+    def _put_off(self, feed: Feed | None, payload: bytes, level: int, span: int) -> int:
+        """This very thread is at another record, which comes first; or the journal is closed."""
+        if not self._closed:
+            self._deferred.append((feed, payload, level, span))
+        elif self._forked:
+            self._forked = False  # said once
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write("asynclog: a forked child cannot log to its parent's journal; its calls do nothing\n")
+        return 0
 
     def _put(  # noqa: C901, PLR0912  # the hot path: flat, each branch a reason
         self, feed: Feed | None, payload: bytes, level: int, span: int, reserve: int = RESERVE_BYTES
@@ -209,51 +213,53 @@ class Journal:
                 return self._drop(feed, span, 0)
             seq = feed.next_seq
             reserve = 0
-        record_id, trouble = self._next_id, self._trouble
-        safe = False
-        if trouble.error is None or self._may_retry():
-            body = pack_numbers(record_id, seq, span) + payload
+        record_id = self._next_id
+        if self._trouble.error is None:
             try:
-                safe = self._shelf.write(pack_mark(len(payload), crc32(body)), body, record_id, reserve)
+                safe = self._shelf.write(record_id, seq, span, payload, reserve)
             except OSError as error:
-                trouble.failed(error)
-            if safe and trouble.error is not None:
-                trouble.over()
+                safe, self._news = self._trouble.failed(error), True
+        else:
+            safe = self._retry(record_id, seq, span, payload, reserve)
         pending = self._pending + len(payload) + FRAME_MEMORY
         fits = pending <= self._budget + reserve
         if not safe:
             if not fits:
                 return self._drop(feed, span, reserve)
-            trouble.volatile(record_id + span - 1)
+            self._trouble.volatile(record_id + span - 1)
         if feed is not None:
             feed.next_seq = seq + span
-            feed.counts[level // 10] += 1
+            feed.counts[level] += 1
         elif self._wake_at != _WOKEN:
             self._wake_at = record_id
-        self._next_id = record_id + span
+        self._next_id = behind = record_id + span
+        if behind > self._wake_at:
+            self._wake_at, self._news = _WOKEN, True
         if fits:
             self._pending = pending
             self._frames.append((record_id, seq, span, payload))
             self._feeds.append(feed)
         else:
+            if self._spilling != record_id:  # the first of a run
+                self._shelf.bookmark(record_id - 1)
+            self._spilling = behind
             self.spilled += 1
-            self._shelf.bookmark(record_id - 1)
         if level >= URGENT:
             self._syncer.hurry()
         elif safe and not self._syncer.dirty:
             self._syncer.notice()
         return seq or record_id
 
-    def _may_retry(self) -> bool:
-        """After a failed write: whether there is a segment to try the next one on, not too often."""
+    def _retry(self, record_id: int, seq: int, span: int, payload: bytes, reserve: int) -> bool:
+        """After a failed write: try this one in a new segment, not too often."""
         if not self._trouble.may_retry:
             return False
+        self._news = True
         try:
-            self._shelf.renew(self._next_id)
+            self._shelf.renew(record_id)
+            return self._shelf.write(record_id, seq, span, payload, reserve) and self._trouble.over()
         except OSError as error:
-            self._trouble.failed(error)
-            return False
-        return True
+            return self._trouble.failed(error)
 
     def _drop(self, feed: Feed | None, span: int, reserve: int) -> int:
         if feed is None:
@@ -265,11 +271,10 @@ class Journal:
 
     def _close_gap(self, feed: Feed, cost: int) -> bool:
         """Name what was dropped, if there is room again for that and for an entry."""
-        if self._pending + cost + GAP_MEMORY <= self._budget:
-            return self._name_gap(feed, RESERVE_BYTES)
-        if not self._shelf.has_room(cost + GAP_MEMORY):
+        fits = self._pending + cost + GAP_MEMORY <= self._budget
+        if not fits and not self._shelf.has_room(cost + GAP_MEMORY):
             return False
-        return self._name_gap(feed, -GAP_MEMORY - cost)
+        return self._name_gap(feed, RESERVE_BYTES if fits else -GAP_MEMORY - cost)
 
     def _name_gap(self, feed: Feed, reserve: int) -> bool:
         payload = records.encode(records.GapRecord(feed.task_id, feed.gap()))
@@ -291,13 +296,6 @@ class Journal:
         self.spilled += 1
         self._interrupted.clear()
 
-    def _refuse(self) -> int:
-        if self._forked and not self._warned:
-            self._warned = True
-            with contextlib.suppress(OSError, ValueError):
-                sys.stderr.write("asynclog: a forked child cannot log to its parent's journal; its calls do nothing\n")
-        return 0
-
     def seal(self, feed: Feed, make: Callable[[Sealed], bytes]) -> Sealed:
         """Take no more entries of a task, and append the record that says so (its payload is made here), as one act."""
         with self._lock:
@@ -310,7 +308,7 @@ class Journal:
                 if not self._closed:
                     self._put(None, payload, 0, 1)
             finally:
-                self._holding = False
+                self._holding = self._closed
         self._wake()
         self._trouble.tell()
         return sealed
@@ -382,7 +380,9 @@ class Journal:
         with self._lock:
             if self._closed:
                 return
-            self._closed = True
+            self._closed = self._holding = True
+            if self._interrupted:
+                self._reconcile()
             if self.stored_id >= self.last_id:
                 with contextlib.suppress(OSError):
                     self._shelf.renew(self._next_id)
@@ -393,8 +393,8 @@ class Journal:
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
-        self._holding = False
+        self._locked = quick(self._lock)
         if not self._closed:
-            self._closed = self._forked = True
+            self._closed = self._holding = self._forked = True
             self._shelf.forget()
             self._syncer.forget()

@@ -21,17 +21,14 @@ from asynclog import values
 from asynclog.feed import Feed
 from asynclog.journal import Journal
 from asynclog.model import Level, Progress
-from asynclog.records import ENTRY, EntryRecord, encode
-from asynclog.redaction import Redactor
+from asynclog.records import ENTRY, encode
+from asynclog.redaction import KEYWORDS, Redactor
 from asynclog.settings import Dials
-from asynclog.values import METADATA_LIMIT, compose, metadata_json
+from asynclog.values import METADATA_LIMIT, compose, metadata_json, plain_json
 
 SOURCE_CHARACTERS: Final = 64
 LABEL_CHARACTERS: Final = 256
 """Of a stage, a unit or a step id."""
-
-UNLIMITED_BYTES: Final = 1 << 26
-"""Of a message where no limit is set: a journal record has a largest size."""
 
 DEBUG: Final = 10
 INFO: Final = 20
@@ -58,6 +55,8 @@ class Place(NamedTuple):
 
 
 NOWHERE: Final = Place()
+_NO_LABELS: Final[dict[int, tuple[Place | None, bytes]]] = dict.fromkeys((DEBUG, INFO, WARNING, ERROR), (None, b""))
+"""By level the place of the newest entry, and the labels, encoded, of entries that a logger logs there."""
 place: Final[ContextVar[Place]] = ContextVar("asynclog_place", default=NOWHERE)
 """Follows the code through coroutines, gathered tasks and `asyncio.to_thread`."""
 
@@ -100,14 +99,14 @@ class TaskLogger:
     keyword ``message`` (or ``msg``) when it is not given by position.
     """
 
-    __slots__ = ("_bound", "_dials", "_feed", "_journal", "_now", "_source", "_stage", "_unit")
+    __slots__ = ("_bound", "_dials", "_feed", "_journal", "_labels", "_now_ns", "_source", "_stage", "_unit")
 
     def __init__(
         self,
         journal: Journal,
         feed: Feed,
         dials: Dials,
-        now: Callable[[], int],
+        now_ns: Callable[[], int],
         source: str = "plugin",
         bound: dict[str, Any] | None = None,
         stage: str | None = None,
@@ -116,11 +115,12 @@ class TaskLogger:
         self._journal = journal
         self._feed = feed
         self._dials = dials
-        self._now = now
+        self._now_ns = now_ns
         self._source = source
         self._bound = bound
         self._stage = stage
         self._unit = unit
+        self._labels = _NO_LABELS.copy()
 
     def with_source(self, source: str) -> TaskLogger:
         """The same task, another source. ``system`` is not for plugins: it becomes ``plugin``, the claim is kept."""
@@ -147,7 +147,7 @@ class TaskLogger:
 
     def _like(self, **changes: Any) -> TaskLogger:
         mine = {"source": self._source, "bound": self._bound, "stage": self._stage, "unit": self._unit}
-        return TaskLogger(self._journal, self._feed, self._dials, self._now, **{**mine, **changes})
+        return TaskLogger(self._journal, self._feed, self._dials, self._now_ns, **{**mine, **changes})
 
     @property
     def task_id(self) -> str:
@@ -235,30 +235,21 @@ class TaskLogger:
         feed = self._feed
         if message is _NOTHING:
             message = fields.pop("message", None) if "message" in fields else fields.pop("msg", "")
-        text = ""
+        text, data = "", None
         try:
-            redactor = self._dials.redactor
-            text, size = compose(message, args, self._dials.message_limit or UNLIMITED_BYTES, redactor)
-            if size is not None:
-                fields = {**fields, "original_size": size}
-            metadata = fields if self._bound is None and _RESERVED.isdisjoint(fields) else self._metadata(fields)
-            where = place.get()
-            if where[0] is not feed:
-                where = NOWHERE
-            payload = encode(
-                (
-                    ENTRY,
-                    feed.task_id,
-                    self._now(),
-                    level,
-                    self._source,
-                    self._stage or where[1],
-                    self._unit or where[2],
-                    where[3],
-                    text,
-                    metadata_json(metadata, METADATA_LIMIT, redactor) if metadata else None,
-                )
-            )
+            dials = self._dials
+            redactor = dials.redactor
+            text = compose(message, args, fields, dials.message_limit, redactor)
+            bound = self._bound
+            if fields or bound:
+                data = plain_json({**bound, **fields} if bound else fields, METADATA_LIMIT, redactor)
+                if data is None:  # as it is when a keyword asks for something
+                    data = metadata_json(self._metadata(fields), METADATA_LIMIT, redactor)
+            here = place.get()
+            there, labels = self._labels[level]
+            if there is not here:
+                labels = self._label_entries(level, here)
+            payload = encode((ENTRY, labels, self._now_ns() // 1000, text, data))
         except _OF_THE_PROCESS:
             raise
         except BaseException as error:  # noqa: BLE001  # an entry is never refused, a log call never raises
@@ -268,10 +259,19 @@ class TaskLogger:
                 said = self._dials.redactor.redact(values.text(message))
                 _service.warning("entry %d after the end of task %s: %s", feed.late, feed.task_id, said)
 
+    def _label_entries(self, level: int, here: Place) -> bytes:
+        """Encode what entries of this level are labelled with here, for this one and for those to come."""
+        where = here if here.feed is self._feed else NOWHERE
+        labels = encode(
+            (self.task_id, level, self._source, self._stage or where.stage, self._unit or where.unit, where.step_id)
+        )
+        self._labels[level] = here, labels
+        return labels
+
     def _metadata(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The keywords over ``metadata`` over ``extra`` over bound metadata; the reserved ones as what they ask for."""
         bound = self._bound or {}
-        if _RESERVED.isdisjoint(fields):
+        if KEYWORDS.isdisjoint(fields):
             return {**bound, **fields}
         level = fields.pop("stacklevel", 1)
         stack = fields.pop("stack_info", False)
@@ -292,23 +292,9 @@ class TaskLogger:
         return {**bound, **fields}
 
     def _unloggable(self, level: int, text: str, reason: str) -> bytes:
-        text, _ = values.clean(text, self._dials.message_limit or UNLIMITED_BYTES, self._dials.redactor)
-        return encode(
-            EntryRecord(
-                self._feed.task_id,
-                self._now(),
-                level,
-                self._source,
-                self._stage,
-                self._unit,
-                None,
-                f"{text} [unloggable: {reason}]".lstrip(),
-                None,
-            )
-        )
-
-
-_RESERVED: Final = frozenset({"exc_info", "stack_info", "stacklevel", "extra", "metadata"})
+        text, _ = values.clean(text, self._dials.message_limit, self._dials.redactor)
+        message = f"{text} [unloggable: {reason}]".lstrip()
+        return encode((ENTRY, self._label_entries(level, NOWHERE), self._now_ns() // 1000, message, None))
 
 
 def _finite(number: float) -> float:

@@ -28,6 +28,10 @@ from asynclog.records import Frame, Row
 class Clock(Protocol):
     """Where time comes from, so that tests can hold it."""
 
+    def now_ns(self) -> int:
+        """Wall time, nanoseconds since the epoch."""
+        ...
+
     def now(self) -> int:
         """Wall time, microseconds since the epoch."""
 

@@ -8,6 +8,7 @@ the journal's lock, so they travel beside the payload, in `Frame`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -26,16 +27,15 @@ Row = tuple[int, str, int, int, str, str, str | None, str | None, str | None, st
 """An entry as it is stored: id, task id, seq, timestamp, level, source, stage, unit, step id, message, metadata."""
 
 
-ENTRY: Final = "e"
-"""A tuple that begins with this and goes on with the fields of an `EntryRecord` is encoded to the same payload."""
-
-
 class _Record(msgspec.Struct, frozen=True, array_like=True):
     task_id: str
 
 
-class EntryRecord(_Record, frozen=True, array_like=True, tag=ENTRY):
-    """One entry. ``level`` is a `Level` number, ``metadata_json`` JSON text."""
+class EntryRecord(_Record, frozen=True, array_like=True, tag="e"):
+    """One entry. ``level`` is a `Level` number, ``metadata_json`` JSON text.
+
+    In a journal of before it is written like this; a log call writes a `LoggedRecord`, which `decode` makes one.
+    """
 
     timestamp: int
     level: int
@@ -43,6 +43,30 @@ class EntryRecord(_Record, frozen=True, array_like=True, tag=ENTRY):
     stage: str | None
     unit: str | None
     step_id: str | None
+    message: str
+    metadata_json: str | None
+
+
+class Labels(msgspec.Struct, frozen=True, array_like=True):
+    """What hardly changes from one log call to the next: whose an entry is, how severe, from where."""
+
+    task_id: str
+    level: int
+    source: str
+    stage: str | None
+    unit: str | None
+    step_id: str | None
+
+
+ENTRY: Final = "n"
+"""A tuple that begins with this and goes on with the fields of a `LoggedRecord` is encoded to the same payload."""
+
+
+class LoggedRecord(msgspec.Struct, frozen=True, array_like=True, tag=ENTRY, gc=False):
+    """One entry as it lies in the journal. ``labels`` are `Labels`, encoded: once for many entries."""
+
+    labels: bytes
+    timestamp: int
     message: str
     metadata_json: str | None
 
@@ -168,14 +192,32 @@ Record = (
     | DeleteRecord
 )
 
-ENTRY_TAG: Final = "e"
-ENTRY_FIELDS: Final = 1 + len(EntryRecord.__struct_fields__)
-"""What an entry's payload begins with, and how many values it is an array of, that one included."""
-
 encode: Final = msgspec.msgpack.Encoder().encode
-"""The payload of a record, or a part of a batch."""
+"""The payload of a record, a part of a batch, or labels."""
 
-decode: Final = msgspec.msgpack.Decoder(Record).decode
-"""The record of a payload. Raises msgspec.DecodeError when it is none."""
+labels_of: Final = lru_cache(maxsize=1024)(msgspec.msgpack.Decoder(Labels).decode)
+"""The labels of their bytes. Raises msgspec.DecodeError when they are none."""
+
+_decode: Final = msgspec.msgpack.Decoder(Record | LoggedRecord).decode
+
+
+def decode(payload: bytes) -> Record:
+    """The record of a payload. Raises msgspec.DecodeError when it is none."""
+    record: Record | LoggedRecord = _decode(payload)
+    if not isinstance(record, LoggedRecord):
+        return record
+    of = labels_of(record.labels)
+    return EntryRecord(
+        task_id=of.task_id,
+        timestamp=record.timestamp,
+        level=of.level,
+        source=of.source,
+        stage=of.stage,
+        unit=of.unit,
+        step_id=of.step_id,
+        message=record.message,
+        metadata_json=record.metadata_json,
+    )
+
 
 _decode_lines: Final = msgspec.msgpack.Decoder(Lines).decode

@@ -26,14 +26,22 @@ _TEMPLATES: Final = 4096
 _TEMPLATE_LENGTH: Final = 1024
 _NUMBER: Final = re.compile(r"%%|%(?:0\d{1,3})?(?:\.\d{1,3})?[dsifger]")
 """Where a template takes a number as its plain text: without spaces around it, without letters for digits."""
-_NUMBERS: Final = (
+_TEXT: Final = re.compile(r"%[^%a-z]*[sr]")
+"""Where it takes what is no number, too."""
+_SHAPES: Final = (
     *("1", "12345678901234567890", "-12345678901234567890", "1234567890123456.5", "1.2345678901234567e-300"),
     *("-1.2345678901234567e+300", "inf", "-inf", "nan", "None", "True", "False"),
 )
 """What a number may look like there."""
+NUMBERS: Final[frozenset[type]] = frozenset({int, float, bool, type(None)})
+"""The types that look like that."""
+_NO_TYPES: Final[frozenset[type]] = frozenset()
+KEYWORDS: Final = frozenset({"exc_info", "stack_info", "stacklevel", "extra", "metadata"})
+"""What is given to a log call under these asks for something: they are never among the harmless keys."""
 NAMING: Final = frozenset({"name", "Name", "key", "Key"})
 NAMED: Final = frozenset({"value", "Value"})
 """What is under one of these may be named under one of those: ``{"name": "DB_PASSWORD", "value": "…"}``."""
+_SPECIAL: Final = NAMED | KEYWORDS
 _OPTION: Final = re.compile(r"--?[A-Za-z][\w.-]{0,63}")
 _NEXT_OPTION: Final = re.compile(r"--[A-Za-z][\w.-]{0,63}(?:=.*)?|-[A-Za-z]{1,2}", re.DOTALL)
 _USER_OPTIONS: Final = frozenset({"-u", "--user", "--proxy-user"})
@@ -59,8 +67,9 @@ class Redactor:
     stands beside it."""
     harmless: set[str]
     """The keys that `known` remembers as harmless."""
-    templates: dict[str, bool]
-    """Any template (an exact str) to whether it is plain text without a secret, whatever numbers are put into it."""
+    templates: dict[str, frozenset[type] | None]
+    """Templates (exact strs) that were looked at to the types of which any values may be put into them, and what comes
+    of it is plain text without a secret; None for all types: it only takes numbers."""
 
     def __init__(self, patterns: Iterable[str] = (), keys: Iterable[str] = ()) -> None:
         self._patterns = tuple(patterns)
@@ -69,7 +78,7 @@ class Redactor:
         self._named = named(self._keys)
         self._words = tuple(key.lower() for key in self._keys)
         self._extended = bool(self._words or self._compiled)
-        self.templates = _KnownTemplates(self)
+        self.templates = {}
         words = "|".join([HIDDEN_KEY, *map(re.escape, self._keys)])
         self.harmless = set()
         self.known = _KnownKeys(re.compile(words, re.IGNORECASE), self)
@@ -77,6 +86,18 @@ class Redactor:
     def extended(self, patterns: Iterable[str] = (), keys: Iterable[str] = ()) -> Redactor:
         """This one and more. Raises ValueError as the constructor does."""
         return Redactor((*self._patterns, *patterns), (*self._keys, *keys))
+
+    def look_at(self, template: str) -> None:
+        """Remember of a template what `templates` says; of a long one nothing."""
+        if len(template) > _TEMPLATE_LENGTH:
+            return
+        plain = template.isprintable() and "%" not in _NUMBER.sub("", template)
+        types: frozenset[type] | None = _NO_TYPES
+        if plain and not any(self.suspects(_filled(template, shape)) for shape in _SHAPES):
+            types = NUMBERS if _TEXT.search(template.replace("%%", "")) else None
+        if len(self.templates) >= _TEMPLATES:
+            self.templates.clear()
+        self.templates[template] = types
 
     def suspects(self, text: str) -> bool:
         """Whether `redact` would have to look closer: False promises that it changes nothing."""
@@ -137,7 +158,7 @@ class _KnownKeys(dict[str, "bool | None"]):
         answer: bool | None = True
         if not self._secret.search(key):
             # Printable: neither NUL nor a lone surrogate nor anything else that has to be escaped.
-            plain = key.isprintable() and key not in NAMED and self._redactor.redact(key) == key
+            plain = key.isprintable() and key not in _SPECIAL and self._redactor.redact(key) == key
             answer = False if plain else None
         if len(key) <= _KEY_LENGTH:
             if len(self) >= _KNOWN_KEYS:
@@ -146,28 +167,6 @@ class _KnownKeys(dict[str, "bool | None"]):
             self[key] = answer
             if answer is False:
                 self._redactor.harmless.add(key)
-        return answer
-
-
-class _KnownTemplates(dict[str, bool]):
-    """Answers for every template and remembers the short ones."""
-
-    __slots__ = ("_redactor",)
-
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
-
-    def __missing__(self, template: str) -> bool:
-        answer = (
-            len(template) <= _TEMPLATE_LENGTH
-            and template.isprintable()
-            and "%" not in _NUMBER.sub("", template)
-            and not any(self._redactor.suspects(_filled(template, number)) for number in _NUMBERS)
-        )
-        if len(template) <= _TEMPLATE_LENGTH:
-            if len(self) >= _TEMPLATES:
-                self.clear()
-            self[template] = answer
         return answer
 
 

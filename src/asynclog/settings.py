@@ -127,6 +127,10 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Scalar]:
     return found
 
 
+UNLIMITED_BYTES: Final = 1 << 26
+"""Of a message where no limit is set: a journal record has a largest size."""
+
+
 class Dials:
     """The settings as the hot path wants them: plain attributes, read without a lock."""
 
@@ -225,7 +229,7 @@ class Settings:
         dials = self.dials
         dials.threshold = int(Level[values["task_log_level"]])
         dials.belief_scope = values["belief_scope_enabled"]
-        dials.message_limit = values["message_limit"]
+        dials.message_limit = values["message_limit"] or UNLIMITED_BYTES
         dials.capture = values["capture_enabled"]
         dials.capture_inputs = values["capture_inputs"]
         dials.capture_outputs = values["capture_outputs"]

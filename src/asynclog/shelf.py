@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 from asynclog import failpoints, segments
 from asynclog.disk import Disk, Memory, free_name
 from asynclog.records import Frame
-from asynclog.segments import HEAD_BYTES, MARK_BYTES, Segment
+from asynclog.segments import FRAME_BYTES, HEAD_BYTES, MARK_BYTES, Segment, pack_mark, pack_numbers
 from asynclog.syncer import Retired
 
 FIRST_BYTES: Final = 256 << 10
@@ -70,16 +71,15 @@ class Shelf:
         self._room = min(FIRST_BYTES, segment_bytes)
         """Of the next segment."""
         self._closed_bytes = 0
-        self._active_bytes = 0
+        self._newest = 0
+        """Where the newest frame of the active segment begins, and"""
+        self._end = 0
+        """where it ends, whatever has become of it: both are moved before it is written."""
         self._capacity = 0
         self._limit = 0
         """Up to where the active segment may be written without a closer look."""
-        self._tried = (0, 0)
-        """From where to where the newest append goes, whatever has become of it."""
         self._bookmarks: deque[tuple[Path, int, int]] = deque(maxlen=BOOKMARKS)
         """Where reading may go on: a segment, an id in it, and the place behind its record."""
-        self._marked = 0
-        """Where the newest append ends that will be read."""
         self.journal_id = ""
         """Names this journal to the store, 32 hexadecimal digits."""
         self.damaged_files = 0
@@ -87,7 +87,7 @@ class Shelf:
     @property
     def size(self) -> int:
         """Bytes that were written to the segments; the room that the active one has beyond them is not counted."""
-        return self._closed_bytes + self._active_bytes
+        return self._closed_bytes + self._end
 
     @property
     def descriptor(self) -> int:
@@ -163,12 +163,11 @@ class Shelf:
             with contextlib.suppress(OSError):
                 path.unlink()
             raise
-        former, retired = self._path, Retired(self._fd, self._active_bytes, self._memory)
+        former, retired = self._path, Retired(self._fd, self._end, self._memory)
         limit = min(capacity, self._quota - self._closed_bytes)
         # No call in between: a signal handler that raises finds all of it as it was, or all of it new.
         self._path, self._fd, self._memory = path, fd, memory
-        self._active_bytes, self._capacity, self._limit = HEAD_BYTES, capacity, limit
-        self._tried = HEAD_BYTES, HEAD_BYTES
+        self._newest, self._end, self._capacity, self._limit = HEAD_BYTES, HEAD_BYTES, capacity, limit
         if retired.fd < 0:
             self._watch(fd, None)
         else:
@@ -203,69 +202,81 @@ class Shelf:
         """Whether the quota has room for so many bytes."""
         return self.size + size <= self._quota + reserve
 
-    def write(self, mark: bytes, body: bytes, record_id: int, reserve: int) -> bool:
+    def write(self, record_id: int, seq: int, span: int, payload: bytes, reserve: int) -> bool:
         """Append a frame to the active segment; False when the quota, and the reserve beyond it, has no room.
 
         In memory the mark is put down last: until then there is no frame, whatever becomes of the process. Raises
         OSError, and there is none either.
         """
-        start = self._active_bytes
-        place = start + MARK_BYTES
-        end = place + len(body)
+        size = len(payload)
+        body = pack_numbers(record_id, seq, span) + payload
+        mark = pack_mark(size, crc32(body))
+        start = self._end
+        end = start + FRAME_BYTES + size
         if end > self._limit:
-            if not self.has_room(end - start, reserve):
+            if not self._make_room(record_id, end - start, reserve):
                 return False
-            if end > self._capacity:
-                self._room = min(2 * self._room, self._segment_bytes)
-                self.begin(record_id, end - start)
-                return self.write(mark, body, record_id, reserve)
-        self._tried = start, end
+            start, end = self._end, self._end + end - start
+        self._newest = start
+        self._end = end
         memory = self._memory
         try:
             if memory is None:
                 self._write_all(self._fd, mark + body)
             else:
+                place = start + MARK_BYTES
                 memory[place:end] = body
                 memory[start:place] = mark
         except OSError:
+            self._end = start
             self._finish()
             raise
-        self._active_bytes = end
+        return True
+
+    def _make_room(self, record_id: int, size: int, reserve: int) -> bool:
+        """Begin another segment when the active one is full; False when the quota has no room. Raises OSError."""
+        if not self.has_room(size, reserve):
+            return False
+        if self._end + size > self._capacity:
+            self._room = min(2 * self._room, self._segment_bytes)
+            self.begin(record_id, size)
         return True
 
     def _finish(self) -> None:
         """Write no more to the active segment, which ends with its last record: the next one begins another."""
-        self._capacity = self._limit = self._active_bytes
+        self._capacity = self._limit = self._end
         if self._memory is None:
             with contextlib.suppress(OSError):
-                self._disk.truncate(self._fd, self._active_bytes)
+                self._disk.truncate(self._fd, self._end)
 
     def renew(self, first_id: int) -> None:
         """After a failed write: go on in a new segment, unless the active one is empty and in order. Raises OSError."""
         with contextlib.suppress(OSError):
-            if self._active_bytes == HEAD_BYTES < self._capacity and not self._disk.is_removed(self._fd):
+            if self._end == HEAD_BYTES < self._capacity and not self._disk.is_removed(self._fd):
                 return
         self.begin(first_id)
 
     def mend(self) -> Frame | None:
         """After an interrupted append: the record that was written last; one that was only begun is wiped out."""
-        start, end = self._tried
+        start, end = self._newest, self._end
         frame = segments.frame_at(os.pread(self._fd, end - start, start), 0)
         if isinstance(frame, tuple):
-            self._active_bytes = end
             return frame
-        if self._memory is not None:
-            try:
-                self._memory[start:end] = bytes(end - start)
-            except OSError:
-                self._finish()
+        try:
+            if self._memory is None:
+                raise OSError(errno.EIO, "nobody knows how much of it was written")
+            self._memory[start:end] = bytes(end - start)
+            self._end = start
+        except OSError:
+            self._end = start
+            self._finish()
         return None
 
     def close(self) -> None:
         """Give back the room of the active segment, and its memory; nothing is written any more."""
         self._memory = None
         with contextlib.suppress(OSError):
-            self._disk.truncate(self._fd, self._active_bytes)
+            self._disk.truncate(self._fd, self._end)
 
     def forget(self) -> None:
         """In a forked child: let go of the memory."""
@@ -296,11 +307,8 @@ class Shelf:
                     self._set_aside(segment)
 
     def bookmark(self, last_id: int) -> None:
-        """The newest append, behind the record with this id, will be read: remember where such appends begin."""
-        start, end = self._tried
-        if start != self._marked:
-            self._bookmarks.append((self._path, last_id, start))
-        self._marked = end
+        """The newest append, behind the record with this id, will be read: remember where it lies."""
+        self._bookmarks.append((self._path, last_id, self._newest))
 
     def _place(self, path: Path, after: int) -> int:
         """Where in a segment the record behind an id lies, as far as that is known; 0 where it is not."""

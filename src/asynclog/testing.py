@@ -24,6 +24,10 @@ class ManualClock:
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._number = itertools.count()
 
+    def now_ns(self) -> int:
+        """Wall time, nanoseconds."""
+        return self._now * 1000
+
     def now(self) -> int:
         """Wall time."""
         return self._now

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
-from asynclog.redaction import REDACTOR, Redactor
+from asynclog.redaction import NUMBERS, REDACTOR, Redactor
 
 MANY: Final = 1000
 """A container with more items than this is shown in a message by its first ones."""
@@ -31,8 +31,7 @@ _HARMFUL: Final = re.compile(r"%[^%a-zA-Z]{0,64}(?:\d{5}|\*)")
 """A field width or precision that could ask for gigabytes."""
 
 _harmless: dict[str, None] = {}
-_NUMBERS: Final = frozenset({int, float, bool, type(None)})
-_PLAIN: Final = _NUMBERS | {str}
+_PLAIN: Final = NUMBERS | {str}
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset, bytes, bytearray)
 
 
@@ -72,23 +71,29 @@ def format_message(message: object, args: tuple[Any, ...] = ()) -> str:
 
 
 def compose(
-    message: object, args: tuple[Any, ...], limit: int, redactor: Redactor = REDACTOR
-) -> tuple[str, int | None]:
-    """What is kept of a message: `format_message`, then `clean`."""
+    message: object, args: tuple[Any, ...], facts: dict[str, Any], limit: int, redactor: Redactor = REDACTOR
+) -> str:
+    """What is kept of a message: `format_message`, then `clean`. When it is cut, its size goes into the facts."""
     if args and type(message) is str:
-        for argument in args:
-            if type(argument) not in _NUMBERS:
-                break
-        else:
-            if redactor.templates[message]:  # what the closer look would find is known
-                try:
-                    filled = message % args
-                    if len(filled) * 4 <= limit:
-                        return filled, None
-                except (TypeError, ValueError, OverflowError):  # the numbers do not fit: that is said below
-                    pass
+        try:
+            types = redactor.templates[message]
+            if types is None or types.issuperset(map(type, args)):  # what the closer look would find is known
+                filled: str = message % args
+                if len(filled) * 4 <= limit:
+                    return filled
+        except KeyError:
+            redactor.look_at(message)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001, S110  # the arguments do not fit: that is said below
+            pass
     filled = format_message(message, args)
-    return (redactor.redact(filled), None) if len(filled) * 4 <= limit else clean(filled, limit, redactor)
+    if len(filled) * 4 <= limit:
+        return redactor.redact(filled)
+    filled, size = clean(filled, limit, redactor)
+    if size is not None:
+        facts["original_size"] = size
+    return filled
 
 
 def cut(value: str, limit: int) -> tuple[str, int | None]:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from typing import Final
+from typing import Final, Literal
 
 RETRY_SECONDS: Final = 0.25
 """How long after a failed write the next one is tried."""
@@ -27,17 +27,19 @@ class Trouble:
         self.untold: deque[tuple[int, str]] = deque()
         """What happened and is to be logged, by level."""
 
-    def failed(self, error: OSError) -> None:
-        """A write failed."""
+    def failed(self, error: OSError) -> Literal[False]:
+        """A write failed: False."""
         if self.error is None:
             self.untold.append((logging.ERROR, f"the journal cannot be written: {error}"))
         self.error = error
         self._retry_at = time.monotonic() + RETRY_SECONDS
+        return False
 
-    def over(self) -> None:
-        """A write succeeded after one that failed."""
+    def over(self) -> Literal[True]:
+        """A write succeeded after one that failed: True."""
         self.error = None
         self.untold.append((logging.WARNING, "the journal can be written again"))
+        return True
 
     @property
     def may_retry(self) -> bool:

@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any, Final
 
 import msgspec
-import orjson
+from orjson import dumps
 
 from asynclog.redaction import NAMED, NAMING, REDACTED, REDACTOR, Redactor, redact
 from asynclog.texts import clean, compose, cut, exact, format_message, integer, text, unprintable
@@ -34,6 +34,7 @@ __all__ = [
     "format_message",
     "metadata_json",
     "normalise",
+    "plain_json",
     "redact",
     "text",
 ]
@@ -64,7 +65,7 @@ _SHORT: Final = 4096
 _PAIR: Final = 2
 _FLAT: Final = 2
 _FEW: Final = 64
-"""Levels below the top, and items of each container, up to which `_plain` looks."""
+"""Levels below the top, and items of each container, up to which `plain_json` looks."""
 
 
 def normalise(value: object, depth: int = MAX_DEPTH, redactor: Redactor = REDACTOR) -> Any:
@@ -80,15 +81,9 @@ def metadata_json(mapping: object, limit: int = METADATA_LIMIT, redactor: Redact
     if mapping is None:
         return None
     if type(mapping) is dict:
-        if not mapping:
-            return None
-        try:  # the common case
-            if _is_plain(mapping, redactor, _FLAT) and (len(data := orjson.dumps(mapping)) <= limit or limit <= 0):
-                return data.decode()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # noqa: BLE001, S110  # not plain after all; the promise: never raise
-            pass
+        plain = plain_json(mapping, limit, redactor) if mapping else ""
+        if plain is not None:
+            return plain or None
     walk = _Walk(redactor)
     value = walk.value(mapping, MAX_DEPTH)
     if value == {}:
@@ -102,42 +97,54 @@ def capture(value: object, limit: int, redactor: Redactor = REDACTOR) -> str:
     That is ``{"_truncated": true, "_originalSize": bytes, "_preview": its first characters + "..."}``. The size is
     that of the whole JSON text, at least: items beyond `MAX_NODES` are not looked at.
     """
-    try:
-        if _is_plain(value, redactor, _FLAT) and (len(data := orjson.dumps(value)) <= limit or limit <= 0):
-            return data.decode()
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException:  # noqa: BLE001, S110  # not plain after all; the promise: never raise
-        pass
+    plain = plain_json(value, limit, redactor)
+    if plain is not None:
+        return plain
     walk = _Walk(redactor)
     return walk.json(walk.value(value, MAX_DEPTH), limit)
 
 
-def _is_plain(container: Any, redactor: Redactor, depth: int) -> bool:  # noqa: C901  # the hot path: flat
-    """Whether it is a small container in which nothing needs a change, of at most so many levels below it."""
-    kind = type(container)
-    if not (kind is dict or kind is list) or len(container) > _FEW or (kind is list and _names(container, redactor)):
-        return False
-    if kind is dict:
-        if not redactor.harmless.issuperset(container):
-            known = redactor.known
-            for key in container:
-                if type(key) is not str or known[key] is not False:
-                    return False
-        container = container.values()
-    for value in container:
-        kind = type(value)
-        if kind is int or kind is bool or value is None:
-            continue
-        if kind is str:
-            if len(value) > _SHORT or "\0" in value or redactor.suspects(value):
-                return False
-        elif kind is float:
-            if value - value != 0.0:  # neither NaN nor an infinity
-                return False
-        elif depth <= 0 or not _is_plain(value, redactor, depth - 1):
-            return False
-    return True
+def plain_json(  # noqa: C901, PLR0911, PLR0912  # the hot path: flat
+    container: Any, limit: int, redactor: Redactor, depth: int = 0
+) -> str | None:
+    """What `capture` gives for a dict or list of the usual kind, in which nothing needs a change; else perhaps None.
+
+    ``depth``: how deep it lies in the one that was asked for. Inside, only whether there is an answer counts.
+    """
+    try:
+        if type(container) is dict:
+            if not redactor.harmless.issuperset(container):
+                known = redactor.known
+                for key in islice(container, _FEW):
+                    if type(key) is not str or known[key] is not False:
+                        return None
+            items: Any = container.values()
+        elif type(container) is list and not _names(container, redactor):
+            items = container
+        else:
+            return None
+        if len(container) > _FEW:
+            return None
+        for item in items:
+            kind = type(item)
+            if kind is int or kind is bool or item is None:
+                continue
+            if kind is str:
+                if len(item) > _SHORT or "\0" in item or redactor.suspects(item):
+                    return None
+            elif kind is float:
+                if item - item != 0.0:  # neither NaN nor an infinity
+                    return None
+            elif depth >= _FLAT or plain_json(item, limit, redactor, depth + 1) is None:
+                return None
+        if depth:
+            return ""
+        data = dumps(container)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001  # not plain after all; the promise: never raise
+        return None
+    return data.decode() if len(data) <= limit or limit <= 0 else None
 
 
 def _names(container: Any, redactor: Redactor) -> bool:
@@ -160,10 +167,10 @@ class _Walk:
 
     def json(self, value: Any, limit: int) -> str:
         """A normalised value as JSON text, cut."""
-        data = orjson.dumps(value)
+        data = dumps(value)
         if 0 < limit < len(data):
             preview = data[: PREVIEW * 4].decode("utf-8", "ignore")[:PREVIEW] + "..."
-            data = orjson.dumps({"_truncated": True, "_originalSize": len(data) + self.lost, "_preview": preview})
+            data = dumps({"_truncated": True, "_originalSize": len(data) + self.lost, "_preview": preview})
         return data.decode()
 
     def value(self, value: Any, depth: int) -> Any:
@@ -320,7 +327,7 @@ class _Walk:
 
     def set_text(self, items: list[Any]) -> str:
         """Like ``{1,2}``: a set has no order, so its elements come sorted by their text."""
-        return self.string("{" + ",".join(sorted(orjson.dumps(item).decode() for item in items)) + "}")
+        return self.string("{" + ",".join(sorted(dumps(item).decode() for item in items)) + "}")
 
 
 def _key_text(key: Any) -> str:

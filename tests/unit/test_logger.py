@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ class Desk:
         self.journal = Journal(folder)
         self.feed = Feed("t1")
         self.dials = Dials()
-        self.log = TaskLogger(self.journal, self.feed, self.dials, lambda: NOW)
+        self.log = TaskLogger(self.journal, self.feed, self.dials, lambda: NOW * 1000)
 
     @property
     def entries(self) -> list[EntryRecord]:
@@ -522,3 +523,32 @@ def test_belief_scope_decorates(desk: Desk) -> None:
 
     assert (load(), load()) == (5, 5)
     assert len(desk.entries) == 6
+
+
+def test_labels_are_those_of_each_call(desk: Desk) -> None:
+    """Whatever was logged before, where and how severe: each entry has the level and the labels of its own call."""
+    desk.dials.threshold = 10
+    places = [Place(), Place(desk.feed, "s1", "u1", "x1"), Place(desk.feed, "s2"), Place(Feed("t2"), "s3", "u3", "x3")]
+    loggers = [desk.log, desk.log.bind_stage("own"), desk.log.with_source("api").bind_unit("mine")]
+    dice = random.Random(3)
+    expected = []
+    before = place.get()
+    for _ in range(200):
+        here, log, level = dice.choice(places), dice.choice(loggers), dice.choice([10, 20, 30, 40])
+        place.set(here)
+        log.log(level, "x")
+        mine = here.feed is desk.feed
+        stage = "own" if log is loggers[1] else here.stage if mine else None
+        unit = "mine" if log is loggers[2] else here.unit if mine else None
+        expected.append((level, log.source, stage, unit, here.step_id if mine else None))
+    place.set(before)
+    assert [(each.level, each.source, each.stage, each.unit, each.step_id) for each in desk.entries] == expected
+
+
+def test_keywords_that_are_bound(desk: Desk) -> None:
+    """A keyword that asks for something asks for it beside bound metadata too; bound, it is metadata like any other."""
+    bound = desk.log.bind(a=1, extra="bound")
+    bound.info("x", b=2)
+    assert desk.metadata == {"a": 1, "extra": "bound", "b": 2}
+    bound.info("x", metadata={"a": 3, "c": 4}, c=5)
+    assert desk.metadata == {"a": 3, "extra": "bound", "c": 5}

@@ -1,25 +1,42 @@
 """What travels through the journal: payloads and back."""
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynclog.records import ENTRY, BatchRecord, EntryRecord, Line, Lines, ListedBatchRecord, decode, encode
+from asynclog.records import ENTRY, BatchRecord, EntryRecord, Labels, Line, Lines, ListedBatchRecord, decode, encode
 
 labels = st.none() | st.text()
 numbers = st.integers(-(2**63), 2**63 - 1)
 
 
-@given(
-    st.builds(
-        EntryRecord, timestamp=numbers, level=numbers, stage=labels, unit=labels, step_id=labels, metadata_json=labels
-    )
+entries = st.builds(
+    EntryRecord, timestamp=numbers, level=numbers, stage=labels, unit=labels, step_id=labels, metadata_json=labels
 )
-def test_a_tuple_in_place_of_an_entry(record: EntryRecord) -> None:
-    """A tuple of the mark and an entry's fields has the very payload that the entry has, and is decoded to it."""
-    payload = encode((ENTRY, *msgspec.structs.astuple(record)))
-    assert payload == encode(record)
+
+
+@given(entries)
+def test_an_entry_as_a_log_call_writes_it(record: EntryRecord) -> None:
+    """A tuple of the mark, the encoded labels and what else an entry has is decoded to that entry."""
+    shared = Labels(record.task_id, record.level, record.source, record.stage, record.unit, record.step_id)
+    payload = encode((ENTRY, encode(shared), record.timestamp, record.message, record.metadata_json))
     assert decode(payload) == record
+
+
+@given(entries)
+def test_an_entry_as_it_was_once_written(record: EntryRecord) -> None:
+    """An entry that a former version wrote, with all its labels, is read as it was meant."""
+    payload = msgspec.msgpack.encode(["e", *msgspec.structs.astuple(record)])
+    assert decode(payload) == record
+    assert decode(encode(record)) == record
+
+
+def test_labels_that_are_none() -> None:
+    """An entry whose labels cannot be read is none, like any other damaged payload."""
+    for shared in (b"", b"\xc1", encode(["t"]), encode("t")):
+        with pytest.raises(msgspec.DecodeError):
+            decode(encode((ENTRY, shared, 1, "m", None)))
 
 
 def test_a_batch_by_column() -> None:

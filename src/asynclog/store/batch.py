@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Sequence
@@ -28,8 +29,9 @@ from asynclog.records import (
 )
 from asynclog.store.columns import LEVEL_NAMES, Columns
 
-_RUNS: Final = re.compile(rb"e+|[^e]+", re.DOTALL)
-"""Records one after the other that are entries, or that are not, by their tags."""
+_RUNS: Final = re.compile(rb"%b{1,2000}|[^%b]+" % (2 * (records.ENTRY.encode(),)), re.DOTALL)
+"""Records one after the other that are entries, or that are not, by their tags. A few thousand at once stay in the
+processor's cache."""
 _payload_of: Final = itemgetter(3)
 _tag_of: Final = itemgetter(2)
 """Of a payload: after the heads of the array and of the text, one byte each."""
@@ -55,7 +57,7 @@ class Batch:
             tags = bytes(len(frames))
         for run in _RUNS.finditer(tags):
             part = frames[run.start() : run.end()]
-            if run[0][:1] != records.ENTRY_TAG.encode() or not self.entries.add_entries(part):
+            if run[0][:1] != records.ENTRY.encode() or not self.entries.add_entries(part):
                 self._add_each(part)
 
     def _add_each(self, frames: Sequence[Frame]) -> None:
@@ -132,7 +134,11 @@ def _unreadable(payload: bytes, error: Exception) -> EntryRecord:
         fields = msgspec.msgpack.decode(payload)
     except (msgspec.DecodeError, UnicodeError):
         fields = []
-    if isinstance(fields, list) and len(fields) > 1 and isinstance(fields[1], str):
-        task_id = fields[1]
+    first = fields[1] if isinstance(fields, list) and len(fields) > 1 else None
+    if isinstance(first, bytes):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeError):
+            task_id = records.labels_of(first).task_id
+    elif isinstance(first, str):
+        task_id = first
     message = f"[unstorable: its record cannot be read: {error}]"
     return EntryRecord(task_id, 0, int(Level.ERROR), "system", None, None, None, message, None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any, Final
 
 import msgspec
 
 from asynclog.model import Level
-from asynclog.records import ENTRY_FIELDS, ENTRY_TAG, Frame, Lines, Row
+from asynclog.records import Frame, Labels, Lines, LoggedRecord, Row, labels_of
 
 NAMES: Final = (
     "id", "task_id", "seq", "timestamp", "level", "source", "stage", "unit", "step_id", "message", "metadata_json",
@@ -23,7 +24,7 @@ NOTHING: Final = frozenset[int]()
 _array_head: Final = struct.Struct(">BI").pack
 _ARRAY: Final = 0xDD
 """MessagePack: an array whose length follows as 32 bits."""
-_decode_flat: Final = msgspec.msgpack.Decoder(list[Any]).decode
+_decode_all: Final = msgspec.msgpack.Decoder(list[LoggedRecord]).decode
 
 
 class _LevelNames(dict[int, str]):
@@ -34,6 +35,18 @@ class _LevelNames(dict[int, str]):
 
 
 LEVEL_NAMES: Final = _LevelNames((level.value, level.name) for level in Level)
+
+
+def _labels_row(labels: Labels) -> tuple[str, str, str, str | None, str | None, str | None]:
+    """As the columns take them."""
+    return (
+        labels.task_id,
+        LEVEL_NAMES[labels.level],
+        labels.source,
+        labels.stage,
+        labels.unit,
+        labels.step_id,
+    )
 
 
 class Columns:
@@ -77,23 +90,30 @@ class Columns:
     def add_entries(self, frames: Sequence[Frame]) -> bool:
         """All these records, each an entry by its tag; False, and nothing is added, when one of them cannot be read.
 
-        The payloads are decoded in one go, as one flat array: each without its own array's head, which is one byte.
+        The payloads are decoded in one go; labels, which are the same bytes in many of them, once each.
         """
         ids, seqs, _, payloads = zip(*frames, strict=True)
         count = len(payloads)
         try:
-            flat = _decode_flat(
-                _array_head(_ARRAY, count * ENTRY_FIELDS) + b"".join([payload[1:] for payload in payloads])
-            )
+            entries = _decode_all(_array_head(_ARRAY, count) + b"".join(payloads))
+            labels = [entry.labels for entry in entries]
+            numbers = Counter(labels)
+            known = {each: _labels_row(labels_of(each)) for each in numbers}
         except (msgspec.DecodeError, UnicodeError):
             return False
-        tags = flat[::ENTRY_FIELDS]
-        if len(flat) != count * ENTRY_FIELDS or tags.count(ENTRY_TAG) != count:
-            return False
-        task_ids, timestamps, levels, *labels = [flat[place::ENTRY_FIELDS] for place in range(1, ENTRY_FIELDS)]
-        names = list(map(LEVEL_NAMES.__getitem__, levels))
-        self._extend(ids, task_ids, seqs, timestamps, names, *labels)
-        self.counts.update(zip(task_ids, labels[0], names, labels[1], strict=True))
+        task_ids, levels, *others = (
+            repeat(column[0], count)
+            if len(set(column)) == 1
+            else map(dict(zip(known, column, strict=True)).__getitem__, labels)
+            for column in zip(*known.values(), strict=True)
+        )
+        timestamps = [entry.timestamp for entry in entries]
+        messages = [entry.message for entry in entries]
+        metadata = [entry.metadata_json for entry in entries]
+        self._extend(ids, task_ids, seqs, timestamps, levels, *others, messages, metadata)
+        for each, number in numbers.items():
+            task_id, level, source, stage, *_ = known[each]
+            self.counts[task_id, source, level, stage] += number
         return True
 
     def add_lines(self, record_id: int, task_id: str, seq: int, lines: Lines) -> None:

@@ -117,7 +117,7 @@ class Audit:
         engine.hub.add(running, feed)
         if running != task:  # a new one, or one that another version took for lost
             engine.record(TaskRecord(running.id, running))
-        return TaskLogger(engine.journal, feed, self._dials, engine.clock.now, "system")
+        return TaskLogger(engine.journal, feed, self._dials, engine.clock.now_ns, "system")
 
 
 def schedule_change(before: Schedule | None, after: Schedule | None) -> dict[str, dict[str, Any] | None]:

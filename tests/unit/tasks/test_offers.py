@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asynclog.records import EntryRecord, encode
+from asynclog.records import ENTRY, encode
 from asynclog.store.columns import Columns
 from asynclog.tasks import offers
 from asynclog.tasks.offers import Offers
@@ -13,7 +13,7 @@ from asynclog.tasks.offers import Offers
 def batch(*numbers: tuple[str, int]) -> Columns:
     """Entries by task and seq."""
     frames = [
-        (place, seq, 1, encode(EntryRecord(task, 1, 20, "plugin", None, None, None, "m" * 10, None)))
+        (place, seq, 1, encode((ENTRY, encode((task, 20, "plugin", None, None, None)), 1, "m" * 10, None)))
         for place, (task, seq) in enumerate(numbers, 1)
     ]
     columns = Columns()
