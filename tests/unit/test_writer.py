@@ -151,7 +151,7 @@ async def test_holes_of_every_size(tmp_path: Path, size: int) -> None:
         one.log(size)
         assert one.journal.spilled
         one.collect()
-        frames = list(one.writer._intake._queue._queue[0])  # type: ignore[attr-defined]
+        frames = list(one.writer._intake._queue._queue[0])  # type: ignore[attr-defined]  # the queue has no look into it
         one.journal.release(len(frames), sum(len(frame[3]) for frame in frames))  # as if they were stored
         one.log(size)
         one.collect()
