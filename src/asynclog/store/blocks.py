@@ -36,7 +36,8 @@ TERMS_AT_ONCE: Final = 8000
 """In one transaction: some 5 ms, between the writer's."""
 MAX_CHARACTERS: Final = 4096
 """Of a message, and of its metadata. The block of a longer one is looked through: that bounds the work for a block."""
-
+BLOCKS_AT_ONCE: Final = 16
+"""Whose texts are in memory together: each may have half a megabyte."""
 MAX_UNITS: Final = 2048
 """Pairs of stage and unit of a segment. Where there are more, they are counted when asked for."""
 
@@ -79,7 +80,7 @@ _TEXTS: Final = tuple(
 _MESSAGES: Final = f"""SELECT CAST(group_concat(text, char(0)) AS BLOB) FROM (
   SELECT ifnull((SELECT group_concat(message, '') FROM task_logs
                   WHERE {_BLOCK} AND length(message) <= {MAX_CHARACTERS}), '') AS text FROM json_each(?) AS b)"""
-_SKELETONS: Final = "INSERT INTO scratch.skeletons (rowid, text) SELECT key, value FROM json_each(?)"
+_SKELETONS: Final = "INSERT INTO scratch.skeletons (rowid, text) SELECT ? + key, value FROM json_each(?)"
 
 _TERMS: Final = f"""
 SELECT count(*), json_group_object(term, blocks) FROM (
@@ -202,7 +203,7 @@ def build(connection: sqlite3.Connection, segment: int) -> Segment | None:
     number, terms = connection.execute(_TERMS).fetchone()
     if number > MAX_TERMS:
         number, terms, unread = 0, "{}", _EVERY_BLOCK
-    runs = _runs(connection, blocks)
+    runs = _runs(connection, segment)
     [labels] = connection.execute(_LABELS, ids(segment)).fetchone()
     pairs, units = connection.execute(_UNITS, ids(segment)).fetchone()
     counted = pairs <= MAX_UNITS
@@ -222,12 +223,14 @@ def build(connection: sqlite3.Connection, segment: int) -> Segment | None:
     )
 
 
-def _runs(connection: sqlite3.Connection, blocks: str) -> list[str] | None:
+def _runs(connection: sqlite3.Connection, segment: int) -> list[str] | None:
     """The runs of each block's skeleton; None when they are too many."""
-    texts = connection.execute(_MESSAGES, (blocks,)).fetchone()[0].split(b"\0")
-    if len(texts) != 64:
-        return None  # some message has a NUL after all
-    connection.execute(_SKELETONS, (orjson.dumps([indexed_runs(text) for text in texts]).decode(),))
+    for first in range(segment << 6, segment + 1 << 6, BLOCKS_AT_ONCE):
+        blocks = orjson.dumps(list(range(first, first + BLOCKS_AT_ONCE))).decode()
+        texts = connection.execute(_MESSAGES, (blocks,)).fetchone()[0].split(b"\0")
+        if len(texts) != BLOCKS_AT_ONCE:
+            return None  # some message has a NUL after all
+        connection.execute(_SKELETONS, (first & 63, orjson.dumps([indexed_runs(text) for text in texts]).decode()))
     number, runs = connection.execute(_RUNS).fetchone()
     return _parts(number, runs) if number <= MAX_RUNS else None
 
