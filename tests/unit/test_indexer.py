@@ -249,6 +249,18 @@ async def test_more_runs_than_the_bound_are_left_out(tmp_path: Path, monkeypatch
             assert len((await found.store.entries(query)).lines) == number
 
 
+async def test_long_messages_have_no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A segment of much text, of which runs would take seconds to make, is searched by its trigrams alone."""
+    monkeypatch.setattr(blocks, "MAX_SKELETON", 1000)
+    async with indexing(tmp_path) as found:
+        found.add(SEGMENT // STEP, lambda number: f"the latest deploy of {number} {'went well ' * 9}")
+        found.add(SEGMENT // STEP + 1, "the latest deploy of {}".format)
+        await found.until(lambda: found.indexer.segments == 2)
+        assert found.execute("SELECT id, skeletons FROM log_segments ORDER BY id") == [(0, 0), (1, 1)]
+        query = EntryQuery(task_id="t", filter=LogFilter.parse([("search", "Deploy of 7")]))
+        assert len((await found.store.entries(query)).lines) == 2
+
+
 async def test_a_segment_that_was_begun_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process killed between a segment's transactions leaves rows that nobody asks; the next one begins it anew."""
     monkeypatch.setattr(blocks, "TERMS_AT_ONCE", 5)

@@ -32,6 +32,8 @@ MAX_TERMS: Final = 32_768
 disk."""
 MAX_RUNS: Final = 16_384
 """Of a segment. Where there are more, it has none: its trigrams alone propose."""
+MAX_SKELETON: Final = 4 << 20
+"""Bytes of a segment's messages, for the same: of more, runs would be the work of seconds."""
 TERMS_AT_ONCE: Final = 8000
 """In one transaction: some 5 ms, between the writer's."""
 MAX_CHARACTERS: Final = 4096
@@ -224,12 +226,15 @@ def build(connection: sqlite3.Connection, segment: int) -> Segment | None:
 
 
 def _runs(connection: sqlite3.Connection, segment: int) -> list[str] | None:
-    """The runs of each block's skeleton; None when they are too many."""
+    """The runs of each block's skeleton; None when they are too many, or would be the work of seconds."""
+    size = 0
     for first in range(segment << 6, segment + 1 << 6, BLOCKS_AT_ONCE):
         blocks = orjson.dumps(list(range(first, first + BLOCKS_AT_ONCE))).decode()
-        texts = connection.execute(_MESSAGES, (blocks,)).fetchone()[0].split(b"\0")
-        if len(texts) != BLOCKS_AT_ONCE:
-            return None  # some message has a NUL after all
+        text: bytes = connection.execute(_MESSAGES, (blocks,)).fetchone()[0]
+        texts = text.split(b"\0")
+        size += len(text)
+        if size > MAX_SKELETON or len(texts) != BLOCKS_AT_ONCE:  # the latter: some message has a NUL after all
+            return None
         connection.execute(_SKELETONS, (first & 63, orjson.dumps([indexed_runs(text) for text in texts]).decode()))
     number, runs = connection.execute(_RUNS).fetchone()
     return _parts(number, runs) if number <= MAX_RUNS else None
