@@ -234,9 +234,12 @@ async def test_random_text_is_not_indexed_but_found(tmp_path: Path) -> None:
         assert len((await found.store.entries(query)).lines) >= 1
 
 
-async def test_more_runs_than_the_bound_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A segment whose messages have too many different runs of consonants is searched by its trigrams alone."""
-    monkeypatch.setattr(blocks, "MAX_RUNS", 20)
+@pytest.mark.parametrize("bound", [40, 80])
+async def test_more_runs_than_the_bound_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: int
+) -> None:
+    """A segment of too many runs of consonants, seen in one block or in all, is searched by its trigrams alone."""
+    monkeypatch.setattr(blocks, "MAX_RUNS", bound)
     async with indexing(tmp_path) as found:
         found.add(SEGMENT // STEP, lambda number: f"{''.join(chr(98 + number * n % 25) for n in range(40))} end")
         found.add(SEGMENT // STEP + 1, "the latest deploy of {}".format)

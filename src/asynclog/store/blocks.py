@@ -235,9 +235,12 @@ def _runs(connection: sqlite3.Connection, segment: int) -> list[str] | None:
         size += len(text)
         if size > MAX_SKELETON or len(texts) != BLOCKS_AT_ONCE:  # the latter: some message has a NUL after all
             return None
-        connection.execute(_SKELETONS, (first & 63, orjson.dumps([indexed_runs(text) for text in texts]).decode()))
-    number, runs = connection.execute(_RUNS).fetchone()
-    return _parts(number, runs) if number <= MAX_RUNS else None
+        runs = [indexed_runs(text) for text in texts]
+        if 4 * len(set(runs[0].split())) > MAX_RUNS:
+            return None  # one look spares FTS5 the sorting of random text
+        connection.execute(_SKELETONS, (first & 63, orjson.dumps(runs).decode()))
+    number, found = connection.execute(_RUNS).fetchone()
+    return _parts(number, found) if number <= MAX_RUNS else None
 
 
 def _parts(number: int, terms: str) -> list[str]:
