@@ -222,9 +222,8 @@ class Journal:
         else:
             safe = self._retry(record_id, seq, span, payload, reserve)
         pending = self._pending + len(payload) + FRAME_MEMORY
-        fits = pending <= self._budget + reserve
         if not safe:
-            if not fits:
+            if pending > self._budget + reserve:
                 return self._drop(feed, span, reserve)
             self._trouble.volatile(record_id + span - 1)
         if feed is not None:
@@ -235,7 +234,7 @@ class Journal:
         self._next_id = behind = record_id + span
         if behind > self._wake_at:
             self._wake_at, self._news = _WOKEN, True
-        if fits:
+        if pending <= self._budget + reserve:
             self._pending = pending
             self._frames.append((record_id, seq, span, payload))
             self._feeds.append(feed)

@@ -249,7 +249,8 @@ class TaskLogger:
             there, labels = self._labels[level]
             if there is not here:
                 labels = self._label_entries(level, here)
-            payload = encode((ENTRY, labels, self._now_ns() // 1000, text, data))
+            now_ns = self._now_ns
+            payload = encode((ENTRY, labels, now_ns() // 1000, text, data))
         except _OF_THE_PROCESS:
             raise
         except BaseException as error:  # noqa: BLE001  # an entry is never refused, a log call never raises

@@ -65,7 +65,8 @@ _SHORT: Final = 4096
 _PAIR: Final = 2
 _FLAT: Final = 2
 _FEW: Final = 64
-"""Levels below the top, and items of each container, up to which `plain_json` looks."""
+"""Levels below the top, and items of each container (but for one of scalars under known keys), up to which `plain_json`
+looks."""
 
 
 def normalise(value: object, depth: int = MAX_DEPTH, redactor: Redactor = REDACTOR) -> Any:
@@ -104,7 +105,7 @@ def capture(value: object, limit: int, redactor: Redactor = REDACTOR) -> str:
     return walk.json(walk.value(value, MAX_DEPTH), limit)
 
 
-def plain_json(  # noqa: C901, PLR0911, PLR0912  # the hot path: flat
+def plain_json(  # noqa: C901, PLR0912  # the hot path: flat
     container: Any, limit: int, redactor: Redactor, depth: int = 0
 ) -> str | None:
     """What `capture` gives for a dict or list of the usual kind, in which nothing needs a change; else perhaps None.
@@ -113,17 +114,15 @@ def plain_json(  # noqa: C901, PLR0911, PLR0912  # the hot path: flat
     """
     try:
         if type(container) is dict:
-            if not redactor.harmless.issuperset(container):
+            if (depth and len(container) > _FEW) or not redactor.harmless.issuperset(container):
                 known = redactor.known
-                for key in islice(container, _FEW):
-                    if type(key) is not str or known[key] is not False:
+                for key in container:
+                    if len(container) > _FEW or type(key) is not str or known[key] is not False:
                         return None
             items: Any = container.values()
-        elif type(container) is list and not _names(container, redactor):
+        elif type(container) is list and len(container) <= _FEW and not _names(container, redactor):
             items = container
         else:
-            return None
-        if len(container) > _FEW:
             return None
         for item in items:
             kind = type(item)
@@ -135,7 +134,7 @@ def plain_json(  # noqa: C901, PLR0911, PLR0912  # the hot path: flat
             elif kind is float:
                 if item - item != 0.0:  # neither NaN nor an infinity
                     return None
-            elif depth >= _FLAT or plain_json(item, limit, redactor, depth + 1) is None:
+            elif depth >= _FLAT or len(container) > _FEW or plain_json(item, limit, redactor, depth + 1) is None:
                 return None
         if depth:
             return ""
@@ -144,7 +143,7 @@ def plain_json(  # noqa: C901, PLR0911, PLR0912  # the hot path: flat
         raise
     except BaseException:  # noqa: BLE001  # not plain after all; the promise: never raise
         return None
-    return data.decode() if len(data) <= limit or limit <= 0 else None
+    return data.decode() if len(data) <= limit or (limit <= 0 and len(data) <= MAX_CHARACTERS) else None
 
 
 def _names(container: Any, redactor: Redactor) -> bool:
