@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import Final
 
+from asynclog.handover import Handover
 from asynclog.journal import Journal
 from asynclog.records import Frame
 
@@ -19,9 +20,12 @@ BATCH_RECORDS: Final = 12_000
 """Record ids of one transaction at most, but for an ingest batch that is larger."""
 BATCH_BYTES: Final = 8 << 20
 """Payload bytes of one transaction, about."""
+BEYOND: Final = 256
+"""Records read beyond the end of a hole, in case that another one begins there: each reading waits for a thread."""
 PIECE: Final = 256
 """Records taken off the queue at once; their bytes are counted afterwards."""
 
+_NONE: Final = 1 << 64
 _span_of: Final = itemgetter(2)
 _payload_of: Final = itemgetter(3)
 
@@ -59,6 +63,7 @@ class Intake:
         self._reader_end = 0
         """The last id of the hole that the reader fills."""
         self._reading: asyncio.Future[tuple[list[Frame], bool]] | None = None
+        self._handover = Handover()
         self._sought = -1
         """Behind this id the journal was asked twice."""
         self.taken = journal.stored_id
@@ -84,7 +89,8 @@ class Intake:
         while self.taken < through and (room := self._room(batch)) > 0 and batch.size < BATCH_BYTES:
             hole = self._hole(through)
             if hole:
-                await self._take_hole(batch, hole, room)
+                await self._take_hole(batch, hole, through, room)
+                self._pass_over(batch)
             else:
                 self._take(batch, room)
 
@@ -92,7 +98,7 @@ class Intake:
         """If the next records, up to an id, have to be read from the journal: begin, for the next batch."""
         hole = self._hole(through) if self.taken < through else 0
         if hole and self._reading is None:
-            self._reading = self._read(hole, BATCH_RECORDS)
+            self._reading = self._read(hole, through, BATCH_RECORDS)
 
     async def close(self) -> None:
         """Wait for a reading that was begun, and forget it: what it has read was not handed over."""
@@ -105,13 +111,17 @@ class Intake:
         """How many ids the batch may take; an ingest batch takes many."""
         return BATCH_RECORDS - (self.taken + 1 - batch.frames[0][0]) if batch.frames else BATCH_RECORDS
 
+    def _queued_id(self) -> int:
+        """The first id in the queue; above every other when it is empty."""
+        if self._next == len(self._chunk):
+            if self._queue.empty():
+                return _NONE
+            self._chunk, self._next = self._queue.get_nowait(), 0
+        return self._chunk[self._next][0]
+
     def _hole(self, through: int) -> int:
         """The last id, up to a limit, of the records behind the newest taken that the queue lacks; 0 for none."""
-        if self._next == len(self._chunk) and not self._queue.empty():
-            self._chunk, self._next = self._queue.get_nowait(), 0
-        if self._next == len(self._chunk):
-            return through
-        queued_id = self._chunk[self._next][0]
+        queued_id = self._queued_id()
         return 0 if queued_id <= self.taken + 1 else min(through, queued_id - 1)
 
     def _take(self, batch: Batch, room: int) -> None:
@@ -119,31 +129,39 @@ class Intake:
         piece = self._chunk[self._next : self._next + PIECE]
         while len(piece) > 1 and not 0 < _ids(piece) <= room:
             piece = piece[: len(piece) // 2]
-        self._next += len(piece)
         size = _size(piece)
-        batch.queued += len(piece)
-        batch.queued_size += size
-        if piece[0][0] <= self.taken:  # a reader of the journal was faster
-            piece = [frame for frame in piece if frame[0] > self.taken]
-            size = _size(piece)
         self._add(batch, piece, size)
+        self._take_off(batch, len(piece), size)
+
+    def _pass_over(self, batch: Batch) -> None:
+        """Take off the queue what the journal gave already."""
+        while self._queued_id() <= self.taken:
+            self._take_off(batch, 1, len(self._chunk[self._next][3]))
+
+    def _take_off(self, batch: Batch, count: int, size: int) -> None:
+        batch.queued += count
+        batch.queued_size += size
+        self._next += count
         if self._next == len(self._chunk):
             self._chunk, self._next = [], 0
 
     def _add(self, batch: Batch, frames: list[Frame], size: int) -> None:
-        if frames:
-            batch.frames += frames
-            batch.size += size
-            self.taken = frames[-1][0] + frames[-1][2] - 1
+        batch.frames += frames
+        batch.size += size
+        self.taken = frames[-1][0] + frames[-1][2] - 1
 
-    def _read(self, through: int, room: int) -> asyncio.Future[tuple[list[Frame], bool]]:
+    def _read(self, hole: int, through: int, room: int) -> asyncio.Future[tuple[list[Frame], bool]]:
         if self._reader_end <= self.taken:
-            self._reader, self._reader_end = self._journal.read(self.taken, through), through
-        return asyncio.ensure_future(asyncio.to_thread(_some, self._reader, room))
+            self._reader, self._reader_end = self._journal.read(self.taken, min(through, hole + BEYOND)), hole
+        return asyncio.ensure_future(self._some(self._reader, room))
 
-    async def _take_hole(self, batch: Batch, through: int, room: int) -> None:
-        """Take records that the queue does not have from the journal."""
-        self._reading = self._reading or self._read(through, room)
+    async def _some(self, reader: Iterator[Frame], room: int) -> tuple[list[Frame], bool]:
+        with self._handover:
+            return await asyncio.to_thread(_some, reader, room)
+
+    async def _take_hole(self, batch: Batch, hole: int, through: int, room: int) -> None:
+        """Take records that the queue does not have from the journal, and perhaps some that it has."""
+        self._reading = self._reading or self._read(hole, through, room)
         try:
             frames, exhausted = await asyncio.shield(self._reading)
         except OSError:
@@ -151,6 +169,8 @@ class Intake:
             raise
         self._reading = None
         for run in _dense(frames):
+            if self._reader_end < run[0][0] != self.taken + 1:
+                break  # beyond the hole only what goes on with it: the rest is in the queue
             self._miss(run[0][0] - 1)
             self._add(batch, run, _size(run))
         if exhausted and self.taken < self._reader_end:

@@ -23,7 +23,7 @@ import aiosqlite
 
 from asynclog.disk import free_name
 from asynclog.errors import StoreError
-from asynclog.store.handover import Handover
+from asynclog.handover import Handover
 from asynclog.store.schema import prepare
 from asynclog.store.shielding import to_its_end
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from asynclog.store.handover import Handover
+from asynclog.handover import Handover
 
 DEADLINE_SECONDS = 20.0
 

@@ -1,4 +1,4 @@
-"""Handing the interpreter over to the store's threads, now and then, while they work.
+"""Handing the interpreter over to threads that the loop waits for, now and then, while they work.
 
 A thread that comes back from SQLite has to wait for the GIL, and asks for it only after a whole switch interval (5 ms).
 A loop with shorter turns gives the GIL away at each look at its sockets, but for less time than the thread needs to
