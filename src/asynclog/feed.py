@@ -29,9 +29,10 @@ class Feed:
     ) -> None:
         self.task_id = task_id
         self.next_seq = next_seq
-        known = counts or {}
-        self.counts = {0: 0} | {int(level): known.get(level.name, 0) for level in Level}
-        """Entries by level; under 0 what is not one entry."""
+        self.counts = [0] * (Level.ERROR + 1)
+        """Entries by level."""
+        for name, count in (counts or {}).items():
+            self.counts[Level[name]] = count
         self.dropped = dropped
         self.dropping = 0
         """The first seq of the range being dropped now, 0 for none."""

@@ -55,7 +55,7 @@ class Place(NamedTuple):
 
 
 NOWHERE: Final = Place()
-_NO_LABELS: Final[dict[int, tuple[Place | None, bytes]]] = dict.fromkeys((DEBUG, INFO, WARNING, ERROR), (None, b""))
+_NO_LABELS: Final[list[tuple[Place | None, bytes]]] = [(None, b"")] * (ERROR + 1)
 """By level the place of the newest entry, and the labels, encoded, of entries that a logger logs there."""
 place: Final[ContextVar[Place]] = ContextVar("asynclog_place", default=NOWHERE)
 """Follows the code through coroutines, gathered tasks and `asyncio.to_thread`."""
