@@ -29,8 +29,8 @@ from asynclog.records import (
 )
 from asynclog.store.columns import LEVEL_NAMES, Columns
 
-_RUNS: Final = re.compile(rb"%b{1,2000}|[^%b]+" % (2 * (records.ENTRY.encode(),)), re.DOTALL)
-"""Records one after the other that are entries, or that are not, by their tags. A few thousand at once stay in the
+_RUNS: Final = re.compile(rb"%b{1,500}|[^%b]+" % (2 * (records.ENTRY.encode(),)), re.DOTALL)
+"""Records one after the other that are entries, or that are not, by their tags. A few hundred at once stay in the
 processor's cache."""
 _payload_of: Final = itemgetter(3)
 _tag_of: Final = itemgetter(2)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any, Final
 
 import msgspec
 
 from asynclog.model import Level
-from asynclog.records import Frame, Labels, Lines, LoggedRecord, Row, labels_of
+from asynclog.records import Frame, Lines, LoggedRecord, Row, labels_of
 
 NAMES: Final = (
     "id", "task_id", "seq", "timestamp", "level", "source", "stage", "unit", "step_id", "message", "metadata_json",
@@ -37,24 +36,23 @@ class _LevelNames(dict[int, str]):
 LEVEL_NAMES: Final = _LevelNames((level.value, level.name) for level in Level)
 
 
-def _labels_row(labels: Labels) -> tuple[str, str, str, str | None, str | None, str | None]:
-    """As the columns take them."""
-    return (
-        labels.task_id,
-        LEVEL_NAMES[labels.level],
-        labels.source,
-        labels.stage,
-        labels.unit,
-        labels.step_id,
-    )
+class _KnownLabels(dict[bytes, tuple[str, str, str, str | None, str | None, str | None]]):
+    """Labels by their bytes, as the columns take them."""
+
+    def __missing__(self, encoded: bytes) -> tuple[str, str, str, str | None, str | None, str | None]:
+        found = labels_of(encoded)
+        level = LEVEL_NAMES[found.level]
+        row = self[encoded] = (found.task_id, level, found.source, found.stage, found.unit, found.step_id)
+        return row
 
 
 class Columns:
     """Entries, a list for each column of `task_logs`, grown at the end only."""
 
-    __slots__ = ("counts", "lists")
+    __slots__ = ("_labels", "counts", "lists")
 
     def __init__(self) -> None:
+        self._labels = _KnownLabels()
         self.lists: tuple[list[Any], ...] = tuple([] for _ in NAMES)
         self.counts: Counter[tuple[str, str, str, str | None]] = Counter()
         """How many entries each (task, source, level, stage) has."""
@@ -93,26 +91,18 @@ class Columns:
         The payloads are decoded in one go; labels, which are the same bytes in many of them, once each.
         """
         ids, seqs, _, payloads = zip(*frames, strict=True)
-        count = len(payloads)
         try:
-            entries = _decode_all(_array_head(_ARRAY, count) + b"".join(payloads))
+            entries = _decode_all(_array_head(_ARRAY, len(payloads)) + b"".join(payloads))
             labels = [entry.labels for entry in entries]
-            numbers = Counter(labels)
-            known = {each: _labels_row(labels_of(each)) for each in numbers}
+            task_ids, levels, *others = zip(*map(self._labels.__getitem__, labels), strict=True)
         except (msgspec.DecodeError, UnicodeError):
             return False
-        task_ids, levels, *others = (
-            repeat(column[0], count)
-            if len(set(column)) == 1
-            else map(dict(zip(known, column, strict=True)).__getitem__, labels)
-            for column in zip(*known.values(), strict=True)
-        )
         timestamps = [entry.timestamp for entry in entries]
         messages = [entry.message for entry in entries]
         metadata = [entry.metadata_json for entry in entries]
         self._extend(ids, task_ids, seqs, timestamps, levels, *others, messages, metadata)
-        for each, number in numbers.items():
-            task_id, level, source, stage, *_ = known[each]
+        for each, number in Counter(labels).items():
+            task_id, level, source, stage, *_ = self._labels[each]
             self.counts[task_id, source, level, stage] += number
         return True
 
