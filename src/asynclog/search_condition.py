@@ -12,6 +12,9 @@ _FREQUENT: Final = "e01raont:ci2s.-d549387m6lpufgb/hvwk,_x[]y=q@()"
 
 _CONTAINS: Final = "message LIKE ? ESCAPE '\\'"
 
+CONFUSED: Final = frozenset("\ufffd\ufffe\uffff")
+"""SQLite takes these for one another, in LIKE and in FTS5."""
+
 
 class WithMessage(Protocol):
     """What is searched."""
@@ -36,6 +39,8 @@ def search_term(search: str) -> SqlTerm:
     LIKE stops at each place where the first character of the text occurs, at a frequent one ten times in a message:
     that takes as long as reading the row.
     """
+    if not CONFUSED.isdisjoint(search):
+        return "instr(lower(message), ?)", [search.encode().lower().decode()]
     rarities = [_rarity(character) for character in search[: len(search) // 2 + 1]]
     start = rarities.index(max(rarities)) if rarities else 0
     if start == 0:

@@ -153,6 +153,14 @@ def test_a_search_folds_a_to_z_alone(search: str, message: str, found: bool) -> 
     assert passes(entry(message), ("search", search)) is found
 
 
+@pytest.mark.parametrize("search", ["\ufffd", "x\ufffe", "Y\uffff Z"])
+@pytest.mark.parametrize("other", ["\ufffd", "\ufffe", "\uffff"])
+def test_a_search_tells_apart_what_like_does_not(search: str, other: str) -> None:
+    """SQLite's LIKE takes U+FFFD, U+FFFE and U+FFFF for one another; a search takes each for itself."""
+    message = "".join(other if character in "\ufffd\ufffe\uffff" else character for character in search)
+    assert passes(entry(f"a {message.lower()} b"), ("search", search)) is (message == search)
+
+
 @pytest.mark.parametrize(
     ("search", "patterns"),
     [

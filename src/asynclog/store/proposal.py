@@ -14,6 +14,7 @@ import orjson
 
 from asynclog.filters import LogFilter
 from asynclog.model import Level
+from asynclog.search_condition import CONFUSED
 from asynclog.store.blocks import BLOCK_BITS, LEVEL, MESSAGE, METADATA, SEGMENT_BITS, SKELETON, SOURCE, STAGE, Span
 from asynclog.store.scope import Param
 from asynclog.store.skeleton import searched_runs
@@ -29,8 +30,6 @@ FEW_SPANS: Final = 16
 
 _BLOCK: Final = 1 << BLOCK_BITS
 _ALL: Final = (1 << 64) - 1
-_ODD: Final = frozenset("\ufffd\ufffe\uffff")
-"""FTS5 takes these for one another."""
 
 _TIME: Final = (
     "CASE WHEN s.first_at < ? AND s.last_at >= ? THEN ifnull((SELECT sum(1 << (id & 63)) FROM log_blocks"
@@ -149,7 +148,7 @@ def _fold(text: str) -> str:
 def _trigrams(kind: str, text: str) -> list[str]:
     """The terms that a block has where an entry contains the text."""
     windows = (text[start : start + 3] for start in range(len(text) - 2))
-    return [kind + window for window in dict.fromkeys(windows) if _ODD.isdisjoint(window)]
+    return [kind + window for window in dict.fromkeys(windows) if CONFUSED.isdisjoint(window)]
 
 
 def _searches(log_filter: LogFilter) -> _Text:
