@@ -67,10 +67,10 @@ def count(connection: sqlite3.Connection, query: EntryQuery) -> int:
 
 def view(connection: sqlite3.Connection, query: EntryQuery, *, total: bool) -> EntryView | None:
     """A page of a task's entries, its gaps, and the number of matches if the writer knows it; None for no task."""
-    dropped = gaps_if_seen(connection, query.task_id or "", query.scope)
+    found = page(connection, query)
+    dropped = gaps_if_seen(connection, query.task_id or "", query.scope)  # after it, so that no hole is without its gap
     if dropped is None:
         return None
-    found = page(connection, query)
     groups = _kept_groups(connection, query) if total else None
     number = None if groups is None else sum(group[3] for group in groups)
     return EntryView(page=found, gaps=dropped, total=number)

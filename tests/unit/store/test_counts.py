@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from asynclog.model import EVERYTHING, AccessScope
 from asynclog.queries import Bucket, EntryQuery, LogStats, StageCount
 from asynclog.store.counts import count, histogram, stage_counts, stats, view
 from asynclog.store.entries import gaps, page
-from tests.unit.store.rows import START, add_entries, add_task, database, entry, insert, statements
+from tests.unit.store.rows import SCHEMA, START, add_entries, add_task, database, entry, insert, statements
 
 
 @pytest.fixture
@@ -55,6 +56,32 @@ def test_a_view_is_the_page_the_gaps_and_a_total_that_costs_nothing(connection: 
     assert bare.total is None
     for task_id, access in (("nobody", EVERYTHING), ("t", AccessScope(account="other"))):
         assert view(connection, asked([], task_id=task_id, access=access), total=True) is None
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_view_tells_the_gap_of_every_hole(tmp_path: Path, order: str) -> None:
+    """Gaps and entries behind them that are stored between its statements leave no hole in the page unexplained."""
+    reader, writer = (sqlite3.connect(tmp_path / "db", isolation_level=None) for _ in range(2))
+    try:
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.executescript(SCHEMA)
+        add_task(writer, "t")
+        add_entries(writer, [entry("t")] * 20)
+
+        def meanwhile(_statement: str) -> None:
+            [seq] = writer.execute("SELECT max(seq) + 1 FROM task_logs").fetchone()
+            insert(writer, "gaps", task_id="t", from_seq=seq, to_seq=seq, reason="full")
+            insert(writer, "task_logs", task_id="t", seq=seq + 1, timestamp=START, level="INFO", message="behind it")
+
+        reader.set_trace_callback(meanwhile)
+        found = view(reader, asked([], descending=order == "desc"), total=True)
+        assert found is not None
+        shown = set(found.page.cursors)
+        explained = {gap.from_seq for gap in found.gaps}
+        assert set(range(min(shown), max(shown))) - shown <= explained
+    finally:
+        reader.close()
+        writer.close()
 
 
 def test_stats_count_by_level_source_and_stage(connection: sqlite3.Connection) -> None:
