@@ -15,7 +15,7 @@ from bench.catalogue import scenarios
 from bench.harness import loudly
 from bench.load import main as load
 from bench.machine import machine
-from bench.report import as_json, show
+from bench.report import as_json, new_file, show
 from bench.single import Outcome, measure_apart
 
 
@@ -31,7 +31,7 @@ def _parser(known: dict[str, str]) -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help="the scenarios to measure; all of them without one")
     parser.add_argument("--quick", action="store_true", help="a short look: smaller, fewer rounds, not to be relied on")
     parser.add_argument("--list", action="store_true", help="list the scenarios and leave")
-    parser.add_argument("--out", type=Path, default=Path("bench-results.json"), help="where the JSON goes")
+    parser.add_argument("--out", type=new_file, default=Path("bench-results.json"), help="where the JSON goes")
     return parser
 
 
@@ -63,7 +63,7 @@ def _measure(names: list[str], out: Path, *, quick: bool) -> int:
             loudly("interrupted: what was measured until now is shown")
             break
     show(outcomes, quick=quick)
-    results = as_json(outcomes, started=started, quick=quick) | {"machine": measured_on}
+    results = as_json(outcomes, started=started, quick=quick, machine=measured_on)
     out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"every round of it: {out}", file=sys.stderr)
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0

@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from rich.console import Console
@@ -25,6 +26,7 @@ from rich.table import Table
 from bench.latency import Latencies
 from bench.loading import Client, Feeder, ServiceError, Told
 from bench.mix import LANES, lanes
+from bench.report import new_file
 from bench.subscribers import Plan, Report, Seat, subscribing
 
 FAILED: Final = 1
@@ -107,9 +109,11 @@ async def run(load: Load, console: Console) -> Result:
             tasks.clear()
         return result
     except BaseException:
-        await _each(client.finish, tasks)
+        left = await _each(client.finish, tasks)
         if load.delete:
-            await _each(client.delete, tasks)
+            left += await _each(client.delete, tasks)
+        for problem in left:
+            console.print(problem, style="bold red", markup=False, highlight=False)
         raise
     finally:
         await client.close()
@@ -202,18 +206,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--duration", type=float, default=30, help="seconds (default: %(default)s)")
     parser.add_argument("--api-key-file", type=Path, help="a file with nothing but an API key that may write")
     parser.add_argument("--delete", action="store_true", help="delete the tasks afterwards instead of keeping them")
-    parser.add_argument("--out", type=Path, help="a file for the result, as JSON")
+    parser.add_argument("--out", type=new_file, help="a file for the result, as JSON")
     return parser
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is none
+        return False
 
 
 def _load(arguments: Sequence[str]) -> tuple[Load, Path | None]:
     parser = _parser()
     asked = parser.parse_args(arguments)
     for name, least in (("rate", 0.1), ("tasks", 1), ("subscribers", 0), ("duration", 0.1)):
-        if getattr(asked, name) < least:
+        if not least <= getattr(asked, name) < math.inf:
             parser.error(f"--{name} has to be at least {least:g}")
-    if not asked.url.startswith(("http://", "https://")):
-        parser.error("--url begins with http:// or https://")
+    if not _is_url(asked.url):
+        parser.error("--url is an address such as http://127.0.0.1:8700 or https://logs.example.org")
     key = None
     if asked.api_key_file is not None:
         try:
@@ -244,7 +256,7 @@ def main(arguments: Sequence[str]) -> int:
         console.print(str(error), style="bold red", markup=False, highlight=False)
         return UNUSABLE
     except KeyboardInterrupt:
-        console.print("interrupted; the tasks were finished", style="yellow")
+        console.print("interrupted; the tasks were finished, but for any named above", style="yellow")
         return FAILED
     show(result, Console(width=None if sys.stdout.isatty() else 160))
     if out is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.harness import Row, Sample
-from bench.machine import commit, machine, versions
+from bench.machine import commit, versions
 from bench.single import Outcome
 
 
@@ -61,14 +64,22 @@ def _value(sample: Sample) -> str:
     return f"{median:,.{0 if abs(median) >= 100 else 2 if abs(median) >= 1 else 3}f} {sample.unit}"
 
 
-def as_json(outcomes: Iterable[Outcome], *, started: str, quick: bool) -> dict[str, Any]:
-    """Everything that was measured, every round of it, and what it was measured on."""
+def new_file(text: str) -> Path:
+    """Where a result is to go, as an argument: looked at before anything is measured, not after it."""
+    path = Path(text)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text} cannot be written")
+    return path
+
+
+def as_json(outcomes: Iterable[Outcome], *, started: str, quick: bool, machine: dict[str, object]) -> dict[str, Any]:
+    """Everything that was measured, every round of it, and the machine as it was when that began."""
     outcomes = list(outcomes)
     return {
         "started": started,
         "quick": quick,
         "commit": commit(),
-        "machine": machine(),
+        "machine": machine,
         "versions": versions(),
         "rows": [{"of": outcome.name, **row.as_dict()} for outcome in outcomes for row in outcome.rows],
         "scenarios": [

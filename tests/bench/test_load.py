@@ -20,6 +20,7 @@ from asynclog.queries import TaskQuery
 from asynclog.server.limits import Limits
 from asynclog.server.listening import listening
 from asynclog.tasks.opening import open_tasks
+from bench.load import main
 from tests.server.running import Running, running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +90,30 @@ async def test_a_service_that_cannot_be_loaded_is_named(service: Running, tmp_pa
     assert code == 2
     assert "not as asynclog does" in said.replace("\n", " ")
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--rate", "nan"),
+        ("--rate", "inf"),
+        ("--duration", "nan"),
+        ("--duration", "inf"),
+        ("--url", "http://"),
+        ("--url", "http://127.0.0.1:99999"),
+        ("--url", "ftp://127.0.0.1"),
+        ("--out", "no/such/folder/out.json"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_meant_is_refused_before_the_load(
+    more: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A number that is none, an address that is none and a result that cannot be kept end in a sentence, at once."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--url", "http://127.0.0.1:9", "--out", str(tmp_path / "out.json"), *more])
+    assert ended.value.code == 2
+    assert more[0] in capsys.readouterr().err.splitlines()[-1]
 
 
 class Fake:
