@@ -113,3 +113,20 @@ async def test_on_a_phone_nothing_is_cut_off(page: Page, service: Service) -> No
             await expect(link).to_be_in_viewport(ratio=1)
         wide = "() => [...document.querySelectorAll('main *')].every((each) => each.clientWidth <= innerWidth)"
         assert await page.evaluate(wide), view
+
+
+async def test_what_drops_down_gives_the_focus_back(page: Page, service: Service) -> None:
+    """Opened by keyboard, also for the first time, a menu and a choice take the focus, and give it back at Escape."""
+    task = await service.external("focus", [{"message": "m"}])
+    panel = Panel(page, service.url)
+    await panel.open(task)
+    for name, inside in (("Download", page.get_by_role("menuitem").first), ("time", page.get_by_label("from"))):
+        button = page.get_by_role("button", name=name, exact=True)
+        for _ in range(2):
+            await button.focus()
+            await page.keyboard.press("Enter")
+            await expect(inside).to_be_visible()
+            await expect(button).not_to_be_focused()
+            await page.keyboard.press("Escape")
+            await expect(inside).to_have_count(0)
+            await expect(button).to_be_focused()
