@@ -75,7 +75,7 @@ async def _burst(kind: str, count: int, folder: str) -> dict[str, float]:
         before, start = _resident("VmRSS"), time.perf_counter()
         ended = await asyncio.gather(*(tasks.run(plugin, {"count": count}) for _ in range(tasks_at_once)))
         logged = time.perf_counter() - start
-        await tasks.engine.settle(SECONDS)
+        assert await tasks.engine.settle(SECONDS)
         seconds = time.perf_counter() - start
         assert sum(task.counts["INFO"] for task in ended) >= count
         assert not sum(task.dropped for task in ended)

@@ -198,8 +198,17 @@ class Bench:
                 values[name].append(await contenders[name]())
         return values
 
-    def calls(self, contenders: Mapping[str, Callable[[], object]], *, rounds: int, number: int) -> dict[str, Sample]:
+    def calls(
+        self,
+        contenders: Mapping[str, Callable[[], object]],
+        *,
+        rounds: int,
+        number: int,
+        before: Callable[[], object] | None = None,
+    ) -> dict[str, Sample]:
         """Nanoseconds of single calls, taken in turn; each round of each contender is so many calls.
+
+        ``before`` is called before each of them, and is not measured.
 
         Many short rounds tell more than a few long ones on a machine that others use too: a slice of a millisecond or
         two is nearly always undisturbed or wholly out of line, and the median looks away from the latter.
@@ -207,7 +216,7 @@ class Bench:
         for call in contenders.values():
             time_calls(call, number // 10 + 1)
         gc.collect()
-        timers = {name: _timer(call, number) for name, call in contenders.items()}
+        timers = {name: _timer(call, number, before) for name, call in contenders.items()}
         return {name: Sample(name, "ns", found) for name, found in self.turns(timers, rounds).items()}
 
 
@@ -217,8 +226,13 @@ def _order(names: list[str], turn: int) -> list[str]:
     return names[start:] + names[:start]
 
 
-def _timer(call: Callable[[], object], number: int) -> Callable[[], float]:
-    return lambda: time_calls(call, number)
+def _timer(call: Callable[[], object], number: int, before: Callable[[], object] | None) -> Callable[[], float]:
+    def timer() -> float:
+        if before is not None:
+            before()
+        return time_calls(call, number)
+
+    return timer
 
 
 def time_calls(call: Callable[[], object], number: int) -> float:

@@ -41,7 +41,7 @@ Call = Callable[[int], object]
 
 async def _rest(tasks: TaskManager) -> None:
     """Return when everything logged is stored and in its run files."""
-    await tasks.engine.settle(30)
+    assert await tasks.engine.settle(30)
     for follower in tasks.run_files.followers:
         await follower.settle()
 

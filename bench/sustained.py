@@ -7,11 +7,13 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asynclog
 from asynclog import TaskContext
+from asynclog.filters import NO_FILTER
 from asynclog.server.serve import SWITCH_SECONDS
 from bench import plain
 from bench.harness import Bench, Row, Sample, at_least
@@ -19,6 +21,7 @@ from bench.harness import Bench, Row, Sample, at_least
 ROUNDS = 3
 TASKS = 20
 ENTRIES = 10_000
+TARGETS = (0.75, 0.25, 0.25)
 
 
 async def _ours(folder: str, *, busy: bool) -> float:
@@ -39,12 +42,15 @@ async def _ours(folder: str, *, busy: bool) -> float:
         stop = threading.Event()
         spinner = asyncio.create_task(_spin(stop)) if busy else None
         start = time.perf_counter()
-        await asyncio.gather(*(tasks.run(plugin) for _ in range(TASKS)))
-        await tasks.engine.settle(60)
+        ended = await asyncio.gather(*(tasks.run(plugin) for _ in range(TASKS)))
+        assert await tasks.engine.settle(60)
         seconds = time.perf_counter() - start
         stop.set()
         if spinner is not None:
             await spinner
+        for task in ended:
+            stored = (await tasks.reader.stats(task.id, NO_FILTER)).by_source
+            assert stored["plugin"] == ENTRIES, f"{stored} instead of {ENTRIES:,} entries"
     return TASKS * ENTRIES / seconds
 
 
@@ -57,31 +63,38 @@ async def _spin(stop: threading.Event) -> None:
         await asyncio.sleep(0)
 
 
+def _inserted() -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        return plain.insert(Path(folder) / "plain.db", TASKS * ENTRIES, TASKS)
+
+
+def _stored(switch_seconds: float, *, busy: bool) -> float:
+    """Entries a second, while waiting threads ask for the interpreter after so long."""
+    default = sys.getswitchinterval()
+    sys.setswitchinterval(switch_seconds)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return asyncio.run(_ours(folder, busy=busy))
+    finally:
+        sys.setswitchinterval(default)
+
+
 def run(bench: Bench) -> list[Row]:
     """With the loop free, and with the loop kept busy: as Python comes, and as `asynclog serve` sets it."""
-    free: list[float] = []
-    busy: list[float] = []
-    served: list[float] = []
-    inserted: list[float] = []
     default = sys.getswitchinterval()
-    for _ in bench.track(range(bench.rounds(ROUNDS))):
-        for found, is_busy, interval in (
-            (free, False, default),
-            (busy, True, default),
-            (served, True, SWITCH_SECONDS),
-        ):
-            sys.setswitchinterval(interval)
-            with tempfile.TemporaryDirectory() as folder:
-                found.append(asyncio.run(_ours(folder, busy=is_busy)))
-        sys.setswitchinterval(default)
-        with tempfile.TemporaryDirectory() as folder:
-            inserted.append(plain.insert(Path(folder) / "plain.db", TASKS * ENTRIES, TASKS))
-    reference = Sample("plain insert", "entries/s", inserted)
-    rows = (
-        ("20 tasks until stored / plain insert", free, 0.75),
-        ("the same, loop busy / plain insert", busy, 0.25),
-        ("the same, loop busy, threads change as in serve / plain insert", served, 0.25),
+    found = bench.turns(
+        {
+            "20 tasks until stored / plain insert": partial(_stored, default, busy=False),
+            "the same, loop busy / plain insert": partial(_stored, default, busy=True),
+            "the same, loop busy, threads change as in serve / plain insert": partial(
+                _stored, SWITCH_SECONDS, busy=True
+            ),
+            "plain insert": _inserted,
+        },
+        bench.rounds(ROUNDS),
     )
+    reference = Sample("plain insert", "entries/s", found.pop("plain insert"))
     return [
-        Row(name, Sample("asynclog", "entries/s", found), reference, at_least(least)) for name, found, least in rows
+        Row(name, Sample("asynclog", "entries/s", values), reference, at_least(least))
+        for (name, values), least in zip(found.items(), TARGETS, strict=True)
     ]
