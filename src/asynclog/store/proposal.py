@@ -21,6 +21,8 @@ from asynclog.store.skeleton import searched_runs
 
 MAX_TERMS: Final = 12
 """Trigrams and runs of one text that are looked up, the rarest: more hardly leave fewer blocks."""
+MAX_CONDITIONS: Final = 5
+"""Conditions of texts that are looked up, the first: more hardly leave fewer blocks, and hundreds take seconds."""
 MAX_TEXTS: Final = 20
 """Texts of one condition that are looked up; where there are more, the condition proposes everything."""
 WORTH: Final = 0.6
@@ -123,7 +125,7 @@ def _conditions(connection: sqlite3.Connection, log_filter: LogFilter) -> list[_
     for condition in log_filter.metadata_conditions:
         chains = [_trigrams(METADATA, needle) for needle in condition.needles]
         texts += [_Text(chains, chains)] if len(chains) <= MAX_TEXTS else []
-    texts = [text for text in texts if text.trigrams and all(text.trigrams)]
+    texts = [text for text in texts if text.trigrams and all(text.trigrams)][:MAX_CONDITIONS]
     if texts:
         rarity = _rarity(connection, {term for text in texts for chain in text.runs for term in chain})
         found += [_any_text(text, rarity) for text in texts]

@@ -13,7 +13,7 @@ from asynclog.queries import EntryQuery
 from asynclog.store.blocks import SEGMENT_BITS
 from asynclog.store.proposal import spans
 from asynclog.store.selection import FIRST_IDS, confined
-from tests.unit.store.rows import START, add_entries, add_task, database, entry, index
+from tests.unit.store.rows import START, add_entries, add_task, database, entry, index, statements
 
 STEP = 64
 """Between two ids: two entries in each block, few entries in several segments."""
@@ -60,6 +60,13 @@ def test_what_spares_nothing_is_not_proposed(connection: sqlite3.Connection) -> 
     assert proposed(connection, LAST // STEP, since="2026-02-07T12:01:00Z") is None
     connection.execute("DELETE FROM log_segments")
     assert proposed(connection, ALL, search="even") is None
+
+
+def test_many_conditions_are_not_all_looked_up(connection: sqlite3.Connection) -> None:
+    """Two hundred values in the metadata took seconds to look up; a few of them say as much."""
+    with statements(connection) as seen:
+        assert proposed(connection, ALL, **{f"metadata.some.key{number}": "1" for number in range(200)}) == [(LAST, LAST)]
+    assert max(statement.count("log_terms AS t0") for statement in seen) <= 20
 
 
 def test_parts_are_as_large_as_is_wanted() -> None:
