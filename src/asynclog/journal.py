@@ -67,8 +67,7 @@ class Journal:
         segment_bytes: the size of one segment.
         disk: the file operations, for tests.
 
-    Raises:
-        JournalError: the folder cannot be read or written at the start.
+    Raises JournalError when the folder cannot be read or written at the start.
     """
 
     def __init__(
@@ -91,8 +90,7 @@ class Journal:
         self._interrupted: list[Feed | None] = []
         self._frames: list[Frame] = []
         self._feeds: list[Feed | None] = []
-        self._wake_at = 0
-        """The first record id that the inbox does not wait with."""
+        self._wake_at = 0  # the first record id that the inbox does not wait with
         self._pending = self._spilling = 0
         self._rescue_at = 0.0
         self._trouble = Trouble()
@@ -276,8 +274,7 @@ class Journal:
         return self._name_gap(feed, RESERVE_BYTES if fits else -GAP_MEMORY - cost)
 
     def _name_gap(self, feed: Feed, reserve: int) -> bool:
-        payload = records.encode(records.GapRecord(feed.task_id, feed.gap()))
-        if self._put(None, payload, 0, 1, reserve):
+        if self._put(None, records.encode(records.GapRecord(feed.task_id, feed.gap())), 0, 1, reserve):
             feed.dropping = 0
         return not feed.dropping
 
@@ -306,6 +303,12 @@ class Journal:
                 payload = make(sealed)
                 if not self._closed:
                     self._put(None, payload, 0, 1)
+                while self._deferred and not self._closed:
+                    feed, payload, level, span = self._deferred.popleft()  # type: ignore[assignment]  # None, too
+                    self._put(feed, payload, level, span)
+            except BaseException:
+                self._interrupted.append(feed)
+                raise
             finally:
                 self._holding = self._closed
         self._wake()
@@ -320,8 +323,7 @@ class Journal:
         """
         with self._lock:
             frames, feeds, last = self._frames, self._feeds, self.last_id
-            self._frames, self._feeds = [], []
-            self._wake_at = self._next_id + patience
+            self._frames, self._feeds, self._wake_at = [], [], self._next_id + patience
         return frames, feeds, last
 
     def release(self, count: int, size: int) -> None:
@@ -347,8 +349,7 @@ class Journal:
 
     async def sync(self) -> bool:
         """Wait until every record appended before the call survives a power cut; False when one perhaps does not."""
-        confirmed = await self._syncer.sync()
-        return confirmed and self._trouble.certain(self.stored_id)
+        return await self._syncer.sync() and self._trouble.certain(self.stored_id)
 
     def _sync_failed(self, error: OSError) -> None:
         """After a failed fdatasync the file cannot be trusted: new records go to a new segment at once, and those not

@@ -64,7 +64,7 @@ class Shelf:
         self._watch = watch
         self._mending = threading.Lock()
         self._sizes: dict[Path, int] = {}
-        self._path = folder
+        self._path = self._begun = folder
         self._fd = -1
         self._memory: Memory | None = None
         """Of the active segment; None where it is not mapped, but written."""
@@ -150,6 +150,7 @@ class Shelf:
         path = segments.path_of(self._folder, first_id)
         if path.exists():
             self._make_way(path)
+        self._begun = path
         fd = self._disk.create(path)
         try:
             memory, capacity = self._allocate(fd, HEAD_BYTES + size)
@@ -158,7 +159,7 @@ class Shelf:
                 self._write_all(fd, head)
             else:
                 memory[0:HEAD_BYTES] = head
-        except OSError:
+        except BaseException:
             os.close(fd)
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -257,18 +258,20 @@ class Shelf:
         self.begin(first_id)
 
     def mend(self) -> Frame | None:
-        """After an interrupted append: the record that was written last; one that was only begun is wiped out."""
+        """After an interrupted append: the record that was written last; what was only begun is wiped out."""
+        if self._begun != self._path:  # readers would look there for what the active one will hold
+            with contextlib.suppress(OSError):
+                self._begun.unlink()
         start, end = self._newest, self._end
         frame = segments.frame_at(os.pread(self._fd, end - start, start), 0)
         if isinstance(frame, tuple):
             return frame
+        self._end = start
         try:
             if self._memory is None:
                 raise OSError(errno.EIO, "nobody knows how much of it was written")
             self._memory[start:end] = bytes(end - start)
-            self._end = start
         except OSError:
-            self._end = start
             self._finish()
         return None
 

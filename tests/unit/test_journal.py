@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -422,3 +423,48 @@ def test_the_default_disk_is_the_systems(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="link"):
         Disk().create(tmp_path / "link")
+
+
+class InterruptedDisk(Disk):
+    """One on which a signal handler raises right after a file was made, once, when told to."""
+
+    armed = False
+
+    def create(self, path: Path) -> int:
+        """An empty file."""
+        fd = super().create(path)
+        if self.armed:
+            self.armed = False
+            os.close(fd)
+            raise KeyboardInterrupt
+        return fd
+
+
+@pytest.mark.parametrize("sealing", [False, True])
+def test_interrupted_rolling(opened: Opener, *, sealing: bool) -> None:
+    """Where a signal handler raises while a segment is begun, records that fit into the one before are found there."""
+    disk = InterruptedDisk()
+    journal, feed, other = opened(disk=disk, segment_bytes=4096), Feed("t"), Feed("other")
+    assert journal.append(feed, entry(1, 2000), 20) == 1
+    large = entry(0, 3000)
+    roll = partial(journal.seal, other, lambda _: large) if sealing else partial(journal.append, feed, large)
+    disk.armed = True
+    with pytest.raises(KeyboardInterrupt):
+        roll()
+    for number in range(2, 12):
+        assert journal.append(feed, entry(number, 1000), 20) == number
+    for after in range(11):
+        assert [frame[1] for frame in journal.read(after, journal.last_id)] == list(range(after + 1, 12))
+
+
+def test_logging_while_sealing(opened: Opener) -> None:
+    """An entry that a finaliser logs while a task is sealed is carried out right after that."""
+    journal, feed = opened(), Feed("other")
+
+    def make(_: Sealed) -> bytes:
+        assert journal.append(feed, entry(1), 20) == 0
+        return b"the end"
+
+    journal.seal(Feed("t"), make)
+    assert [frame[3] for frame in journal.read(0, journal.last_id)] == [b"the end", entry(1)]
+    assert feed.last_seq == 1
