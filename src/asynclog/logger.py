@@ -231,7 +231,9 @@ class TaskLogger:
         if self._dials.threshold <= INFO:
             self._emit(INFO, text if message is None else message, (), {**fields, "progress": shown})
 
-    def _emit(self, level: int, message: object, args: tuple[object, ...], fields: dict[str, Any]) -> None:
+    def _emit(  # noqa: C901  # the hot path: flat
+        self, level: int, message: object, args: tuple[object, ...], fields: dict[str, Any]
+    ) -> None:
         feed = self._feed
         if message is _NOTHING:
             message = fields.pop("message", None) if "message" in fields else fields.pop("msg", "")
@@ -239,7 +241,15 @@ class TaskLogger:
         try:
             dials = self._dials
             redactor = dials.redactor
-            text = compose(message, args, fields, dials.message_limit, redactor)
+            if args and type(message) is str and message in redactor.numeric:
+                try:
+                    text = message % args  # digits, whatever they are
+                except _OF_THE_PROCESS:
+                    raise
+                except BaseException:  # noqa: BLE001  # they do not fit: that is said below
+                    text = ""
+            if not text or len(text) * 4 > dials.message_limit:
+                text = compose(message, args, fields, dials.message_limit, redactor)
             bound = self._bound
             if fields or bound:
                 data = plain_json({**bound, **fields} if bound else fields, METADATA_LIMIT, redactor)

@@ -35,7 +35,6 @@ _SHAPES: Final = (
 """What a number may look like there."""
 NUMBERS: Final[frozenset[type]] = frozenset({int, float, bool, type(None)})
 """The types that look like that."""
-_NO_TYPES: Final[frozenset[type]] = frozenset()
 KEYWORDS: Final = frozenset({"exc_info", "stack_info", "stacklevel", "extra", "metadata"})
 """What is given to a log call under these asks for something: they are never among the harmless keys."""
 NAMING: Final = frozenset({"name", "Name", "key", "Key"})
@@ -60,16 +59,29 @@ class Redactor:
         ValueError: one of them is none, or a pattern could take too long; the message says which and why.
     """
 
-    __slots__ = ("_compiled", "_extended", "_keys", "_named", "_patterns", "_words", "harmless", "known", "templates")
+    __slots__ = (
+        "_compiled",
+        "_extended",
+        "_keys",
+        "_named",
+        "_patterns",
+        "_words",
+        "harmless",
+        "known",
+        "numeric",
+        "templates",
+    )
 
     known: dict[str, bool | None]
     """Any key (an exact str) to True: its value is hidden; False: harmless; None: look at the key itself, or at what
     stands beside it."""
     harmless: set[str]
     """The keys that `known` remembers as harmless."""
-    templates: dict[str, frozenset[type] | None]
-    """Templates (exact strs) that were looked at to the types of which any values may be put into them, and what comes
-    of it is plain text without a secret; None for all types: it only takes numbers."""
+    templates: dict[str, bool]
+    """Templates (exact strs) that were looked at to whether they are plain text without a secret, whatever values of
+    `NUMBERS` are put into them."""
+    numeric: set[str]
+    """Those of them for which that holds of any values that fit: they take nothing but numbers."""
 
     def __init__(self, patterns: Iterable[str] = (), keys: Iterable[str] = ()) -> None:
         self._patterns = tuple(patterns)
@@ -79,6 +91,7 @@ class Redactor:
         self._words = tuple(key.lower() for key in self._keys)
         self._extended = bool(self._words or self._compiled)
         self.templates = {}
+        self.numeric = set()
         words = "|".join([HIDDEN_KEY, *map(re.escape, self._keys)])
         self.harmless = set()
         self.known = _KnownKeys(re.compile(words, re.IGNORECASE), self)
@@ -88,16 +101,17 @@ class Redactor:
         return Redactor((*self._patterns, *patterns), (*self._keys, *keys))
 
     def look_at(self, template: str) -> None:
-        """Remember of a template what `templates` says; of a long one nothing."""
+        """Remember of a template what `templates` and `numeric` say; of a long one nothing."""
         if len(template) > _TEMPLATE_LENGTH:
             return
         plain = template.isprintable() and "%" not in _NUMBER.sub("", template)
-        types: frozenset[type] | None = _NO_TYPES
-        if plain and not any(self.suspects(_filled(template, shape)) for shape in _SHAPES):
-            types = NUMBERS if _TEXT.search(template.replace("%%", "")) else None
+        plain = plain and not any(self.suspects(_filled(template, shape)) for shape in _SHAPES)
         if len(self.templates) >= _TEMPLATES:
             self.templates.clear()
-        self.templates[template] = types
+            self.numeric.clear()
+        self.templates[template] = plain
+        if plain and not _TEXT.search(template.replace("%%", "")):
+            self.numeric.add(template)
 
     def suspects(self, text: str) -> bool:
         """Whether `redact` would have to look closer: False promises that it changes nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import random
@@ -21,6 +22,7 @@ from asynclog.logger import Place, TaskLogger, belief_scope, place
 from asynclog.model import Progress
 from asynclog.records import EntryRecord
 from asynclog.settings import Dials
+from asynclog.texts import clean, format_message
 
 NOW = 1_770_465_600_123_456
 
@@ -552,3 +554,34 @@ def test_keywords_that_are_bound(desk: Desk) -> None:
     assert desk.metadata == {"a": 1, "extra": "bound", "b": 2}
     bound.info("x", metadata={"a": 3, "c": 4}, c=5)
     assert desk.metadata == {"a": 3, "extra": "bound", "c": 5}
+
+
+class Count:
+    """A number of one's own; or none, after all."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __int__(self) -> Any:
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+    __index__ = __float__ = __int__
+
+
+@pytest.mark.parametrize(
+    "template", ["took %d ms", "%d of %.1f", "%s of %d", "password=%d", "sk-%d", "100 %%", "token: %s %d", "%d\n%d"]
+)
+def test_whatever_is_put_into_a_template(desk: Desk, template: str) -> None:
+    """At the first call as later, an entry says what formatting, redacting and cutting make of it."""
+    values: list[Any] = [1, -2.5, True, None, 10**30, 10**5000, math.nan, "x", "sk-" + "a1B2" * 10, Hostile(), [3]]
+    values += [Count(7), Count("seven"), Count(KeyError("no")), Count(ValueError("no"))]
+    expected = []
+    for limit in (1 << 20, 40):
+        desk.dials.message_limit = limit
+        for arguments in [*itertools.product(values, values), *((value,) for value in values), ()]:
+            desk.log.info(template, *arguments)
+            said, size = clean(format_message(template, arguments), limit, desk.dials.redactor)
+            expected.append((said, None if size is None else f'{{"original_size":{size}}}'))
+    assert [(each.message, each.metadata_json) for each in desk.entries] == expected
