@@ -100,6 +100,12 @@ class Lines(msgspec.Struct, frozen=True, array_like=True):
         count, *columns = msgspec.structs.astuple(self)
         return [column if type(column) is list else [column] * count for column in columns]
 
+    @property
+    def is_even(self) -> bool:
+        """Whether no column has more or fewer values than there are entries."""
+        count, *columns = msgspec.structs.astuple(self)
+        return all(type(column) is not list or len(column) == count for column in columns)
+
     def each(self) -> Iterator[Line]:
         """The entries one by one."""
         return map(Line, *self.columns())

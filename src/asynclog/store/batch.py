@@ -67,7 +67,14 @@ class Batch:
             except (msgspec.DecodeError, UnicodeError) as error:  # nothing of it was added
                 _log.error("a record of the journal cannot be read: %s", error)
                 if seq:
-                    self.entries.add(_row(record_id, seq, _unreadable(payload, error)))
+                    self._stand_in(record_id, seq, span, _unreadable(payload, error))
+
+    def _stand_in(self, record_id: int, seq: int, span: int, entry: EntryRecord) -> None:
+        """Take an entry for all those of a record that cannot be read; a gap tells of the others."""
+        self.entries.add(_row(record_id, seq, entry))
+        if span > 1:
+            reason = "the record of these entries cannot be read"
+            self.gaps.append(Gap(task_id=entry.task_id, from_seq=seq + 1, to_seq=seq + span - 1, reason=reason))
 
     def _add(self, record_id: int, seq: int, span: int, record: Record) -> None:
         match record:
@@ -90,7 +97,9 @@ class Batch:
 
     def _add_lines(self, record_id: int, seq: int, span: int, record: BatchRecord | ListedBatchRecord) -> None:
         task_id, parts = record.task_id, record.lines()
-        answer = msgspec.json.decode(record.answer_json)
+        answer = msgspec.json.decode(record.answer_json, type=dict[str, object])
+        if seq and not (all(lines.is_even for lines in parts) and sum(lines.count for lines in parts) == span):
+            raise msgspec.ValidationError("it holds more or fewer entries than it says")
         last = seq + span - 1
         for lines in parts:
             self.entries.add_lines(record_id, task_id, seq, lines)

@@ -3,9 +3,11 @@
 import random
 from collections import Counter
 
+import msgspec
 import pytest
 
-from asynclog.records import ENTRY, EntryRecord, Frame, Labels, encode
+from asynclog.model import Gap
+from asynclog.records import ENTRY, BatchRecord, EntryRecord, Frame, Labels, Lines, encode
 from asynclog.store.batch import Batch
 
 TASKS = ["0198a7c2-3333-7333-8333-123456789abc", "t2"]
@@ -71,3 +73,18 @@ def test_an_entry_that_cannot_be_read(broken: bytes, task_id: str) -> None:
     assert [row[9] for row in rows[:10] + rows[11:]] == [record.message for record in found]
     assert (rows[10][1], rows[10][2], rows[10][4]) == (task_id, 22, "ERROR")
     assert rows[10][9].startswith("[unstorable: its record cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("count", "messages", "answer"),
+    [(3, ["a"], "{}"), (2, ["a", "b"], "{}"), (3, ["a", "b", None], "{}"), (3, ["a", "b", "c"], "[]")],
+)
+def test_a_batch_that_cannot_be_read(count: int, messages: list[str], answer: str) -> None:
+    """One with more or fewer values than it says is an entry that says so and a gap: what is around it is stored."""
+    part = encode(Lines(count, 1, 20, "s", None, None, messages, None))
+    payload = encode(BatchRecord("t9", [msgspec.Raw(part)], "b1", answer))
+    batch = Batch([(1, 1, 3, payload), (4, 4, 1, logged(records(1)[0]))])
+    assert [row[2] for row in batch.entries.rows()] == [1, 4]
+    assert batch.entries.rows()[0][9].startswith("[unstorable: its record cannot be read")
+    assert batch.gaps == [Gap(task_id="t9", from_seq=2, to_seq=3, reason="the record of these entries cannot be read")]
+    assert not batch.answers
