@@ -43,7 +43,7 @@ class Feed:
         self.progress: Progress | None = None
         """The newest progress; set by the logger from any thread, as one assignment."""
         self.watched = False
-        """Whether a live reader wants the entries; set by the tail."""
+        """Whether a live reader wants the entries; set by the hub, on the loop."""
 
     @classmethod
     def of(cls, task: Task) -> Feed:

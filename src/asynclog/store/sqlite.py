@@ -105,9 +105,9 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.set_aside: Path | None = None
+        """Where a damaged database was put when this one was begun."""
         self.exchanged = 0
         """How often the file was removed, or another put in its place, while it was in use."""
-        """Where a damaged database was put when this one was begun."""
         self._writer: _Connection | None = None
         self._inode = 0
         self._probes: list[int] = []
