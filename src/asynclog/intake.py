@@ -105,7 +105,7 @@ class Intake:
         reading, self._reading, self._reader_end = self._reading, None, 0
         if reading is not None:
             await asyncio.wait([reading])
-            reading.exception()
+            _ = reading.cancelled() or reading.exception()  # nobody else asks for it
 
     def _room(self, batch: Batch) -> int:
         """How many ids the batch may take; an ingest batch takes many."""
