@@ -23,6 +23,8 @@ from asynclog.tasks.ndjson import PIECE_BYTES, Given, Piece, pieces, read
 
 MAX_ERRORS: Final = 100
 """Errors named in an answer."""
+ERROR_CHARACTERS: Final = 200
+"""Of each of them: it may repeat a value of any size."""
 LONG_BYTES: Final = 2 * PIECE_BYTES
 """A larger piece of a body, one with such a long line, is read in a thread, so that the loop goes on."""
 LONG_SECONDS: Final = 50e-9
@@ -57,7 +59,9 @@ class Parsed:
         """Lines are not taken: by number (from 1) and why."""
         self.rejected += len(wrong)
         for number in sorted(wrong)[: MAX_ERRORS - len(self.errors)]:
-            self.errors.append({"line": number, "error": wrong[number]})
+            reason = wrong[number]
+            shown = reason if len(reason) <= ERROR_CHARACTERS else f"{reason[:ERROR_CHARACTERS]}…"
+            self.errors.append({"line": number, "error": shown})
 
     def answer(self, last_seq: int | None) -> dict[str, object]:
         """The answer of the ingest route; without ``last_seq`` when that is not known yet."""
@@ -148,7 +152,7 @@ class Reader:
         self._threshold = threshold
         self._limit = message_limit or 1 << 26
         self._redactor = redactor
-        self._levels = _Known[int](int(Level.INFO), lambda value: int(Level.parse(value)))
+        self._levels = _Known[int](int(Level.INFO), _level)
         self._sources = _Known[str]("plugin", lambda value: label(value, SOURCE_CHARACTERS, redactor) or "plugin")
         self._labels = _Known[str | None](None, lambda value: label(value, redactor=redactor))
 
@@ -240,6 +244,13 @@ def _sound(
             kept.append((number, one))
     sound = [one for _, one in kept]
     return column_of(sound), [number for number, _ in kept], sound
+
+
+def _level(value: object) -> int:
+    """The level that a line names. Raises ValueError; a list or an object, however deep, is looked at no closer."""
+    if isinstance(value, list | dict):
+        raise ValueError("level is a list or an object; use DEBUG, INFO, WARNING or ERROR")  # noqa: TRY004
+    return int(Level.parse(value))
 
 
 def _least(levels: int | list[int]) -> int:

@@ -29,18 +29,22 @@ class Given(msgspec.Struct, gc=False):
 
 # Without one of these Python's json reads nothing that msgspec does not, and looking twice would take long.
 _ODD: Final = re.compile(rb"\\u[dD]|NaN|Infinity|\d[eE]|\d{15}|\xef\xbb\xbf")
-_NEWLINE: Final = ord("\n")
 
 _decode_line = msgspec.json.Decoder(Given).decode
 _decode_lines = msgspec.json.Decoder(Given).decode_lines
 
 
 class Piece(NamedTuple):
-    """Some lines of a body: the number of the first (from 1), how many there are, and their text."""
+    """Some lines of a body."""
 
     first: int
+    """The number of the first, from 1."""
     lines: int
     text: memoryview
+    apart: bool
+    """Between two of them nothing stands but the end of an object and the beginning of one. Read at one go, so many
+    values as lines are then one a line: within a value no brace follows on a brace like that, and in a string no end of
+    a line stands at all."""
 
 
 def pieces(body: bytes) -> Iterator[Piece]:
@@ -48,21 +52,23 @@ def pieces(body: bytes) -> Iterator[Piece]:
     number, start, size, view = 1, 0, FIRST_BYTES, memoryview(body)
     while start < len(body):
         end = body.find(b"\n", start + size) + 1 or len(body)
-        count = body.count(b"\n", start, end) + (body[end - 1] != _NEWLINE)
-        yield Piece(number, count, view[start:end])
-        number += count
+        ends = body.count(b"\n", start, end - 1)
+        apart = ends == body.count(b"}\n{", start, end) or ends == body.count(b"}\r\n{", start, end)
+        yield Piece(number, ends + 1, view[start:end], apart)
+        number += ends + 1
         start, size = end, min(2 * size, PIECE_BYTES)
 
 
 def read(piece: Piece, wrong: dict[int, str]) -> tuple[Sequence[int], list[Given]]:
     """The lines that can be read, by number; of the others that are not empty it is noted why not."""
-    try:
-        given = _decode_lines(piece.text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        pass
-    else:
-        if len(given) == piece.lines:  # without empty lines, which are passed over
-            return range(piece.first, piece.first + piece.lines), given
+    if piece.apart:
+        try:
+            given = _decode_lines(piece.text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            pass
+        else:
+            if len(given) == piece.lines:
+                return range(piece.first, piece.first + piece.lines), given
     numbers, given = [], []
     for number, line in enumerate(bytes(piece.text).split(b"\n"), piece.first):
         if line.strip():

@@ -71,6 +71,93 @@ def test_a_line_is_what_it_is_alone(batch: list[dict[str, Any]], padded: bool) -
     assert [error["line"] for error in together.errors] == named[:100]
 
 
+PARTS = (
+    *(
+        b'{"message":"a"}',
+        b'{"message":',
+        b'"a"}',
+        b'{"message": "a", "metadata": {}',
+        b'{"message":"a","metadata":',
+        b"{}",
+    ),
+    *(b"}", b"{", b"[", b"]", b",", b":", b'"', b"null", b"1", b"x", b"\\", b"\0", b"\xff", b"\xef\xbb\xbf"),
+    *(b"\n", b"\n", b"\n", b"\r\n", b"\r", b" ", b"\t", b"\v", b"\x85", b"\xe2\x80\xa8"),
+    *(
+        b'{"message":"\\ud800"}',
+        b'{"message":"a","x":NaN}',
+        b'{"message":"a\nb"}',
+        b'{"message":"}\n{"}',
+        b'{"message":1}',
+    ),
+    *(b'{"message":"a","level":1e999}', b'{"message":"a","level":' + b"9" * 5000 + b"}", b'{"message":"a","x":"\xff"}'),
+    *(b'{"message":"a","level":' + b"[" * depth + b"]" * depth + b"}" for depth in (1, 900, 5000)),
+    *(b'{"message":"a","metadata":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}" for depth in (1, 100, 5000)),
+    *(
+        b'{"message":"a","timestamp":"%s"}' % time
+        for time in (b"2026-02-07T12:00:00.123456Z", b"0001-01-01", b"x" * 5000)
+    ),
+)
+"""What bodies are made of that somebody made wrongly, or on purpose."""
+
+
+HALVES = (b'{"message":', b'"a"}')
+LINES = (b"", b"", b"".join(HALVES), b"".join(HALVES) * 2, *HALVES)
+
+
+@given(
+    st.lists(st.sampled_from(LINES), max_size=4).map(b"\n".join)
+    | st.lists(st.sampled_from(PARTS), max_size=30).map(b"".join)
+    | st.binary(max_size=40),
+    st.booleans(),
+)
+def test_the_verdict_on_a_line_is_its_own(hostile: bytes, padded: bool) -> None:
+    """Whatever bytes stand on the lines before and behind it, each line is taken, filtered or refused as it is alone,
+    for the same reason: lines that hold two objects, or a part of one, do not make up for each other.
+    """
+    if padded:
+        hostile = b'{"message":"m"}\n' * 600 + hostile
+    together = parse(hostile, NOW, 20, 1000)
+    alone = {number: parse(line, NOW, 20, 1000) for number, line in enumerate(hostile.split(b"\n"), 1)}
+    assert lines_of(together) == [line for parsed in alone.values() for line in lines_of(parsed)]
+    assert together.filtered == sum(parsed.filtered for parsed in alone.values())
+    assert together.errors == [
+        {"line": number, "error": parsed.errors[0]["error"]} for number, parsed in alone.items() if parsed.rejected
+    ]
+    assert together.rejected == len(together.errors)
+
+
+@pytest.mark.parametrize(
+    ("two_on_a_line", "rejected"),
+    [
+        (b'{"message":"a"}{"message":"b"}\n', [1]),
+        (b'{"message":"a"}{"message":"b"}\n\n', [1]),
+        (b'{"message":"a"}{"message":"b"}\n{"message":\n"c"}\n', [1, 2, 3]),
+        (b'{"message":"a"}\r{"message":"b"}\n \n', [1]),
+        (b'{"message":"a","metadata":{}\n}{"message":"b"}', [1, 2]),
+    ],
+)
+def test_two_objects_on_a_line_are_none(two_on_a_line: bytes, rejected: list[int]) -> None:
+    """Two objects on a line are refused, also where an empty line, or one on two lines, makes up for the count."""
+    parsed = parse(two_on_a_line, NOW, 20, 1000)
+    assert (parsed.accepted, [error["line"] for error in parsed.errors]) == (0, rejected)
+
+
+def test_lines_end_as_elsewhere_too() -> None:
+    """Lines that end as on Windows, the last one without an end and empty ones between are read; the numbers hold."""
+    parsed = parse(b'{"message":"a"}\r\n{"message":"b"}\r\n\r\nx\r\n{"message":"c"}', NOW, 20, 1000)
+    assert [line.message for line in lines_of(parsed)] == ["a", "b", "c"]
+    assert [error["line"] for error in parsed.errors] == [4]
+
+
+def test_what_is_told_of_a_line_is_short() -> None:
+    """However large or deep the value is that is wrong, it is told in a sentence, and other lines are taken."""
+    for value in (b'"%s"' % (b"x" * 100_000), b"[" * 900 + b"]" * 900, b'{"a":"x"}'):
+        for field in (b"level", b"timestamp"):
+            parsed = parse(b'{"message":"a","%s":%s}\n{"message":"b"}' % (field, value), NOW, 20, 1000)
+            assert (parsed.accepted, parsed.rejected) == (1, 1)
+            assert len(str(parsed.errors[0]["error"])) < 250
+
+
 def test_a_body_of_several_pieces() -> None:
     """However large the body is, its lines keep their order, and what is wrong with one has its number."""
     size = 3 * PIECE_BYTES // 30
