@@ -118,6 +118,13 @@ CREATE TABLE log_terms (
     PRIMARY KEY (segment, term)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE log_places (
+    segment INTEGER NOT NULL,
+    term    TEXT    NOT NULL,                          -- that of the label in log_terms
+    places  TEXT    NOT NULL,                          -- a character for each entry: 256 and its id modulo 8192
+    PRIMARY KEY (segment, term)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE log_units (
     segment   INTEGER NOT NULL,
     task_id   TEXT    NOT NULL,

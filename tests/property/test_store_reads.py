@@ -125,6 +125,9 @@ def filled(chance: random.Random) -> tuple[sqlite3.Connection, Stored]:
     stored = add_entries(connection, some_records(chance), chance.choice([1, 1, 100, 1500]))
     part = chance.choice([0, 0.7, 1])
     index(connection, lambda _segment: chance.random() < part)
+    for label in connection.execute("SELECT segment, term FROM log_places").fetchall():
+        if chance.random() < 0.4:  # as if it were frequent there
+            connection.execute("DELETE FROM log_places WHERE (segment, term) = (?, ?)", label)
     if chance.random() < 0.7:
         connection.execute("UPDATE tasks SET last_seq = 1000000")  # tasks too large to be read whole and sorted
     return connection, stored

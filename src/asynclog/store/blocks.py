@@ -42,6 +42,10 @@ BLOCKS_AT_ONCE: Final = 16
 """Whose texts are in memory together: each may have half a megabyte."""
 MAX_UNITS: Final = 2048
 """Pairs of stage and unit of a segment. Where there are more, they are counted when asked for."""
+MAX_PLACES: Final = 512
+"""Entries of a segment up to which a label has places (places.py); reading in order finds more of them soon."""
+FIRST_PLACE: Final = 256
+"""The character that stands for the first id of a segment: the first that no JSON escapes, and two bytes or three."""
 
 Span = tuple[int, int]
 """Ids from the first to the last, both included."""
@@ -93,13 +97,21 @@ _RUNS: Final = f"""
 SELECT count(*), json_group_object('{SKELETON}' || term, blocks) FROM (
   SELECT term, sum(1 << doc) AS blocks FROM scratch.skeletons_terms GROUP BY skeletons_terms.term)"""
 
+# A label that few entries of the segment have comes with their places, a character for each.
+_KIND: Final = f"""
+  SELECT '{{kind}}' || {{label}} AS term, sum(DISTINCT 1 << block) AS blocks,
+         CASE WHEN sum(entries) <= {MAX_PLACES} THEN group_concat(places, '') END AS places
+    FROM labels WHERE {{label}} IS NOT NULL GROUP BY {{label}}"""
 _LABELS: Final = f"""
 WITH labels AS MATERIALIZED (
-  SELECT DISTINCT id >> {BLOCK_BITS} & 63 AS block, level, source, stage FROM task_logs WHERE id BETWEEN ? AND ?)
-SELECT json_group_object(term, blocks) FROM (
-  SELECT '{LEVEL}' || level AS term, sum(DISTINCT 1 << block) AS blocks FROM labels GROUP BY level
-  UNION ALL SELECT '{SOURCE}' || source, sum(DISTINCT 1 << block) FROM labels GROUP BY source
-  UNION ALL SELECT '{STAGE}' || stage, sum(DISTINCT 1 << block) FROM labels WHERE stage IS NOT NULL GROUP BY stage)"""
+  SELECT id >> {BLOCK_BITS} & 63 AS block, level, source, stage, count(*) AS entries,
+         group_concat(char({FIRST_PLACE} + (id & {(1 << SEGMENT_BITS) - 1})), '') AS places
+    FROM task_logs WHERE id BETWEEN ? AND ? GROUP BY block, level, source, stage)
+SELECT json_group_object(term, json_array(blocks, places)) FROM ({
+    " UNION ALL ".join(
+        _KIND.format(kind=kind, label=label) for kind, label in ((LEVEL, "level"), (SOURCE, "source"), (STAGE, "stage"))
+    )
+})"""
 
 _ZONES: Final = f"""
 WITH zones AS MATERIALIZED (
@@ -119,7 +131,8 @@ SELECT count(*), json_group_array(json_array(task_id, stage, unit, entries, firs
 
 _PUT_TERMS: Final = "INSERT INTO log_terms SELECT ?, key, value FROM json_each(?)"
 _FINISH: Final = (
-    "INSERT INTO log_terms SELECT :segment, key, value FROM json_each(:labels)",
+    "INSERT INTO log_terms SELECT :segment, key, value ->> 0 FROM json_each(:labels)",
+    "INSERT INTO log_places SELECT :segment, key, value ->> 1 FROM json_each(:labels) WHERE value ->> 1 IS NOT NULL",
     """INSERT INTO log_blocks SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
        value ->> 6, value ->> 7 FROM json_each(:zones)""",
     """INSERT INTO log_units SELECT :segment, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
@@ -129,6 +142,7 @@ _FINISH: Final = (
 _REMOVE: Final = (
     "DELETE FROM log_segments WHERE id = :segment",
     "DELETE FROM log_terms WHERE segment = :segment",
+    "DELETE FROM log_places WHERE segment = :segment",
     "DELETE FROM log_units WHERE segment = :segment",
     "DELETE FROM log_blocks WHERE id BETWEEN :segment << 6 AND (:segment << 6) + 63",
 )

@@ -156,7 +156,8 @@ def _indexed_units(connection: sqlite3.Connection, query: EntryQuery, extent: Ex
 
 
 def _select_all(connection: sqlite3.Connection, query: EntryQuery) -> Selection | None:
-    return select(connection, msgspec.structs.replace(query, after=None, before=None))
+    selection = select(connection, msgspec.structs.replace(query, after=None, before=None))
+    return None if selection is None else selection.whole(connection)
 
 
 def _scanned_groups(connection: sqlite3.Connection, query: EntryQuery) -> list[_Group]:

@@ -74,8 +74,8 @@ def page(connection: sqlite3.Connection, query: EntryQuery) -> EntryPage:
     matching = select(connection, query)
     if matching is not None:
         # To pass over matches, all of them are one part.
-        parts = matching.parts(descending=query.descending, wanted=gathered.next_ids)
-        for part in [matching] if query.offset else parts:
+        parts = matching.parts(connection, descending=query.descending, wanted=gathered.next_ids)
+        for part in [matching.whole(connection)] if query.offset else parts:
             _read_part(connection, part, query, gathered)
             if gathered.more:
                 break

@@ -15,7 +15,8 @@ import orjson
 from asynclog.filters import LogFilter
 from asynclog.model import Level
 from asynclog.search_condition import CONFUSED
-from asynclog.store.blocks import BLOCK_BITS, LEVEL, MESSAGE, METADATA, SEGMENT_BITS, SKELETON, SOURCE, STAGE, Span
+from asynclog.store.blocks import BLOCK_BITS, MESSAGE, METADATA, SEGMENT_BITS, SKELETON, Span
+from asynclog.store.places import MOST_IDS, fewest, label_terms
 from asynclog.store.scope import Param
 from asynclog.store.skeleton import searched_runs
 
@@ -69,25 +70,39 @@ def proposes(log_filter: LogFilter) -> bool:
     )
 
 
-def spans(connection: sqlite3.Connection, log_filter: LogFilter, first: int, last: int, ids: int) -> list[Span] | None:
+def spans(
+    connection: sqlite3.Connection, log_filter: LogFilter, first: int, last: int, ids: int, *, places: bool = False
+) -> list[Span] | None:
     """Where matching entries from the id ``first`` to ``last`` may be, in order.
 
-    None when that leaves no fewer than a good part of the ``ids`` that are there to be looked through.
+    None when that leaves no fewer than a good part of the ``ids`` that are there to be looked through; with ``places``,
+    when what the places of rare labels (places.py) leave of it is still no fewer.
     """
     conditions = _conditions(connection, log_filter)
     if not conditions:
         return None
     expression = " & ".join(condition.sql for condition in conditions)
     params = [param for condition in conditions for param in condition.params]
+    labels = label_terms(log_filter) if places else ()
+    rare, terms = fewest(labels) if labels else ("NULL", [])
     [found] = connection.execute(
-        f"SELECT json_group_array(json_array(id, blocks)) FROM (SELECT s.id AS id, {expression} AS blocks"
-        " FROM log_segments AS s WHERE s.id BETWEEN ? AND ? ORDER BY s.id LIMIT -1)",
-        (*params, first >> SEGMENT_BITS, last >> SEGMENT_BITS),
+        f"SELECT json_group_array(json_array(id, blocks, rare)) FROM (SELECT s.id AS id, {expression} AS blocks,"
+        f" {rare} AS rare FROM log_segments AS s WHERE s.id BETWEEN ? AND ? ORDER BY s.id LIMIT -1)",
+        (*params, *terms, first >> SEGMENT_BITS, last >> SEGMENT_BITS),
     ).fetchone()
-    segments: list[tuple[int, int]] = orjson.loads(found)
-    proposed = _spans(segments, first, last)
+    segments: list[tuple[int, int, int | None]] = orjson.loads(found)
+    proposed = _spans(((segment, blocks) for segment, blocks, _ in segments), first, last)
+    size = sum(high - low + 1 for low, high in proposed)
     worth = ids - 1 if len(proposed) <= FEW_SPANS else WORTH * ids
-    return proposed if sum(high - low + 1 for low, high in proposed) <= worth else None
+    if size <= worth:
+        return proposed
+    spared = sum(_spared(blocks & _ALL, rare) for _, blocks, rare in segments if rare is not None)
+    return proposed if size - spared <= min(WORTH * ids, MOST_IDS) else None
+
+
+def _spared(blocks: int, rare: int) -> int:
+    """Ids of a segment's blocks that need not be read where so few have the labels."""
+    return max(0, blocks.bit_count() * _BLOCK - rare)
 
 
 def _spans(segments: Iterable[tuple[int, int]], first: int, last: int) -> list[Span]:
@@ -129,14 +144,7 @@ def _conditions(connection: sqlite3.Connection, log_filter: LogFilter) -> list[_
     if texts:
         rarity = _rarity(connection, {term for text in texts for chain in text.runs for term in chain})
         found += [_any_text(text, rarity) for text in texts]
-    levels = log_filter.accepted_levels
-    for kind, labels in (
-        (LEVEL, tuple(level.name for level in levels) if len(levels) < len(Level) else ()),
-        (SOURCE, log_filter.sources),
-        (STAGE, log_filter.stages),
-    ):
-        if 0 < len(labels) <= MAX_TEXTS:
-            found.append(_any_label([kind + label for label in labels]))
+    found += [_any_label(terms) for terms in label_terms(log_filter)]
     if log_filter.since is not None or log_filter.until is not None:
         found.append(_time(log_filter))
     return found
@@ -200,9 +208,9 @@ def _chain(length: int) -> str:
     )
 
 
-def _any_label(terms: list[str]) -> _Term:
+def _any_label(terms: tuple[str, ...]) -> _Term:
     one = "ifnull((SELECT blocks FROM log_terms WHERE segment = s.id AND term = ?), 0)"
-    return _Term(f"({' | '.join([one] * len(terms))})", tuple(terms))
+    return _Term(f"({' | '.join([one] * len(terms))})", terms)
 
 
 def _time(log_filter: LogFilter) -> _Term:

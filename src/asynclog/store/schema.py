@@ -9,7 +9,7 @@ from typing import Final
 
 from asynclog.errors import StoreError
 
-VERSION: Final = 7
+VERSION: Final = 8
 """``PRAGMA user_version`` of a database on today's schema: the number of the last migration."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 import orjson
@@ -17,6 +18,7 @@ from asynclog.filters import LogFilter
 from asynclog.model import MAX_TIMESTAMP, Level
 from asynclog.queries import EntryQuery
 from asynclog.store.blocks import Span
+from asynclog.store.places import MOST_IDS, Terms, label_terms, pinpointed
 from asynclog.store.proposal import proposes, spans
 from asynclog.store.scope import Param, hidden, seen_task, visible
 
@@ -45,20 +47,26 @@ _SPAN: Final = "FROM task_logs NOT INDEXED WHERE id BETWEEN ? AND ?"
 
 FIRST_IDS: Final = 4096
 """Spans are read in parts, of so many ids first, each of which is sorted as a whole."""
+_JUMP: Final = 16
+"""As many ids read in order take as long as finding the first of a span."""
 
 
 class Selection(NamedTuple):
     """Rows as ``FROM … WHERE …`` text, to be added to, and the column (id or seq) that orders them.
 
-    ``proposed`` are the spans of ids that it is confined to, when it is.
+    ``proposed`` are the spans of ids that it is confined to, when it is; ``labels`` what the places of rare labels can
+    still take from them.
     """
 
     sql: str
     params: tuple[Param, ...]
     key: str
     proposed: Sequence[Span] | None = None
+    labels: Terms = ()
 
-    def parts(self, *, descending: bool, wanted: Callable[[int], int]) -> Iterator[Selection]:
+    def parts(
+        self, connection: sqlite3.Connection, *, descending: bool, wanted: Callable[[int], int]
+    ) -> Iterator[Selection]:
         """The same rows by parts, in order, each of which is read in order without much ado.
 
         ``wanted`` is told how many ids all parts until then had, and tells how many the next one should have.
@@ -67,8 +75,8 @@ class Selection(NamedTuple):
             yield self
             return
         limit, part, ids, before = FIRST_IDS, list[Span](), 0, 0
-        for span in reversed(self.proposed) if descending else self.proposed:
-            size = span[1] - span[0] + 1
+        for span in pinpointed(connection, self.labels, self.proposed, descending=descending):
+            size = max(span[1] - span[0] + 1, _JUMP)
             if part and ids + size > limit:
                 yield self._within(part)
                 before += ids
@@ -77,6 +85,13 @@ class Selection(NamedTuple):
             ids += size
         if part:
             yield self._within(part)
+
+    def whole(self, connection: sqlite3.Connection) -> Selection:
+        """The same rows as one part."""
+        if self.proposed is None or not self.labels:
+            return self
+        spans = list(islice(pinpointed(connection, self.labels, self.proposed, descending=False), MOST_IDS + 1))
+        return self if len(spans) > MOST_IDS else self._within(spans)
 
     def _within(self, part: list[Span]) -> Selection:
         rest = self.params[1:]
@@ -154,12 +169,13 @@ def confined(query: EntryQuery, found: Sequence[Span], *, mixed: bool = False) -
         sql, values = f"{_SPANS} AND task_id = {task} AND {condition}", (*task_params, *params)
     else:  # what does not fit spares looking whose entry it is
         sql, values = f"{_SPANS} AND {condition} AND task_id = {task}", (*params, *task_params)
-    return Selection(sql, (_json(found), *values), "id", found)
+    return Selection(sql, (_json(found), *values), "id", found, label_terms(query.filter))
 
 
 def _proposed_in_task(connection: sqlite3.Connection, query: EntryQuery, extent: Extent) -> list[Span] | None:
     """Where the task's entries between the query's cursors may match, if looking there is less than all of it."""
-    found = spans(connection, query.filter, extent.first, extent.last, min(extent.entries, extent.ids))
+    ids = min(extent.entries, extent.ids)
+    found = spans(connection, query.filter, extent.first, extent.last, ids, places=not extent.dense)
     if found is None and extent.dense:
         return [(extent.first, extent.last)]  # reading the table in its order beats looking up each entry
     return found
@@ -213,7 +229,7 @@ def _across_tasks(connection: sqlite3.Connection, query: EntryQuery) -> Selectio
         proposed = _proposed_across(connection, query)
         if proposed is not None:
             sql = f"{_SPANS} AND {condition} AND {scope}"
-            return Selection(sql, (_json(proposed), *params, *scope_params), "id", proposed)
+            return Selection(sql, (_json(proposed), *params, *scope_params), "id", proposed, label_terms(query.filter))
         source = "NOT INDEXED WHERE"  # by id
     found = Selection(f"FROM task_logs {source} {condition} AND {scope}", (*params, *scope_params), "id")
     return _in_window(connection, query.filter, found)
@@ -232,7 +248,13 @@ def _proposed_across(connection: sqlite3.Connection, query: EntryQuery) -> list[
     last = high if query.before is None else min(high, query.before - 1)
     last = last if query.through is None else min(last, query.through)
     ids = last - first + 1
-    return spans(connection, query.filter, first, last, ids) if ids > _FEW_ENTRIES else None
+    if ids <= _FEW_ENTRIES:
+        return None
+    found = spans(connection, query.filter, first, last, ids)
+    untimed = query.filter.since is None and query.filter.until is None
+    if found is None and untimed and label_terms(query.filter):
+        return [(first, last)]  # reading in order beats nothing, and where labels are rare there are places
+    return found
 
 
 def _json(found: Sequence[Span]) -> str:

@@ -70,7 +70,7 @@ def test_many_conditions_are_not_all_looked_up(connection: sqlite3.Connection) -
     assert max(statement.count("log_terms AS t0") for statement in seen) <= 20
 
 
-def test_parts_are_as_large_as_is_wanted() -> None:
+def test_parts_are_as_large_as_is_wanted(connection: sqlite3.Connection) -> None:
     """The first part is small, and each further one as large as what was found until then calls for."""
     query = EntryQuery(task_id="t", filter=LogFilter.parse([("search", "even")]))
     selection = confined(query, [(number * 256, number * 256 + 127) for number in range(4096)])
@@ -81,6 +81,7 @@ def test_parts_are_as_large_as_is_wanted() -> None:
             asked.append(looked_through)
             return 3 * looked_through
 
-        parts = [orjson.loads(str(part.params[0])) for part in selection.parts(descending=descending, wanted=wanted)]
+        read = selection.parts(connection, descending=descending, wanted=wanted)
+        parts = [orjson.loads(str(part.params[0])) for part in read]
         assert asked == [FIRST_IDS, 4 * FIRST_IDS, 16 * FIRST_IDS, 64 * FIRST_IDS]
         assert [128 * len(part) for part in parts] == [FIRST_IDS * times for times in (1, 3, 12, 48, 64)]
