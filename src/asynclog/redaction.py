@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from asynclog.redaction_patterns import checked_keys, compiled_patterns
-from asynclog.redaction_rules import COUNTED, HIDDEN_KEY, REDACTED, SHAPED, applied, named, suspicious
+from asynclog.redaction_rules import COUNTED, HIDDEN_KEY, REDACTED, SHAPED, applied, named, substituted, suspicious
 
 __all__ = ["NAMED", "NAMING", "REDACTED", "REDACTOR", "Redactor", "redact"]
 
@@ -131,7 +131,7 @@ class Redactor:
         if self._words and self._names_own(text):
             text = applied(self._named, text, text.lower())
         for pattern in self._compiled:
-            text = pattern.sub(REDACTED, text)
+            text = substituted(pattern, REDACTED, text)
         return text
 
     def _names_own(self, text: str) -> bool:

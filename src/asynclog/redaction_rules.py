@@ -16,6 +16,11 @@ from typing import Final, NamedTuple
 REDACTED: Final = "[redacted]"
 """What stands where a secret stood."""
 
+WINDOW: Final = 1 << 17
+"""Characters that are searched at one go,"""
+MARGIN: Final = 1 << 15
+"""of which the last ones only say what becomes of those before them."""
+
 HIDDEN_KEY: Final = (
     r"pass(?:word|wd|phrase|code)|pwd|secret|token|cookie|credential|authori[sz]ation|(?:^|[-_. ])(?:pass|auth|jwt)$"
     r"|(?:api|private|access|account|signing|encryption|session|master|shared)[-_. ]?key"
@@ -47,18 +52,21 @@ _QUOTED_PARTS: Final = r"""(?:(?<==)"[^"\n]*+"?+[^\n"'\\]*+|\\(?!["'\n])[^\n"'\\
 _NO_NUMBER: Final = r"(?!\d+(?![\w.]))"
 
 
+Replacement = str | Callable[[re.Match[str]], str]
+
+
 class Rule(NamedTuple):
     """What is replaced, by what; tried only on a text that has one of the marks in it, whatever their case."""
 
     marks: tuple[str, ...]
     pattern: re.Pattern[str]
-    replacement: str | Callable[[re.Match[str]], str]
+    replacement: Replacement
 
 
 Rules = tuple[Rule, ...]
 
 
-def _rule(marks: str, pattern: str, replacement: str | Callable[[re.Match[str]], str], *, any_case: bool) -> Rule:
+def _rule(marks: str, pattern: str, replacement: Replacement, *, any_case: bool) -> Rule:
     return Rule(tuple(marks.split()), re.compile(pattern, re.IGNORECASE if any_case else 0), replacement)
 
 
@@ -66,8 +74,47 @@ def applied(rules: Rules, text: str, folded: str) -> str:
     """The text with each rule applied that may match. ``folded``: the text before any rule, in lower case."""
     for marks, pattern, replacement in rules:
         if any(mark in folded for mark in marks):
-            text = pattern.sub(replacement, text)
+            text = substituted(pattern, replacement, text)
     return text
+
+
+def substituted(
+    pattern: re.Pattern[str], replacement: Replacement, text: str, window: int = WINDOW, margin: int = MARGIN
+) -> str:
+    """``pattern.sub(replacement, text)``, which lets other threads in between where the text is long.
+
+    A search holds the interpreter until it is over. So it is given a window, and what it finds counts when it ends well
+    before the window does: more of the text would not have changed it. Else the next window begins there, twice as long
+    if need be. What is a secret only because of something that stands farther behind it than the margin, and with no
+    blank between, as the ``@`` of a URL, could be found in the whole text alone.
+    """
+    if len(text) <= 2 * window:
+        return pattern.sub(replacement, text)
+    filled = replacement if callable(replacement) else _filling(replacement)
+    parts: list[str] = []
+    done, at, size = 0, 0, window
+    while at < len(text):
+        began, end = at, min(at + size, len(text))
+        sure = end if end == len(text) else end - margin
+        pieces: list[str] = []
+        for match in pattern.finditer(text, at, end):
+            if match.end() > sure:
+                at = match.start()
+                break
+            pieces += text[done : match.start()], filled(match)
+            done = match.end()
+            at = max(done, match.start() + 1)
+        else:
+            at = max(at, sure)
+        size = 2 * size if at == began else window
+        parts.append("".join(pieces))
+    return "".join([*parts, text[done:]])
+
+
+def _filling(template: str) -> Callable[[re.Match[str]], str]:
+    """What `re.Match.expand` does, for templates of groups with one digit."""
+    parts = list(enumerate(re.split(r"\\(\d)", template)))
+    return lambda match: "".join([match[int(part)] or "" if place % 2 else part for place, part in parts])
 
 
 def named(words: Iterable[str] = ()) -> Rules:

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from asynclog.redaction import REDACTED, REDACTOR, Redactor, redact
-from asynclog.redaction_rules import SHAPED, named
+from asynclog.redaction_rules import SHAPED, named, substituted
 from asynclog.values import capture, normalise
 from tests.property.fuzzing import JSON, PIECES, TEXTS, fuzz
 
@@ -68,6 +68,29 @@ def test_values_settle(value: object) -> None:
         once = normalise(value, redactor=redactor)
         assert normalise(once, redactor=redactor) == once
         capture(value, 100, redactor)
+
+
+@given(
+    st.lists(st.sampled_from((*PIECES, " ", " ", "\n", "a=b", "@host")), min_size=30, max_size=60), st.integers(1, 30)
+)
+@fuzz(150)
+def test_a_long_text_is_searched_in_windows(pieces: list[str], times: int) -> None:
+    """A long text, searched a window at a time, loses the same secrets as in one go, wherever the windows end; but for
+    what needs an end that is farther away than the windows overlap.
+    """
+    text = "".join(pieces) * times
+    assume(not re.search(r"\S{400}", text))
+    for _, pattern, replacement in (*named(), *SHAPED):
+        expected = pattern.sub(replacement, text)
+        assert substituted(pattern, replacement, text, window=800, margin=400) == expected, pattern.pattern
+
+
+@pytest.mark.parametrize("gap", range(131_072 - 32_768 - 90, 131_072 - 32_768 + 20, 7))
+def test_no_secret_is_lost_at_the_end_of_a_window(gap: int) -> None:
+    """A secret that begins before the end of a window and ends behind it goes, and so does one longer than a window."""
+    for secret in ("password=" + SECRET, "-----BEGIN RSA PRIVATE KEY-----\n" + SECRET * 20_000, f"://a:{SECRET}@host"):
+        text = f"{'x ' * (gap // 2)} {secret} {'y ' * 200_000}"
+        assert SECRET not in redact(text)
 
 
 def _spent(text: str) -> float:

@@ -53,7 +53,7 @@ def pieces(body: bytes) -> Iterator[Piece]:
     while start < len(body):
         end = body.find(b"\n", start + size) + 1 or len(body)
         ends = body.count(b"\n", start, end - 1)
-        apart = ends == body.count(b"}\n{", start, end) or ends == body.count(b"}\r\n{", start, end)
+        apart = not ends or ends == body.count(b"}\n{", start, end) or ends == body.count(b"}\r\n{", start, end)
         yield Piece(number, ends + 1, view[start:end], apart)
         number += ends + 1
         start, size = end, min(2 * size, PIECE_BYTES)
