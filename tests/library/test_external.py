@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 
 import asynclog
 from asynclog import AccessScope, ConflictError, InvalidError, NotFoundError, TaskManager, TooLargeError
+from asynclog.disk import Disk
 from asynclog.filters import LogFilter
 from asynclog.live import SHOWN
 from asynclog.tail import Entries
+from asynclog.tasks.external import EXPIRY_SECONDS
 from asynclog.testing import ManualClock
 from tests.library.reading import entries, messages, steps, until
 
@@ -206,6 +209,95 @@ async def test_two_ends_at_once_are_one(tasks: TaskManager) -> None:
     )
     assert sorted(type(one).__name__ for one in both) == ["ConflictError", "Task"]
     assert len(await entries(tasks, task.id)) == 2
+
+
+async def test_the_lease_and_the_client_end_it_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that ends a task while the keeper of the leases is about to is told how it has ended, for good."""
+    clock = KeepersClock()
+    async with asynclog.open(folder, clock=clock) as tasks:
+        task = tasks.external.start("scrape")
+        settle = tasks.engine.settle
+        ending: list[asyncio.Task[asynclog.Task]] = []
+
+        async def settle_late(*seconds: float) -> bool:
+            """While the keeper waits for the store the client comes, and has time enough to come first."""
+            monkeypatch.setattr(tasks.engine, "settle", settle)
+            ending.append(asyncio.create_task(tasks.external.finish(task.id, "success")))
+            await asyncio.wait(ending, timeout=0.5)
+            return await settle(*seconds)
+
+        await clock.advance(LEASE - 3)
+        assert await settle()
+        monkeypatch.setattr(tasks.engine, "settle", settle_late)
+        rounds = clock.rounds
+        await clock.advance(6)
+        await until(lambda: clock.rounds > rounds)  # the keeper has done its work
+        [told] = await asyncio.gather(*ending, return_exceptions=True)
+        assert await settle()
+        status = (await tasks.task(task.id)).status
+        assert status == (told.status if isinstance(told, asynclog.Task) else "interrupted")
+        assert len(await entries(tasks, task.id)) == 2
+
+
+class KeepersClock(ManualClock):
+    """Knows how often the keeper of the leases has slept."""
+
+    rounds = 0
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once the clock was advanced that far."""
+        self.rounds += seconds == EXPIRY_SECONDS
+        await super().sleep(seconds)
+
+
+async def test_an_end_that_nobody_waits_for_is_an_end(folder: Path) -> None:
+    """A call that ends a task and is cancelled while the disk confirms it leaves a task that has ended."""
+    disk = HeldDisk()
+    async with asynclog.open(folder, disk=disk) as tasks:
+        task = tasks.external.start("scrape")
+        disk.free.clear()
+        cancelling = asyncio.create_task(tasks.cancel(task.id))
+        await until(lambda: disk.waiting)
+        cancelling.cancel()
+        await asyncio.sleep(0)
+        disk.free.set()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelling
+        assert (await tasks.wait(task.id)).status == "cancelled"
+        assert tasks.engine.hub.get(task.id) is None
+
+
+async def test_nothing_is_kept_of_batches_for_what_takes_none(tasks: TaskManager) -> None:
+    """Batches that are sent to tasks that run here, or have ended and are watched, leave nothing behind."""
+    gate = asyncio.Event()
+
+    async def plugin(_params: object) -> None:
+        await gate.wait()
+
+    here = await tasks.start(plugin)
+    ended = tasks.external.start("scrape")
+    async with tasks.reader.follow(ended.id, LogFilter()):
+        await tasks.external.finish(ended.id, "success")
+        for task in (here, ended):
+            with pytest.raises(ConflictError):
+                await ingest(tasks, task.id, {"message": "no"}, batch="b")
+        assert not tasks.external._answers  # nobody else knows what is kept
+    gate.set()
+
+
+class HeldDisk(Disk):
+    """Confirms nothing while it is held."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.free.set()
+        self.waiting = False
+
+    def sync(self, fd: int) -> None:
+        """Sync a file, later."""
+        self.waiting = not self.free.is_set()
+        self.free.wait(30)
+        super().sync(fd)
 
 
 async def test_stages_and_steps_come_by_id(tasks: TaskManager) -> None:

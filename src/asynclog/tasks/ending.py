@@ -12,6 +12,7 @@ from asynclog.engine import Engine
 from asynclog.feed import Feed
 from asynclog.model import EVERYTHING, Sealed, Task
 from asynclog.records import StageRecord, StepRecord, TaskRecord
+from asynclog.store.shielding import to_its_end
 from asynclog.tasks import trace
 
 STORED_SECONDS: Final = 5.0
@@ -21,7 +22,7 @@ _log = logging.getLogger("asynclog.tasks")
 
 
 async def finish(engine: Engine, feed: Feed, ended: Task) -> Task:
-    """Seal a task's log, make its end power-safe, and then tell everybody.
+    """Seal a task's log, make its end power-safe, and then tell everybody: all of it, whatever is cancelled meanwhile.
 
     Args:
         engine: where it runs.
@@ -42,10 +43,14 @@ async def finish(engine: Engine, feed: Feed, ended: Task) -> Task:
     engine.journal.seal(feed, closing)
     engine.collect()
     engine.writer.flush()
+    await to_its_end(_tell(engine, closed))  # who had sealed it and left would leave a task that never ends
+    return closed
+
+
+async def _tell(engine: Engine, closed: Task) -> None:
     if not await engine.journal.sync():  # the disk refuses: a commit of the store is the other way to be power-safe
         await engine.settle(STORED_SECONDS)
     engine.hub.end(closed, engine.journal.last_id)
-    return closed
 
 
 async def end_parts(engine: Engine, task_id: str, now: int) -> None:

@@ -18,11 +18,11 @@ from asynclog.engine import Engine
 from asynclog.errors import ConflictError, InvalidError, NotFoundError, StoreError, TooLargeError
 from asynclog.feed import Feed
 from asynclog.identity import new_id
-from asynclog.live import Live, visible
+from asynclog.live import Live
 from asynclog.logger import label
 from asynclog.model import EVERYTHING, TRIGGER_TYPES, AccessScope, Stage, Step, Task
 from asynclog.records import BatchRecord, StageRecord, StepRecord, TaskRecord
-from asynclog.tasks import trace
+from asynclog.tasks import parts, trace
 from asynclog.tasks.answers import Answers
 from asynclog.tasks.ending import end_parts, finish, interrupt
 from asynclog.tasks.ingest import Parsed, parse_in_turns
@@ -147,13 +147,14 @@ class External:
                 live = await self._live(task_id, access)
                 return await self._take(live, body, batch_id, answers)
         finally:
-            if self._engine.hub.get(task_id) is None:
+            fed = self._engine.hub.get(task_id)  # there, too, while it runs here, or has ended and is watched
+            if fed is None or fed.feed is None or not fed.task.external:
                 self._answers.pop(task_id, None)
 
     async def _seen(self, task_id: str, access: AccessScope) -> None:
         """Nobody waits for another's task: it is as long in being found missing as one that nobody has."""
         live = self._engine.hub.get(task_id)
-        if live is not None and not visible(live.task, access):
+        if live is not None and not access.sees(live.task):
             await self._engine.settle()
             raise NotFoundError("task", task_id)
 
@@ -221,7 +222,7 @@ class External:
         if feed is None or feed.sealed:
             raise ConflictError(f"the task {task_id} was ended by somebody else meanwhile")
         limit = engine.settings.dials.max_data_size
-        message = None if error_message is None else self._said(error_message)
+        message = None if error_message is None else parts.error_kept(error_message, engine.settings.dials.redactor)
         log = engine.logger(feed, "system")
         if status == "success":
             log.info("task finished")
@@ -238,9 +239,10 @@ class External:
             error_message=message,
             lease_until=None,
         )
-        closed = await finish(engine, feed, ended)
-        self._forget(task_id)
-        return closed
+        try:
+            return await finish(engine, feed, ended)
+        finally:
+            self._forget(task_id)
 
     def _forget(self, task_id: str) -> None:
         self._answers.pop(task_id, None)
@@ -251,96 +253,40 @@ class External:
 
         Args:
             task_id: whose.
-            given: ``id``, or ``name``; ``number``, ``status``, ``pending``, ``processed``, ``credits_used``,
-                ``result``, ``error_message``, all checked by the caller for their types.
+            given: see `parts.stage_of`, whose errors this raises too.
             access: what the caller may see.
+
+        Raises:
+            NotFoundError, ConflictError, StoreError.
         """
         async with self._changing(task_id, access):
-            known = await self._engine.store.stages(task_id, access)
-            return self._put_stage(await self._live(task_id, access), known, given)
-
-    def _put_stage(self, live: Live, known: Sequence[Stage], given: Mapping[str, Any]) -> Stage:
-        engine, task_id = self._engine, live.task.id
-        now = engine.clock.now()
-        stage = next((stage for stage in known if stage.id == given.get("id")), None)
-        if given.get("id") is not None and stage is None:
-            raise NotFoundError("stage", str(given["id"]))
-        begun = stage is None
-        if stage is None:
-            name = self._label(given.get("name"))
-            if name is None:
-                raise InvalidError("name", "a new stage needs a name; an id changes one that was begun")
-            number = given.get("number") or max((stage.number for stage in known), default=0) + 1
-            stage = Stage(id=new_id(), task_id=task_id, number=number, name=name, started_at=now)
-        plain = ("status", "pending", "processed", "credits_used")
-        changes = {name: given[name] for name in plain if given.get(name) is not None}
-        stage = msgspec.structs.replace(stage, **changes, **self._outcome(given, "result", "result_json"))
-        finished_at = None if stage.status == "running" else stage.finished_at or now
-        stage = msgspec.structs.replace(stage, finished_at=finished_at)
-        engine.record(StageRecord(task_id, stage))
-        if begun:
-            engine.record(trace.stage_start(stage, now))
-        for event in [] if begun and stage.status == "running" else trace.stage_change(stage, now):
-            engine.record(event)
-        self._renew(live)
-        return stage
+            engine, known = self._engine, await self._engine.store.stages(task_id, access)
+            live, now = await self._live(task_id, access), engine.clock.now()
+            stage = parts.stage_of(task_id, given, known, now, engine.settings.dials)
+            engine.record(StageRecord(task_id, stage))
+            begun = given.get("id") is None
+            if begun:
+                engine.record(trace.stage_start(stage, now))
+            for event in [] if begun and stage.status == "running" else trace.stage_change(stage, now):
+                engine.record(event)
+            self._renew(live)
+            return stage
 
     async def put_step(self, task_id: str, given: Mapping[str, Any], access: AccessScope = EVERYTHING) -> Step:
-        """Begin a step, or with ``id`` change or end one; arguments as for `put_stage`."""
+        """Begin a step, or with ``id`` change or end one; arguments (see `parts.step_of`) and errors as above."""
         async with self._changing(task_id, access):
-            store, known_id = self._engine.store, given.get("id")
+            engine, store, known_id = self._engine, self._engine.store, given.get("id")
             known = None if known_id is None else await store.step(task_id, str(known_id), access)
             if known_id is not None and known is None:
                 raise NotFoundError("step", str(known_id))
             index = len(await store.steps(task_id, access)) if known is None else known.step_index
-            return self._put_step(await self._live(task_id, access), known, index, given)
-
-    def _put_step(self, live: Live, step: Step | None, index: int, given: Mapping[str, Any]) -> Step:
-        engine, task_id = self._engine, live.task.id
-        now = engine.clock.now()
-        if step is None:
-            name = self._label(given.get("node_name")) or self._label(given.get("node_id"))
-            if name is None:
-                raise InvalidError("node_id", "a new step needs a node_id; an id changes one that was begun")
-            step = Step(
-                id=new_id(),
-                task_id=task_id,
-                parent_id=self._label(given.get("parent_id")),
-                step_index=index,
-                stage=self._label(given.get("stage")),
-                unit=self._label(given.get("unit")),
-                node_id=self._label(given.get("node_id")) or name,
-                node_type=self._label(given.get("node_type")) or "step",
-                node_name=name,
-                started_at=now,
-            )
-        changes = self._outcome(given, "input_data", "input_json")
-        changes |= self._outcome(given, "output_data", "output_json")
-        if given.get("status") is not None:
-            changes["status"] = given["status"]
-        step = msgspec.structs.replace(step, **changes)
-        step = msgspec.structs.replace(step, finished_at=None if step.status == "running" else step.finished_at or now)
-        engine.record(StepRecord(task_id, step))
-        for event in trace.step_error(step, now):
-            engine.record(event)
-        self._renew(live)
-        return step
-
-    def _outcome(self, given: Mapping[str, Any], name: str, field: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        if given.get(name) is not None:
-            dials = self._engine.settings.dials
-            found[field] = values.capture(given[name], dials.max_data_size, dials.redactor)
-        if given.get("error_message") is not None:
-            found["error_message"] = self._said(given["error_message"])
-        return found
-
-    def _label(self, name: object) -> str | None:
-        return label(name, redactor=self._engine.settings.dials.redactor)
-
-    def _said(self, error_message: object) -> str:
-        """What went wrong, as it is kept."""
-        return self._engine.settings.dials.redactor.redact(values.text(error_message))[:10_000]
+            live, now = await self._live(task_id, access), engine.clock.now()
+            step = parts.step_of(task_id, given, known, index, now, engine.settings.dials)
+            engine.record(StepRecord(task_id, step))
+            for event in trace.step_error(step, now):
+                engine.record(event)
+            self._renew(live)
+            return step
 
     @contextlib.asynccontextmanager
     async def _changing(self, task_id: str, access: AccessScope) -> AsyncIterator[None]:
@@ -357,7 +303,7 @@ class External:
     async def _live(self, task_id: str, access: AccessScope) -> Live:
         """The running external task."""
         live = self._engine.hub.get(task_id)
-        if live is None or live.feed is None or not visible(live.task, access):
+        if live is None or live.feed is None or not access.sees(live.task):
             await self._engine.settle()
             task = await self._engine.store.task(task_id, access)
             if task is None:
@@ -382,10 +328,21 @@ class External:
         """Interrupt external tasks whose lease is over, for ever; the manager's owner runs it."""
         while True:
             await self._engine.clock.sleep(EXPIRY_SECONDS)
-            now = self._engine.clock.now()
             for live in self._engine.hub:
-                task, feed = live.task, live.feed
-                if task.external and feed is not None and not feed.sealed and (task.lease_until or 0) < now:
-                    await self._settled()
-                    await interrupt(self._engine, task, "it was silent for longer than its lease", feed)
-                    self._forget(task.id)
+                if self._is_silent(live):
+                    with contextlib.suppress(StoreError):  # it is looked at again, and the writer says what is wrong
+                        await self._expire(live)
+
+    def _is_silent(self, live: Live) -> bool:
+        """Whether an external task's lease is over."""
+        task, feed = live.task, live.feed
+        silent = (task.lease_until or 0) < self._engine.clock.now()
+        return task.external and feed is not None and not feed.sealed and silent
+
+    async def _expire(self, live: Live) -> None:
+        task_id = live.task.id
+        async with self._parts.setdefault(task_id, asyncio.Lock()):
+            await self._settled()
+            if self._is_silent(live):  # else it was heard of, or has ended, meanwhile
+                await interrupt(self._engine, live.task, "it was silent for longer than its lease", live.feed)
+                self._forget(task_id)
