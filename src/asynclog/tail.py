@@ -19,6 +19,8 @@ TAIL_BYTES: Final = 32 << 20
 """Of all tails together."""
 ENTRY_MEMORY: Final = 700
 """Bytes an entry takes in memory beside its text, about."""
+SHARED: Final = 64
+"""Readings of a tail that are kept for others who ask the same; then they are forgotten, and made anew when asked."""
 
 
 class Entries:
@@ -98,6 +100,10 @@ class Tail:
         if found is None:
             matches = entry_filter.matches
             lines = [self._line(seq) for seq in range(cursor + 1, through + 1) if matches(self._items[seq].record)]
+            if (
+                len(self._memo) >= SHARED
+            ):  # nothing comes that would empty it, and somebody asks one thing after another
+                self._memo.clear()
             found = self._memo[key] = Entries(lines, through)
         return found
 
@@ -114,6 +120,7 @@ class Tail:
         if item is None:
             return False
         self._lines.pop(self.first, None)
+        self._memo.clear()  # what was read of it holds its line, too
         self._budget.used -= item.size
         self.first += 1
         return True

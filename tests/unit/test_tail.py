@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from asynclog.filters import NO_FILTER, LogFilter
 from asynclog.model import Gap
 from asynclog.records import EntryRecord
-from asynclog.tail import ENTRY_MEMORY, Tail, TailBudget, next_gap
+from asynclog.tail import ENTRY_MEMORY, SHARED, Tail, TailBudget, next_gap
 
 
 def entry(seq: int, size: int = 0) -> EntryRecord:
@@ -58,6 +58,23 @@ def test_readers_with_equal_filters_share_the_work() -> None:
     assert first.lines[0] is everything.lines[2]
     assert len(first.lines) == 3
     assert first.through == 9
+
+
+def test_what_is_kept_for_others_is_bounded() -> None:
+    """However many filters are asked of a tail that nothing comes to, few readings of it are kept, and none of what
+    had to go.
+    """
+    budget = TailBudget(ENTRY_MEMORY * 20)
+    tail, other = Tail(budget), Tail(budget)
+    for seq in range(1, 10):
+        tail.append(seq, seq, entry(seq))
+    for one in range(3 * SHARED):
+        tail.read(LogFilter.parse([("exclude_source", str(one))]), 0, 100)
+        assert len(tail._memo) <= SHARED  # nobody else knows what is kept
+    for seq in range(1, 30):
+        other.append(seq, seq, entry(seq))
+    assert not tail.covers(0)
+    assert not tail._memo  # as above
 
 
 def test_the_quiet_tail_gives_way_first() -> None:
