@@ -16,7 +16,7 @@ from asynclog.handover import Handover
 from asynclog.journal import Journal
 from asynclog.records import Frame
 
-BATCH_RECORDS: Final = 12_000
+BATCH_RECORDS: Final = 8_000
 """Record ids of one transaction at most, but for an ingest batch that is larger."""
 BATCH_BYTES: Final = 8 << 20
 """Payload bytes of one transaction, about."""
@@ -51,10 +51,12 @@ class Intake:
 
     Args:
         journal: where holes are read.
+        most: record ids of one batch, but for an ingest batch that is larger.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, most: int = BATCH_RECORDS) -> None:
         self._journal = journal
+        self._most = most
         self._queue: asyncio.Queue[list[Frame]] = asyncio.Queue()
         self._chunk: list[Frame] = []
         """What was taken off the queue last; up to `_next` it is in a batch."""
@@ -98,7 +100,7 @@ class Intake:
         """If the next records, up to an id, have to be read from the journal: begin, for the next batch."""
         hole = self._hole(through) if self.taken < through else 0
         if hole and self._reading is None:
-            self._reading = self._read(hole, through, BATCH_RECORDS)
+            self._reading = self._read(hole, through, self._most)
 
     async def close(self) -> None:
         """Wait for a reading that was begun, and forget it: what it has read was not handed over."""
@@ -109,7 +111,7 @@ class Intake:
 
     def _room(self, batch: Batch) -> int:
         """How many ids the batch may take; an ingest batch takes many."""
-        return BATCH_RECORDS - (self.taken + 1 - batch.frames[0][0]) if batch.frames else BATCH_RECORDS
+        return self._most - (self.taken + 1 - batch.frames[0][0]) if batch.frames else self._most
 
     def _queued_id(self) -> int:
         """The first id in the queue; above every other when it is empty."""

@@ -58,8 +58,13 @@ class StoredEntries(Protocol):
 class Store(Protocol):
     """The writing side, with one caller at a time. Every method raises `StoreError` when it cannot be done now."""
 
-    async def commit(self, journal_id: str, frames: Sequence[Frame], through: int) -> StoredEntries | None:
+    async def commit(
+        self, journal_id: str, frames: Sequence[Frame], through: int, after: int = 0
+    ) -> StoredEntries | None:
         """Apply records and move the journal's watermark to ``through`` in one transaction, durable on return.
+
+        The next records may be given before this call is over: ``after`` is the last record of those before, and if
+        they turn out not to be stored, it raises `StoreError` and has done nothing.
 
         Frames at or below the watermark are skipped; entries that are there already (task_id, seq) change nothing.
         An entry that cannot be stored becomes ``[unstorable: reason]`` under its seq. Cancelling the call does not

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 from asynclog import failpoints
 from asynclog.errors import StoreError
@@ -25,7 +26,17 @@ BACKOFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0)
 BEHIND_RECORDS: Final = 2 * BATCH_RECORDS
 """More than one batch beside the one that is being written."""
 
+AHEAD: Final = 2
+"""Commits that are begun before the one under way is over, as long as there are whole batches for them."""
+
 _log = logging.getLogger("asynclog.writer")
+
+
+class _Commit(NamedTuple):
+    batch: Batch
+    last: int
+    """The newest id that is in it, or was lost behind it."""
+    work: asyncio.Future[StoredEntries | None]
 
 
 class Writer:
@@ -37,6 +48,7 @@ class Writer:
         clock: for the interval and the backoff.
         collect: moves the journal's inbox to `put` now; returns the newest id that can be written.
         interval: seconds a record waits at most, read anew each time.
+        most: record ids of one transaction, but for an ingest batch that is larger.
     """
 
     def __init__(
@@ -46,17 +58,25 @@ class Writer:
         clock: Clock,
         collect: Callable[[], int],
         interval: Callable[[], float],
+        most: int = BATCH_RECORDS,
     ) -> None:
         self._journal = journal
         self._store = store
         self._clock = clock
         self._collect = collect
         self._interval = interval
-        self._intake = Intake(journal)
+        self._most = most
+        self._intake = Intake(journal, most)
         self._batch = Batch()
+        """What is taken next."""
+        self._commits: deque[_Commit] = deque()
+        """Under way, in order."""
         self._removal: asyncio.Future[None] | None = None
         """Of segments that hold stored records only."""
-        self._due = asyncio.Event()
+        self._asked = False
+        """To write what there is without waiting for the interval."""
+        self._news = asyncio.Event()
+        """It is asked for something, or a commit is over."""
         self._barriers: list[tuple[int, asyncio.Future[None]]] = []
         self.error: str | None = None
         """Why the store cannot be written now; None when it can."""
@@ -69,8 +89,8 @@ class Writer:
     def put(self, frames: list[Frame]) -> None:
         """Queue records, in order; a full batch is written without waiting for the interval."""
         self._intake.put(frames)
-        if self._intake.queued_id - self._intake.taken >= BATCH_RECORDS:
-            self._due.set()
+        if self._intake.queued_id - self._intake.taken >= self._most:
+            self.flush()
 
     @property
     def missing(self) -> int:
@@ -84,7 +104,8 @@ class Writer:
 
     def flush(self) -> None:
         """Write what there is without waiting for the interval."""
-        self._due.set()
+        self._asked = True
+        self._news.set()
 
     async def barrier(self, seconds: float | None = None) -> bool:
         """Wait until everything appended before the call is stored; False when that takes longer than ``seconds``."""
@@ -94,7 +115,7 @@ class Writer:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiter = through, future
         self._barriers.append(waiter)
-        self._due.set()
+        self.flush()
         try:
             async with asyncio.timeout(seconds):
                 await future
@@ -111,33 +132,45 @@ class Writer:
             await self._run()
         finally:
             await self._intake.close()
+            await self._end(commit.work for commit in self._commits)
             if self._removal is not None:
                 await asyncio.wait([self._removal])
 
     async def _run(self) -> None:
-        if not self._batch.frames:
+        if not self._batch.frames and not self._commits:
             self._settled(self._intake.taken)
+        through, self._asked = 0, True
         while True:
-            through = self._collect()
-            while self._intake.taken < through or self._batch.frames:
-                if not self._batch.frames:
-                    await self._fill(through)
-                await self._write(through)
-            await self._wait()
+            if self._asked:
+                self._asked = False
+                through = self._collect()
+            if self._commits and self._commits[0].work.done():
+                await self._land()
+            elif self._has_turn(through):
+                await self._fill(through)
+                self._begin(through)
+            else:
+                await self._rest()
 
-    async def _wait(self) -> None:
-        if not self._due.is_set():
-            await self._wait_for_more()
-        self._due.clear()
+    def _has_turn(self, through: int) -> bool:
+        """Whether there is something to commit now: anything, or beside another commit a whole batch."""
+        waiting = through - self._intake.taken
+        if not self._commits:
+            return waiting > 0 or bool(self._batch.frames)
+        return waiting >= self._most and len(self._commits) <= AHEAD
 
-    async def _wait_for_more(self) -> None:
-        due = asyncio.ensure_future(self._due.wait())
-        tick = asyncio.ensure_future(self._clock.sleep(self._interval()))
-        try:
-            await asyncio.wait((due, tick), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            due.cancel()
-            tick.cancel()
+    async def _rest(self) -> None:
+        """Wait until a commit is over or the writer is asked for one; when none is under way, at most an interval."""
+        if self._commits:
+            await self._news.wait()
+        elif not self._news.is_set():
+            tick = asyncio.ensure_future(self._clock.sleep(self._interval()))
+            tick.add_done_callback(lambda done: None if done.cancelled() else self.flush())
+            try:
+                await self._news.wait()
+            finally:
+                tick.cancel()
+        self._news.clear()
 
     async def _fill(self, through: int) -> None:
         """Take the next records into the batch, however often it takes."""
@@ -149,19 +182,34 @@ class Writer:
             else:
                 return
 
-    async def _write(self, through: int) -> None:
-        """Commit the batch, however often it takes, and let go of what it held; ``through`` is what comes behind it."""
+    def _begin(self, through: int) -> None:
+        """Begin to commit the batch; ``through`` is what comes behind it."""
         failpoints.hit("writer.batched")
-        batch, last = self._batch, self._intake.taken
+        batch, self._batch = self._batch, Batch()
+        self._submit(batch, self._intake.taken)
         self._intake.read_ahead(through)
-        stored = await self._commit(batch.frames, last)
+
+    def _submit(self, batch: Batch, last: int) -> None:
+        after = self._commits[-1].last if self._commits else 0
+        work = asyncio.ensure_future(self._store.commit(self._journal.journal_id, batch.frames, last, after))
+        work.add_done_callback(lambda _: self._news.set())
+        self._commits.append(_Commit(batch, last, work))
+
+    async def _land(self) -> None:
+        """Let go of what the first commit held, or begin all of them again when it has failed."""
+        batch, last, work = self._commits[0]
+        try:
+            stored = work.result()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, they wait for better times
+            await self._again(error)
+            return
         if self.error is not None:
             _log.warning("the database can be written again")
         self.error = None
         self.failures = 0
         self.commits += 1
         self.written += len(batch.frames)
-        self._batch = Batch()
+        self._commits.popleft()
         self._journal.release(batch.queued, batch.queued_size)
         failpoints.hit("writer.committed")
         if stored:
@@ -171,20 +219,26 @@ class Writer:
             # Beside the next batch: nobody waits for it.
             self._removal = asyncio.ensure_future(self._remove())
 
+    async def _again(self, error: BaseException) -> None:
+        """Commit anew, in order, a while after the first of the commits has failed."""
+        await self._end(commit.work for commit in self._commits)
+        await self._failed(error)
+        failed, self._commits = self._commits, deque()
+        for batch, last, work in failed:
+            _ = work.cancelled() or work.exception()  # nobody else asks for it
+            self._submit(batch, last)
+
+    async def _end(self, works: Iterable[asyncio.Future[StoredEntries | None]]) -> None:
+        if running := list(works):
+            await asyncio.wait(running)
+
     async def _remove(self) -> None:
         try:
             await asyncio.to_thread(self._journal.remove_stored)
         except Exception:  # noqa: BLE001  # whatever it is, it is tried again after the next commit
             _log.exception("stored segments could not be removed")
 
-    async def _commit(self, frames: list[Frame], through: int) -> StoredEntries | None:
-        while True:
-            try:
-                return await self._store.commit(self._journal.journal_id, frames, through)
-            except Exception as error:  # noqa: BLE001  # whatever it is, the batch must wait for better times
-                await self._failed(error)
-
-    async def _failed(self, error: Exception) -> None:
+    async def _failed(self, error: BaseException) -> None:
         """Say it once, and wait longer the more often it was."""
         sentence = str(error) if isinstance(error, StoreError) else f"a batch cannot be stored: {error!r}"
         if self.error is None:

@@ -59,11 +59,13 @@ class WriterMachine(RuleBasedStateMachine):
         segment=st.integers(200, 4000),
         budget=st.sampled_from([3_000, 20_000, 1_000_000]),
         quota=st.sampled_from([8_000, 60_000, 10_000_000]),
+        most=st.sampled_from([2, 15, 12_000]),
         mapped=st.booleans(),
     )
-    def begin(self, segment: int, budget: int, quota: int, *, mapped: bool) -> None:
+    def begin(self, segment: int, budget: int, quota: int, most: int, *, mapped: bool) -> None:
         """Open a directory with small bounds."""
         self.mapped = mapped
+        self.most = most
         self.loop = asyncio.new_event_loop()
         self.limits: dict[str, int] = {"segment_bytes": segment, "budget": budget, "quota": quota}
         self.folder = Path(mkdtemp(dir=MEMORY))
@@ -89,7 +91,7 @@ class WriterMachine(RuleBasedStateMachine):
         limits: dict[str, Any] = self.limits
         self.journal = Journal(self.folder / "journal", floor=floor, disk=self.disk, **limits)
         self.journal.mark_stored(await self.store.watermark(self.journal.journal_id))
-        self.writer = Writer(self.journal, self.store, self.clock, self.collect, lambda: 2.0)
+        self.writer = Writer(self.journal, self.store, self.clock, self.collect, lambda: 2.0, self.most)
         self.work = asyncio.create_task(supervise(self.writer.run, "writer"))
 
     def collect(self) -> int:

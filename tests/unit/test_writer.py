@@ -98,7 +98,7 @@ async def test_when_it_writes(tmp_path: Path) -> None:
         assert await one.seqs() == list(range(1, 11))
         one.log(BATCH_RECORDS)
         one.collect()
-        await one.until(lambda: not one.writer._batch.frames and one.writer.commits == 3)
+        await one.until(lambda: not one.writer._commits and one.writer.commits == 3)
         one.log(1)
         one.writer.flush()
         await one.until(lambda: one.writer.commits == 4)

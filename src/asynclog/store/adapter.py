@@ -25,6 +25,7 @@ from asynclog.queries import (
 )
 from asynclog.records import Frame
 from asynclog.store import apply, blocks, counts, entries, history, keys, outcomes, removal, runs, schedules, sqlite
+from asynclog.store.batch import Batch
 from asynclog.store.sqlite import Database, QueryTimeoutError
 
 
@@ -34,9 +35,14 @@ class SqliteStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def commit(self, journal_id: str, frames: Sequence[Frame], through: int) -> StoredEntries | None:
-        """Apply records and move the watermark in one transaction."""
-        return await self._database.write(lambda connection: apply.commit(connection, journal_id, frames, through))
+    async def commit(
+        self, journal_id: str, frames: Sequence[Frame], through: int, after: int = 0
+    ) -> StoredEntries | None:
+        """Apply records and move the watermark in one transaction; take them apart while the one before is written."""
+        batch = self._database.beside(partial(Batch, frames)) if after else None
+        return await self._database.write(
+            lambda connection: apply.commit(connection, journal_id, frames, through, after, batch)
+        )
 
     async def watermark(self, journal_id: str) -> int:
         """The last record of this journal that is stored."""

@@ -10,13 +10,14 @@ import contextlib
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from asynclog import failpoints
+from asynclog.errors import StoreError
 from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, Gap, Level, Step, Task
 from asynclog.records import Frame, Row
 from asynclog.store import blocks
@@ -59,12 +60,21 @@ def _statement(put: _Put, rows: int) -> str:
     return f"{put.head} VALUES {', '.join([marks] * rows)} {put.tail}"
 
 
-def commit(connection: sqlite3.Connection, journal_id: str, frames: Sequence[Frame], through: int) -> Columns | None:
-    """`Store.commit` for SQLite: all of it in one transaction, or nothing."""
-    batch = Batch(frames)
+def commit(
+    connection: sqlite3.Connection,
+    journal_id: str,
+    frames: Sequence[Frame],
+    through: int,
+    after: int = 0,
+    prepared: Callable[[], Batch] | None = None,
+) -> Columns | None:
+    """`Store.commit` for SQLite: all of it in one transaction, or nothing. ``prepared`` gives the frames, sorted."""
+    batch = Batch(frames) if prepared is None else prepared()
     connection.execute("BEGIN IMMEDIATE")
     try:
         watermark = read_watermark(connection, journal_id)
+        if watermark < after:
+            raise StoreError("the records before these are not stored yet")
         if frames and frames[0][0] <= watermark:
             batch = Batch([frame for frame in frames if frame[0] > watermark])
         _put_tasks(connection, batch)

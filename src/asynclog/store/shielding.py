@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+async def to_its_end(work: Coroutine[Any, Any, T] | asyncio.Future[T]) -> T:
     """Await it, also when this call is cancelled meanwhile, however often; that is raised afterwards."""
     task = asyncio.ensure_future(work)
     try:

@@ -8,12 +8,12 @@ awaits, and a query of many statements costs one hop.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -86,9 +86,14 @@ class _Connection(aiosqlite.Connection):
         _ = await self._connect()
         return self
 
+    def submit(self, function: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Have a function run behind those that were submitted before. Raises ValueError when it is closed."""
+        work: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((work, partial(function, self._conn)))
+        return work
+
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]  # not annotated there
-        return result
+        return await self.submit(function)
 
     def stop_query(self) -> None:
         if self._connection is not None:
@@ -118,6 +123,7 @@ class Database:
         self._readers = asyncio.Semaphore(READERS)
         self._writing = asyncio.Lock()
         self._handover = Handover()
+        self._beside = ThreadPoolExecutor(1, "asynclog-beside")
         self._generation = 0
 
     async def __aenter__(self) -> Self:
@@ -139,36 +145,46 @@ class Database:
             await self._close()
             while self._probes:
                 os.close(self._probes.pop())
+        self._beside.shutdown()
+
+    def beside(self, function: Callable[[], T]) -> Callable[[], T]:
+        """Begin to compute something while the writing connection is busy; what is returned waits for it."""
+        return self._beside.submit(function).result
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a function that makes its own transaction on the writing connection; one at a time.
+        """Run a function that makes its own transaction on the writing connection, behind those asked for before.
 
         A database that was removed or replaced meanwhile is opened anew first, and one that vanished while the
-        function ran makes the call fail: what it wrote went nowhere.
+        function ran makes the call fail: what it wrote went nowhere. A cancelled call waits until it is over.
 
         Raises:
             StoreError: the database cannot be written now.
         """
-        async with self._writing:
-            return await self._write(function)
-
-    async def _write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        writer: _Connection | None = None
         try:
-            writer = self._writer
-            if writer is None or not self._is_there():
-                writer = await to_its_end(self._reopen())
+            async with self._writing:
+                writer = self._writer
+                if writer is None or not self._is_there():
+                    writer = await to_its_end(self._reopen())
+                work = writer.submit(function)
             with self._handover:
-                result = await _undisturbed(writer, function)
+                result = await to_its_end(work)
         except sqlite3.Error as error:
-            if not _is_one_of(_PASSING, error):  # look at it anew the next time: it may be damaged, cut short or gone
-                await to_its_end(self._close())
+            if not _is_one_of(_PASSING, error):
+                await self._distrust(writer)
             raise StoreError(f"the database {self.path} cannot be written: {error}") from error
         except (OSError, ValueError) as error:
-            await to_its_end(self._close())
+            await self._distrust(writer)
             raise StoreError(f"the database {self.path} cannot be opened: {error}") from error
-        if not self._is_there():
+        if self._writer is not writer or not self._is_there():
             raise StoreError(f"the database {self.path} was removed or replaced while it was written")
         return result
+
+    async def _distrust(self, writer: _Connection | None) -> None:
+        """Look at the file anew the next time: it may be damaged, cut short or gone."""
+        async with self._writing:
+            if self._writer is writer:  # nobody else has done so yet
+                await to_its_end(self._close())
 
     async def _reopen(self) -> _Connection:
         if self._writer is not None and self._is_its_file() and not self._is_database():
@@ -306,18 +322,6 @@ class Database:
             return await _Connection(partial(_connect_reader, self.path, query_only=query_only)).opened()
         except sqlite3.Error as error:
             raise StoreError(f"the database {self.path} cannot be read: {error}") from error
-
-
-async def _undisturbed(connection: _Connection, function: Callable[[sqlite3.Connection], T]) -> T:
-    """What a function gives. A cancelled call waits until it is over: its transaction is never torn, and nobody else
-    gets the connection before. Without a task of its own, whose start and end would each wait for a turn of the loop.
-    """
-    try:
-        return await connection.run(function)
-    except asyncio.CancelledError:
-        with contextlib.suppress(sqlite3.Error, ValueError):  # the thread takes one after the other
-            await to_its_end(connection.run(lambda _connection: None))
-        raise
 
 
 _PRAGMAS: Final = (
