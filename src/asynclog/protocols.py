@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from asynclog.model import AccessScope, Gap, Schedule, Stage, Step, Task, TraceItem
 from asynclog.principal import ApiKey, Credentials
@@ -17,12 +17,11 @@ from asynclog.queries import (
     NodeStats,
     PluginStats,
     Runs,
-    RunState,
     StageCount,
     TaskPage,
     TaskQuery,
 )
-from asynclog.records import Frame, Row
+from asynclog.records import Frame
 
 
 class Clock(Protocol):
@@ -48,11 +47,9 @@ class StoredEntries(Protocol):
     def __len__(self) -> int:
         """How many."""
 
-    def rows(self) -> list[Row]:
-        """They as they are stored."""
-
-    def firsts(self) -> dict[str, int]:
-        """The seq of each task's first one; in a task they rise."""
+    @property
+    def lists(self) -> Sequence[Sequence[Any]]:
+        """A list for each value of a `records.Row`."""
 
 
 class Store(Protocol):
@@ -180,11 +177,11 @@ class RunSource(Protocol):
     Run files are shown to those who see their task (`History.task`), by the run id that the task has.
     """
 
-    async def runs_after(self, rank: int, limit: int) -> Runs:
-        """Tasks with a run directory after a rank; at most ``limit`` tasks are looked at."""
+    async def runs_after(self, rank: int, limit: int, task_ids: Sequence[str]) -> Runs:
+        """Tasks with a run directory after a rank, at most ``limit`` tasks being looked at; and the states of others.
 
-    async def run_states(self, task_ids: Sequence[str]) -> list[RunState]:
-        """How much of these tasks is stored; those that are gone are left out."""
+        States of tasks that are gone are left out.
+        """
 
     async def traces(self, task_id: str, after_id: int, limit: int) -> list[tuple[int, TraceItem]]:
         """A task's trace items after a record number, with their numbers, in order."""

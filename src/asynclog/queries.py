@@ -156,12 +156,13 @@ class RunState(Value, frozen=True, kw_only=True):
 class Runs(Value, frozen=True, kw_only=True):
     """Tasks with a run directory, by the order of their creation, after a rank: their ids, and the last rank looked at.
 
-    ``newest`` is the highest rank ever given out.
+    ``newest`` is the highest rank ever given out; ``states`` has these tasks' states, and those of others asked for.
     """
 
     task_ids: list[str]
     rank: int
     newest: int
+    states: list[RunState]
 
 
 class Doomed(Value, frozen=True, kw_only=True):

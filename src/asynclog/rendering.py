@@ -7,13 +7,12 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, Final
 
 import msgspec
-import orjson
 
 from asynclog.model import Entry, Task, TraceItem, timestamp_text
-from asynclog.records import Row
 from asynclog.wire import parse_entry, raw
 
 CSV_COLUMNS: Final = (
@@ -31,6 +30,10 @@ BRACKET: Final = "\\x5d"
 """How a bracket in the name of a source is written."""
 _INDENT: Final = "    "
 _TRACEBACK: Final = '"traceback"'
+_SECOND: Final = 1_000_000
+_MILLISECONDS: Final = [f".{millisecond:03d} " for millisecond in range(1000)]
+_ESCAPED: Final = bytes(0 if code == 0x7F or (code < 0x20 and code != 0x0A) else code for code in range(256))
+"""Puts 0 in the place of each control character of ASCII, but for line breaks."""
 # What makes a spreadsheet take a cell for a formula, in every width; it may pass over what cannot be seen before that.
 _FORMULA: Final = frozenset("=+-@＝＋－＠﹢﹣﹦﹫−")  # noqa: RUF001  # these very characters
 _BREAKS: Final = frozenset("\t\r\n")
@@ -56,9 +59,7 @@ def text_line(entry: Entry) -> str:
 
     ``2026-02-07 12:00:00.123 INFO  [superset_api] extract dash-7: fetched 42 charts {"dashboard_id": 7}``
     """
-    return text_of(
-        entry.timestamp, entry.level.name, entry.source, entry.stage, entry.unit, entry.message, entry.metadata_json
-    )
+    return text_of(*_values(entry))
 
 
 def text_of(
@@ -73,7 +74,8 @@ def text_of(
     """The same from an entry's values."""
     if not message.isprintable():  # what is printable has nothing to be escaped
         message = visible_text(message)
-    line = f"{_moment(timestamp // 1000)} {_label(level, source, stage, unit)} {message}"
+    second, millisecond = _second(timestamp // _SECOND), _MILLISECONDS[timestamp // 1000 % 1000]
+    line = f"{second}{millisecond}{_label(level, source, stage, unit)}{message}"
     if metadata_json is None or metadata_json == "{}":
         return line
     if _TRACEBACK in metadata_json:
@@ -81,33 +83,48 @@ def text_of(
     return f"{line} {metadata_json if metadata_json.isprintable() else visible_text(metadata_json)}"
 
 
-def texts_of(rows: Sequence[Row]) -> list[str]:
-    """`text_of` of stored entries: looked at together for what must not be shown as it is, which is rarely there."""
-    if not rows:
+def lines_of(columns: Sequence[Sequence[Any]]) -> list[str]:
+    """`text_of` of many entries, each with a line break: looked at together for what must not be shown as it is.
+
+    Args:
+        columns: what `text_of` takes, of each entry.
+    """
+    times, levels, sources, stages, units, messages, metadata = columns
+    if not times:
         return []
-    _, _, _, times, levels, sources, stages, units, _, messages, metadata = zip(*rows, strict=True)
-    data = "".join(filter(None, metadata))
-    if _TRACEBACK in data or "{}" in data or not (_is_visible("".join(messages)) and _is_visible(data)):
-        return list(map(text_of, times, levels, sources, stages, units, messages, metadata))
-    moments = [_moment(time // 1000) for time in times]
-    labels = map(_label, levels, sources, stages, units)
-    return [
-        f"{moment} {label} {message}" if more is None else f"{moment} {label} {message} {more}"
-        for moment, label, message, more in zip(moments, labels, messages, metadata, strict=True)
-    ]
+    more = ["\n" if data is None else f" {data}\n" for data in metadata]
+    parts = *_moments(times), _labels(levels, sources, stages, units), messages, more
+    lines = list(map("".join, zip(*parts, strict=False)))  # what is the same in all of them has no end
+    text = "".join(lines)
+    if "{}" in metadata or _TRACEBACK in text or not _is_plain(text, len(lines)):
+        return [text_of(*entry) + "\n" for entry in zip(*columns, strict=True)]
+    return lines
 
 
-def _is_visible(text: str) -> bool:
-    """Whether nothing has to be escaped; False when perhaps something has."""
-    if not text.isascii():
-        return text.isprintable()
-    # The fastest look there is: JSON adds two quotes, and writes longer only quotes, backslashes and controls but DEL.
-    return "\x7f" not in text and len(orjson.dumps(text)) == len(text) + 2 + text.count('"') + text.count("\\")
+def _moments(times: Sequence[int]) -> tuple[Iterable[str], Iterable[str]]:
+    """The second of each, and the rest: few steps, and fewer where all have the same second."""
+    first = min(times) // _SECOND
+    if first == max(times) // _SECOND:
+        start = first * _SECOND
+        return repeat(_second(first)), [_MILLISECONDS[(time - start) // 1000] for time in times]
+    return [_second(time // _SECOND) for time in times], [_MILLISECONDS[time // 1000 % 1000] for time in times]
 
 
-@lru_cache(maxsize=256)
-def _moment(milliseconds: int) -> str:
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}"
+def _labels(*labels: Sequence[str | None]) -> Iterable[str]:
+    """`_label` of each, once where all have the same."""
+    count = len(labels[0])
+    if all(column.count(column[0]) == count for column in labels):
+        return repeat(_label(*(column[0] for column in labels)))
+    return map(_label, *labels)
+
+
+def _is_plain(text: str, lines: int) -> bool:
+    """Whether these are so many lines in which nothing has to be escaped; False when perhaps something has."""
+    if text.count("\n") != lines:
+        return False
+    if text.isascii():
+        return b"\0" not in text.encode().translate(_ESCAPED)
+    return text.replace("\n", "").isprintable()
 
 
 @lru_cache(maxsize=256)
@@ -120,7 +137,7 @@ def _second(seconds: int) -> str:
 def _label(level: str, source: str, stage: str | None, unit: str | None) -> str:
     place = " ".join(visible_text(part) for part in (stage, unit) if part)
     # A source ends at its bracket: one that is called "system] done" is not to look like ours.
-    return f"{level:<5} [{visible_text(source).replace(']', BRACKET)}]" + (f" {place}:" if place else "")
+    return f"{level:<5} [{visible_text(source).replace(']', BRACKET)}] " + (f"{place}: " if place else "")
 
 
 def _with_traceback(metadata_json: str) -> str:
@@ -136,7 +153,18 @@ def _with_traceback(metadata_json: str) -> str:
 
 def text_lines(lines: Iterable[bytes]) -> str:
     """Entries, given as JSON, as text, each line ended."""
-    return "".join(f"{text_line(parse_entry(line))}\n" for line in lines)
+    return "".join(lines_of(columns_of(map(parse_entry, lines))))
+
+
+def columns_of(entries: Iterable[Entry]) -> Sequence[Sequence[Any]]:
+    """Entries as `lines_of` takes them."""
+    return [list(column) for column in zip(*map(_values, entries), strict=True)] or [[]] * 7
+
+
+def _values(entry: Entry) -> tuple[Any, ...]:
+    return (
+        entry.timestamp, entry.level.name, entry.source, entry.stage, entry.unit, entry.message, entry.metadata_json
+    )  # fmt: skip
 
 
 def run_mark(run_id: str | None, task_id: str) -> str:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from asynclog import values
 from asynclog.model import Level, timestamp_text
-from asynclog.records import EntryRecord, Row
-from asynclog.rendering import CSV_COLUMNS, csv_header, csv_rows, text_line, text_lines, text_of, texts_of, visible_text
+from asynclog.records import EntryRecord
+from asynclog.rendering import CSV_COLUMNS, csv_header, csv_rows, lines_of, text_line, text_lines, text_of, visible_text
 from asynclog.wire import entry_line, parse_entry
 
 TIME = 1_770_465_600_123_456
@@ -65,16 +65,24 @@ def test_a_line_needs_no_json(message: str, source: str, metadata: dict[str, obj
         assert line.endswith(f" {stored}")
 
 
-@given(st.lists(st.tuples(st.text() | st.text(st.characters(max_codepoint=0x80)), st.text(max_size=3)), max_size=4))
-def test_many_lines_are_what_each_is(entries: list[tuple[str, str]]) -> None:
-    """Whatever stands beside it, an entry gives the line it gives alone."""
-    rows: list[Row] = []
-    for seq, texts in enumerate(entries):
+@given(
+    st.lists(st.tuples(st.text() | st.text(st.characters(max_codepoint=0x80)), st.text(max_size=3)), max_size=4),
+    st.sampled_from([0, 700, 400_000, -1_700_000]),
+    st.booleans(),
+)
+def test_many_lines_are_what_each_is(entries: list[tuple[str, str]], step: int, staged: bool) -> None:
+    """Whatever stands beside it, and whenever that was, an entry gives the line it gives alone."""
+    rows: list[tuple[int, str, str, str | None, str | None, str, str | None]] = []
+    for number, texts in enumerate(entries):
         message, value = (text.encode(errors="replace").decode() for text in texts)
         key = "traceback" if value.startswith("0") else "key"
         stored = values.metadata_json({key: value}) if value else None
-        rows.append((seq, "t", seq, TIME + seq * 700, "INFO", "p", None, message[:3] or None, None, message, stored))
-    assert texts_of(rows) == [text_of(*row[3:8], row[9], row[10]) for row in rows]
+        stage = message[:3] if staged else None
+        rows.append(
+            (TIME + number * step, "INFO", "p", stage or None, None, message, stored or "{}"[: 2 * staged] or None)
+        )
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 7
+    assert lines_of(columns) == [f"{text_of(*row)}\n" for row in rows]
 
 
 def test_escapes_are_readable() -> None:

@@ -18,7 +18,6 @@ from asynclog.queries import (
     NodeStats,
     PluginStats,
     Runs,
-    RunState,
     StageCount,
     TaskPage,
     TaskQuery,
@@ -160,13 +159,9 @@ class SqliteStore:
         """Ended tasks that may go."""
         return await self._database.read(lambda connection: history.expired(connection, before, keep, plugin, access))
 
-    async def runs_after(self, rank: int, limit: int) -> Runs:
-        """Tasks with a run directory after a rank."""
-        return await self._database.read(lambda connection: runs.after(connection, rank, limit))
-
-    async def run_states(self, task_ids: Sequence[str]) -> list[RunState]:
-        """How much of these tasks is stored."""
-        return await self._database.read(lambda connection: runs.states(connection, task_ids))
+    async def runs_after(self, rank: int, limit: int, task_ids: Sequence[str]) -> Runs:
+        """Tasks with a run directory after a rank, and how much of these and others is stored."""
+        return await self._database.read(lambda connection: runs.after(connection, rank, limit, task_ids))
 
     async def traces(self, task_id: str, after_id: int, limit: int) -> list[tuple[int, TraceItem]]:
         """A task's trace items with their numbers."""

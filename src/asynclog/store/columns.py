@@ -143,10 +143,6 @@ class Columns:
             values[index::width] = column
         return values
 
-    def firsts(self) -> dict[str, int]:
-        """The first seq of each task; they rise with the record number."""
-        return dict(zip(reversed(self.lists[1]), reversed(self.lists[2]), strict=True))
-
     def last_seqs(self) -> dict[str, int]:
         """The last seq of each task; they rise with the record number."""
         return dict(zip(self.lists[1], self.lists[2], strict=True))

@@ -36,16 +36,16 @@ _decode_states = msgspec.json.Decoder(list[RunState]).decode
 _decode_traces = msgspec.json.Decoder(list[tuple[int, TraceItem]]).decode
 
 
-def after(connection: sqlite3.Connection, rank: int, limit: int) -> Runs:
-    """Tasks with a run directory after a rank; at most ``limit`` tasks are looked at."""
+def after(connection: sqlite3.Connection, rank: int, limit: int, task_ids: Sequence[str]) -> Runs:
+    """Tasks with a run directory after a rank, at most ``limit`` tasks being looked at.
+
+    How much is stored of these and of others is told, but for those that are gone, or being deleted.
+    """
     found, last, newest = connection.execute(_AFTER, (rank, limit)).fetchone()
-    return Runs(task_ids=_decode_ids(found), rank=last, newest=newest)
-
-
-def states(connection: sqlite3.Connection, task_ids: Sequence[str]) -> list[RunState]:
-    """How much of these tasks is stored; those that are gone, or being deleted, are left out."""
-    asked = msgspec.json.encode(list(task_ids)).decode()
-    return _decode_states(connection.execute(_STATES, (asked,)).fetchone()[0])
+    new = _decode_ids(found)
+    asked = msgspec.json.encode([*task_ids, *new]).decode()
+    states = _decode_states(connection.execute(_STATES, (asked,)).fetchone()[0])
+    return Runs(task_ids=new, rank=last, newest=newest, states=states)
 
 
 def traces(connection: sqlite3.Connection, task_id: str, after_id: int, limit: int) -> list[tuple[int, TraceItem]]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -23,9 +23,9 @@ from asynclog.filters import LogFilter
 from asynclog.model import EVERYTHING, Stage, Task
 from asynclog.protocols import StoredEntries
 from asynclog.queries import Doomed, EntryQuery, RunState
-from asynclog.records import Row
 from asynclog.rendering import run_mark, text_lines
-from asynclog.tasks import rundir
+from asynclog.tasks import cursors, rundir
+from asynclog.tasks.cursors import Cursors
 from asynclog.tasks.offers import Offers
 from asynclog.tasks.patience import Patience
 from asynclog.tasks.rundir import LOG, Piece, RunPlace
@@ -38,8 +38,12 @@ BACKOFF_SECONDS: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 PAGE: Final = 2000
 """Entries, or trace items, written at once."""
 PAGE_BYTES: Final = 1 << 20
+PAGES: Final = 100
+"""Tasks whose pages are written in one go: each go waits for a thread."""
 DISCOVERED: Final = 1000
 """Tasks looked at in one query."""
+SAVE_SECONDS: Final = 10.0
+"""How old the cursors on disk may be: what a killed process wrote since then is written again at its place."""
 HANGING_SECONDS: Final = 2.0
 """How long a cancelled call waits for the disk."""
 MAX_TASKS: Final = 10_000
@@ -48,14 +52,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = logging.getLogger("asynclog.runfiles")
-
-
-class State(msgspec.Struct):
-    """What a follower keeps: the tasks it has not finished, and the rank up to which it knows all tasks."""
-
-    root: str
-    rank: int = 0
-    tasks: dict[str, Cursor] = {}
 
 
 class _Failure(msgspec.Struct):
@@ -80,8 +76,9 @@ class Follower:
         self._engine = engine
         self._memory = memory
         self._disk = disk or Disk()
-        self._state = State(str(root))
+        self._state = Cursors(str(root))
         self._saved = b""
+        self._saved_at = -math.inf
         self._tasks: dict[str, Task] = {}
         self._failed: dict[str, _Failure] = {}
         self._error: str | None = None
@@ -174,6 +171,7 @@ class Follower:
         """Write what was logged before the call, as `catch_up` does what is stored."""
         await self._engine.settle()
         await self.catch_up()
+        await self._save()
 
     async def catch_up(self) -> None:
         """Write what is stored and not written yet, but for tasks that have to wait after a failure.
@@ -189,18 +187,17 @@ class Follower:
         if stored == self._seen and not any(failure.until <= now for failure in self._failed.values()):
             return
         offers = len(self._offers)
-        await _in_thread(self._offers.sort, {task_id: cursor.seq for task_id, cursor in self._state.tasks.items()})
-        more = await self._discover()
-        states = {state.task_id: state for state in await self._engine.store.run_states(list(self._state.tasks))}
-        for task_id in self._state.tasks.keys() - states.keys():
+        waiting, more = await self._states()
+        for task_id in self._state.tasks.keys() - {state.task_id for state in waiting}:
             self._forget(task_id)
-        waiting = list(states.values())
-        while waiting:
-            waiting = [state for state in waiting if self._is_due(state.task_id) and await self._visit(state)]
+        while waiting := [state for state in waiting if self._is_due(state.task_id)]:
+            groups = [waiting[start : start + PAGES] for start in range(0, len(waiting), PAGES)]
+            waiting = [state for group in groups for state in await self._visit(group)]
         self._offers.drop(offers)
-        await self._save()
         left = self._patience.end_round()
         self._seen = -1 if more or left else stored
+        if self._engine.clock.monotonic() - self._saved_at >= SAVE_SECONDS:
+            await self._save()
 
     async def _wait(self) -> None:
         due = asyncio.ensure_future(self._due.wait())
@@ -215,11 +212,12 @@ class Follower:
             self._urgent = False
             await self._engine.settle()
 
-    async def _discover(self) -> bool:
-        """Take up tasks that are new in the store; True when there are more than can be followed at once."""
+    async def _states(self) -> tuple[list[RunState], bool]:
+        """How much is stored of each task, new ones too; True when there are more than can be followed at once."""
         state = self._state
-        while len(state.tasks) < MAX_TASKS:
-            found = await self._engine.store.runs_after(state.rank, DISCOVERED)
+        while True:
+            room = len(state.tasks) < MAX_TASKS
+            found = await self._engine.store.runs_after(state.rank, DISCOVERED if room else 0, list(state.tasks))
             if found.newest < state.rank:  # another database than before
                 state.rank = 0
                 continue
@@ -227,66 +225,92 @@ class Follower:
                 state.tasks.setdefault(task_id, Cursor())
             done, state.rank = found.rank == state.rank, found.rank
             if done:
-                return False
-        return True
+                return found.states, not room
 
     def _is_due(self, task_id: str) -> bool:
         failure = self._failed.get(task_id)
         return failure is None or failure.until <= self._engine.clock.monotonic()
 
-    async def _visit(self, state: RunState) -> bool:
-        """Write a page of a task; whether there may be more."""
+    async def _visit(self, states: Sequence[RunState]) -> list[RunState]:
+        """Write a page of each task; those of which there may be more."""
         async with self._lock:
-            cursor = self._state.tasks.get(state.task_id)
-            if cursor is None:
-                return False
-            task = self._tasks.get(state.task_id) or await self._engine.store.task(state.task_id, EVERYTHING)
-            if task is None or task.run_id is None:
-                self._forget(state.task_id)
-                return False
-            self._tasks[task.id] = task
-            rows = self._offers.rows(task.id, cursor.seq, state.last_seq)
-            if state.last_seq > cursor.seq and not rows and not self._patience.may_read():
-                return False
-            try:
-                more = await self._advance(task, cursor, state, rows)
-            except rundir.ShortenedError as error:
-                _log.warning("the run files of the task %s are written anew: %s", task.id, error)
-                self._state.tasks[task.id] = Cursor()
-                return True
-            except OSError as error:
-                self._fail(task.id, error)
-                return False
-            self._failed.pop(task.id, None)
-            if state.ended and not more:
-                self._forget(task.id)
-            return more
+            found = [await self._page(state) for state in states]
+            pages = [page for page in found if page is not None]
+            news = [page for page in pages if page.has_news]
+            if news:
+                # At first what was just stored: all of it in one thread, without a look at the store.
+                await _in_thread(self._write, news)
+            for page in news:
+                if not page.is_whole and await self._complete(page):
+                    await _in_thread(self._write, [page])
+            return [page.state for page in pages if self._conclude(page)]
 
-    async def _advance(self, task: Task, cursor: Cursor, state: RunState, rows: list[Row]) -> bool:
-        """Write a page, of these entries if there are any, and move the cursor; whether there is more."""
-        page = Page(task, cursor)
-        ending = state.ended and bool(cursor.strays)
-        if state.last_seq <= cursor.seq and state.last_trace <= cursor.trace and LOG in cursor.sizes and not ending:
+    async def _page(self, state: RunState) -> Page | None:
+        cursor = self._state.tasks.get(state.task_id)
+        if cursor is None:
+            return None
+        task = self._tasks.get(state.task_id) or await self._engine.store.task(state.task_id, EVERYTHING)
+        if task is None or task.run_id is None:
+            self._forget(state.task_id)
+            return None
+        self._tasks[task.id] = task
+        return Page(task, cursor, state)
+
+    def _write(self, pages: Sequence[Page]) -> None:
+        """Take what was just stored, and write the pages that are whole. Blocks."""
+        with self._disk_lock:
+            if len(self._offers):
+                self._offers.render({task_id: cursor.seq for task_id, cursor in self._state.tasks.items()})
+            for page in pages:
+                if page.lacks_entries:
+                    page.take(self._offers.texts(page.task.id, page.cursor.seq, page.state.last_seq))
+                if page.is_whole:
+                    try:
+                        pieces = page.pieces()
+                        if pieces:
+                            rundir.write(self._place(page.task), pieces, self._disk, fresh=page.is_fresh)
+                        page.written(pieces)
+                    except OSError as error:
+                        page.error = error
+
+    async def _complete(self, page: Page) -> bool:
+        """Read what the page lacks; False when that cannot be done, or is put off."""
+        if page.lacks_entries and not self._patience.may_read():
+            page.put_off = True
             return False
+        store, task_id, cursor, state = self._engine.store, page.task.id, page.cursor, page.state
         if state.last_trace > cursor.trace:
-            page.traces = await self._engine.store.traces(task.id, cursor.trace, PAGE)
+            page.traces = await store.traces(task_id, cursor.trace, PAGE)
             page.moved.trace = page.traces[-1][0] if page.traces else state.last_trace
-        page.rows = rows
-        if rows:
-            page.moved.seq = rows[-1][2]
-        elif state.last_seq > cursor.seq:
-            found = await self._engine.store.entries(_entries(task.id, cursor.seq, state.last_seq))
+        if page.lacks_entries:
+            found = await store.entries(_entries(task_id, cursor.seq, state.last_seq))
             page.lines = found.lines
             page.moved.seq = found.cursors[-1] if found.more else state.last_seq
-        if page.begins_stage or (state.ended and page.moved.strays):
-            await self._take_stages(page, await self._engine.store.stages(task.id, EVERYTHING))
-        pieces = await _in_thread(page.pieces)
-        if pieces:
-            fresh = LOG not in cursor.sizes
-            await _in_thread(self._write, self._place(task), pieces, fresh=fresh)
-            page.written(pieces)
-        self._state.tasks[task.id] = page.moved
-        return page.moved.seq < state.last_seq or page.moved.trace < state.last_trace
+        try:
+            if page.begins_stage or (state.ended and cursor.strays):
+                await self._take_stages(page, await store.stages(task_id, EVERYTHING))
+        except OSError as error:
+            page.error = error
+            return False
+        page.is_whole = True
+        return True
+
+    def _conclude(self, page: Page) -> bool:
+        """Move the task's cursor to where the page ends, if it is written; whether there may be more."""
+        task_id, error = page.task.id, page.error
+        if isinstance(error, rundir.ShortenedError):
+            _log.warning("the run files of the task %s are written anew: %s", task_id, error)
+            self._state.tasks[task_id] = Cursor()
+            return True
+        if error is not None:
+            self._fail(task_id, error)
+        if error is not None or page.put_off:
+            return False
+        self._state.tasks[task_id] = page.moved
+        self._failed.pop(task_id, None)
+        if page.is_last and page.state.ended:
+            self._forget(task_id)
+        return not page.is_last
 
     async def _take_stages(self, page: Page, stages: Iterable[Stage]) -> None:
         """Know the stages; the log of one whose label was passed before is made anew up to here."""
@@ -304,19 +328,17 @@ class Follower:
         only = LogFilter.parse_mapping({"stage": labels})
         name, size, after = stage_log(number), 0, 0
         while after < page.cursor.seq:
-            query = _entries(page.task.id, after, page.cursor.seq, only)
-            found = await self._engine.store.entries(query)
-            data = (await _in_thread(text_lines, found.lines)).encode()
-            fresh = LOG not in page.cursor.sizes
-            pieces = {name: Piece(size, data)}
-            await _in_thread(self._write, self._place(page.task), pieces, fresh=fresh)
-            size += len(data)
+            found = await self._engine.store.entries(_entries(page.task.id, after, page.cursor.seq, only))
+            size += await _in_thread(self._write_lines, page, name, size, found.lines)
             after = found.cursors[-1] if found.more else page.cursor.seq
         page.moved.sizes[name] = size
 
-    def _write(self, place: RunPlace, pieces: Mapping[str, Piece], *, fresh: bool) -> None:
+    def _write_lines(self, page: Page, name: str, offset: int, lines: Sequence[bytes]) -> int:
+        """Let one file go on with these entries; how many bytes they are. Blocks."""
+        data = text_lines(lines).encode()
         with self._disk_lock:
-            rundir.write(place, pieces, self._disk, fresh=fresh)
+            rundir.write(self._place(page.task), {name: Piece(offset, data)}, self._disk, fresh=page.is_fresh)
+        return len(data)
 
     def _remove(self, place: RunPlace) -> None:
         with self._disk_lock:
@@ -345,26 +367,16 @@ class Follower:
 
     async def load(self) -> None:
         """Read the cursors, if that has not been done."""
-        if self._loaded:
-            return
-        try:
-            data = await _in_thread(self._memory.read_bytes)
-            found = msgspec.json.decode(data, type=State)
-        except FileNotFoundError:
-            found = self._state
-        except (OSError, msgspec.DecodeError) as error:
-            _log.warning("%s cannot be read (%s); run files are written anew", self._memory, error)
-            found = self._state
-        if found.root != str(self.root):  # another directory: what is not finished begins anew there
-            found = State(str(self.root), found.rank, {task_id: Cursor() for task_id in found.tasks})
-        self._state, self._loaded = found, True
+        if not self._loaded:
+            self._state, self._loaded = await _in_thread(cursors.load, self._memory, self.root), True
 
     async def _save(self) -> None:
         data = msgspec.json.encode(self._state)
+        self._saved_at = self._engine.clock.monotonic()
         if data == self._saved:
             return
         try:
-            await _in_thread(_replace, self._memory, data)
+            await _in_thread(cursors.save, self._memory, data)
         except OSError as error:
             self.failures += 1
             self._memory_error = f"{self._memory} cannot be written: {error.strerror}"
@@ -375,15 +387,6 @@ class Follower:
 def _entries(task_id: str, after: int, through: int, only: LogFilter | None = None) -> EntryQuery:
     query = EntryQuery(task_id=task_id, after=after, through=through, limit=PAGE, max_bytes=PAGE_BYTES)
     return query if only is None else msgspec.structs.replace(query, filter=only)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put a file in another's place, at once or not at all."""
-    part = path.with_name(f"{path.name}.new")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-    part.replace(path)
 
 
 async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,6 +1,7 @@
-"""Entries that were stored a moment ago, for who writes them elsewhere right behind the writer: no need to read them.
+"""Entries that were stored a moment ago, as lines, for who writes them right behind the writer: no need to read them.
 
-Bounded: beyond it the oldest batch goes, and whoever wants it reads the store. Lives on the loop, but for `sort`.
+Bounded: beyond it the oldest batch goes, and whoever wants it reads the store. Lives on the loop, but for `render` and
+`texts`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from asynclog.protocols import StoredEntries
-from asynclog.records import Row
+from asynclog.tasks import runtext
+from asynclog.tasks.runtext import RunText
 
 OFFERED: Final = 15_000
 """Entries of all batches together, at most; a batch larger than that is not kept at all."""
@@ -20,18 +22,15 @@ OFFERED_BATCHES: Final = 4
 
 class _Batch:
     def __init__(self, entries: StoredEntries) -> None:
-        self.entries = entries
-        self.rows: dict[str, list[Row]] | None = None
+        self.count = len(entries)
+        self._entries: StoredEntries | None = entries
+        self.texts: dict[str, RunText] = {}
 
-    def sort(self, cursors: dict[str, int]) -> None:
-        if self.rows is None:
-            reached = {task_id for task_id, seq in self.entries.firsts().items() if seq <= cursors.get(task_id, 0) + 1}
-            rows: dict[str, list[Row]] = {task_id: [] for task_id in reached}
-            for row in self.entries.rows() if reached else ():
-                if row[1] in reached:
-                    rows[row[1]].append(row)
-            self.rows = rows
-        cursors.update({task_id: max(rows[-1][2], cursors.get(task_id, 0)) for task_id, rows in self.rows.items()})
+    def render(self, cursors: dict[str, int]) -> None:
+        if self._entries is not None:
+            self.texts = runtext.render(self._entries.lists, cursors)
+            self._entries = None
+        cursors.update({task_id: text.last for task_id, text in self.texts.items()})
 
 
 class Offers:
@@ -52,27 +51,23 @@ class Offers:
         """Batches."""
         return len(self._batches)
 
-    def sort(self, cursors: Mapping[str, int]) -> None:
-        """Make ready for `rows`, above these seqs of tasks, 0 where there is none. Takes a while: for a thread."""
+    def render(self, cursors: Mapping[str, int]) -> None:
+        """Make ready for `texts`, above these seqs of tasks, 0 where there is none. Takes a while: for a thread."""
         reached = dict(cursors)
         for batch in tuple(self._batches):
-            batch.sort(reached)
+            batch.render(reached)
 
-    def rows(self, task_id: str, after: int, through: int) -> list[Row]:
-        """A task's entries from just above one seq, up to another if they reach it, without a gap; none if not here."""
-        found: list[Row] = []
-        for batch in self._batches:
-            rows = (batch.rows or {}).get(task_id)
-            if not rows or rows[-1][2] - rows[0][2] != len(rows) - 1:
-                continue
-            start = after + 1 - rows[0][2]
-            if 0 <= start < len(rows) and after < through:
-                part = rows[start : start + through - after]
-                found += part
-                after = part[-1][2]
+    def texts(self, task_id: str, after: int, through: int) -> list[RunText]:
+        """A task's entries from just above one seq up to another at most, without a gap; none if they are not here."""
+        found: list[RunText] = []
+        for batch in tuple(self._batches):
+            text = batch.texts.get(task_id)
+            if text is not None and text.first == after + 1 and text.last <= through:
+                found.append(text)
+                after = text.last
         return found
 
     def drop(self, batches: int) -> None:
         """Let go of the oldest ones."""
         for _ in range(min(batches, len(self._batches))):
-            self._entries -= len(self._batches.popleft().entries)
+            self._entries -= self._batches.popleft().count

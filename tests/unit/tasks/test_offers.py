@@ -8,12 +8,13 @@ from asynclog.records import ENTRY, encode
 from asynclog.store.columns import Columns
 from asynclog.tasks import offers
 from asynclog.tasks.offers import Offers
+from asynclog.tasks.runtext import AT_ONCE
 
 
 def batch(*numbers: tuple[str, int]) -> Columns:
     """Entries by task and seq."""
     frames = [
-        (place, seq, 1, encode((ENTRY, encode((task, 20, "plugin", None, None, None)), 1, "m" * 10, None)))
+        (place, seq, 1, encode((ENTRY, encode((task, 20, "plugin", None, None, None)), 1, f"m {seq}", None)))
         for place, (task, seq) in enumerate(numbers, 1)
     ]
     columns = Columns()
@@ -25,19 +26,23 @@ def offered(*batches: Columns, **cursors: int) -> Offers:
     found = Offers()
     for columns in batches:
         found.put(columns)
-    found.sort(cursors)
+    found.render(cursors)
     return found
 
 
 def seqs(found: Offers, task: str, after: int, through: int) -> list[int]:
-    return [row[2] for row in found.rows(task, after, through)]
+    """Those whose lines are given."""
+    return [
+        int(line.split()[-1]) for text in found.texts(task, after, through) for line in b"".join(text.log).splitlines()
+    ]
 
 
 def test_what_goes_on_without_a_gap_is_found() -> None:
     """A task's entries above a seq, through several batches, up to the one asked for, others' left out."""
     found = offered(batch(("a", 1), ("b", 1), ("a", 2)), batch(("b", 2)), batch(("a", 3), ("a", 4)))
     assert seqs(found, "a", 0, 4) == [1, 2, 3, 4]
-    assert seqs(found, "a", 1, 3) == [2, 3]
+    assert seqs(found, "a", 0, 3) == [1, 2]
+    assert seqs(found, "a", 2, 4) == [3, 4]
     assert seqs(found, "b", 0, 9) == [1, 2]
     assert seqs(found, "a", 4, 9) == []
     assert seqs(found, "c", 0, 9) == []
@@ -51,13 +56,31 @@ def test_what_would_leave_a_gap_is_not() -> None:
     assert seqs(found, "b", 0, 9) == []
 
 
-def test_what_nobody_can_go_on_with_is_not_laid_out() -> None:
-    """A task's entries are found where its cursor reaches them, by itself or through the batch before."""
+def test_what_nobody_can_go_on_with_is_not_rendered() -> None:
+    """A task's entries are found where its cursor is right before them, by itself or through the batch before."""
     found = offered(batch(("a", 5), ("b", 3), ("a", 6)), batch(("b", 4), ("a", 7)), a=4, b=1)
     assert seqs(found, "a", 4, 9) == [5, 6, 7]
     assert seqs(found, "b", 2, 9) == []
     found = offered(batch(("a", 5)), batch(("a", 8)), a=7)
     assert seqs(found, "a", 7, 9) == [8]
+
+
+def test_many_are_sorted_by_task_and_stage() -> None:
+    """More entries than are rendered at once, of several tasks and stages: each has its own, in order."""
+    frames = [
+        (n + 1, n // 3 + 1, 1, encode((ENTRY, encode((f"t{n % 3}", 20, "p", stage, None, None)), n, f"m {n}", None)))
+        for n in range(2 * AT_ONCE)
+        for stage in [None if n < 300 else "s" if n < 900 else f"s{n % 2}"]
+    ]
+    columns = Columns()
+    assert columns.add_entries(frames)
+    found = offered(columns)
+    for task in range(3):
+        [text] = found.texts(f"t{task}", 0, AT_ONCE)
+        mine = range(task, 2 * AT_ONCE, 3)
+        assert [int(line.split()[-1]) for line in b"".join(text.log).splitlines()] == list(mine)
+        labelled = [(label, int(line.split()[-1])) for label, lines in text.labelled for line in lines.splitlines()]
+        assert labelled == [("s" if n < 900 else f"s{n % 2}", n) for n in mine if n >= 300]
 
 
 def test_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
