@@ -100,9 +100,7 @@ class Tail:
         if found is None:
             matches = entry_filter.matches
             lines = [self._line(seq) for seq in range(cursor + 1, through + 1) if matches(self._items[seq].record)]
-            if (
-                len(self._memo) >= SHARED
-            ):  # nothing comes that would empty it, and somebody asks one thing after another
+            if len(self._memo) >= SHARED:  # nothing comes that would empty it
                 self._memo.clear()
             found = self._memo[key] = Entries(lines, through)
         return found

@@ -97,6 +97,39 @@ async def test_bare_and_empty(runner: Any, repository: Path, tmp_path: Path) -> 
     assert task.result["log"] == {"commits": 0}
 
 
+@pytest.mark.parametrize("name", ["plain", "with space", "b\udcff\r", "clean.process"])
+async def test_a_foreign_configuration_runs_nothing(runner: Any, repository: Path, tmp_path: Path, name: str) -> None:
+    """Filters, monitors, hooks and transports that a repository and its submodule name are not run."""
+    told = tmp_path / "told"
+    script = tmp_path / "tell"
+    script.write_text(f'#!/bin/sh\necho "$@" >> {told}\nexit 1\n')
+    script.chmod(0o700)
+    inner = repository / "inner"
+    inner.mkdir()
+    git(inner, "init", "--quiet")
+    for folder in (inner, repository):
+        (folder / "filtered").write_text("one\n")
+        (folder / ".gitattributes").write_text("filtered filter=f\n")
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "-m", "filtered")
+        (folder / "filtered").write_text("two\n")
+        (folder / ".git" / "info" / "attributes").write_bytes(b'filtered "filter=x"\n')
+        for key in ("core.fsmonitor", "core.sshCommand", f"filter.{name}.clean", "filter.f.clean", "filter.f.process"):
+            git(folder, "config", key, f"{script} {key if key.isprintable() else 'odd'}")
+        git(folder, "config", "filter.f.required", "true")
+        (folder / ".git" / "hooks" / "post-index-change").symlink_to(script)
+    parent = git(repository, "rev-parse", "HEAD~2")
+    (repository / ".git" / "objects" / parent[:2] / parent[2:]).unlink()
+    git(repository, "config", "extensions.partialClone", "origin")
+    git(repository, "config", "remote.origin.promisor", "true")
+    git(repository, "config", "remote.origin.url", "ssh://nowhere/at/all")
+    git(repository, "config", "core.repositoryFormatVersion", "1")
+    assert told.exists() is False
+    task, _ = await runner.run("git", repository=str(repository))
+    assert not told.exists(), told.read_text()
+    assert task.result is None or task.result["status"]["changed"] >= 2
+
+
 async def test_no_repository(runner: Any, tmp_path: Path) -> None:
     """A folder without a repository, or none at all, fails with a sentence that says so."""
     plain = tmp_path / "plain"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -16,9 +20,17 @@ from asynclog.plugins.lines import Line, claimed_level
 
 Action = Literal["status", "log", "fsck"]
 
-_ENVIRONMENT: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C.UTF-8", "GIT_PAGER": "cat"}
-# A foreign repository's own configuration must not make git run something.
+# A foreign repository's own configuration must not make git run something: neither monitors, signature checkers and
+# hooks (which a written index calls), nor what fetches the objects that a partial clone lacks, nor filters.
+_ENVIRONMENT: Final = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "LC_ALL": "C.UTF-8",
+    "GIT_PAGER": "cat",
+}
 _GIT: Final = ("git", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false", "-c", "color.ui=never")
+_FILTER: Final = re.compile(r"filter\..*\.(?:clean|smudge|process|required)", re.DOTALL)
 _DAMAGE: Final = (
     "missing ",
     "broken link",
@@ -50,7 +62,8 @@ async def run(params: GitParams, context: TaskContext) -> dict[str, Any]:
     """Shows a git repository's status and newest commits and checks all its objects (fsck).
 
     Every line git writes is logged as it comes, as source stdout or stderr, in the stage of its action. All actions
-    are done before a failed one fails the task.
+    are done before a failed one fails the task. Nothing that the repository's configuration names is run: a changed
+    file is compared as it is, without filters such as git-lfs, and of a submodule only its commit.
 
     Raises:
         GitError: git is not installed, this is no repository, or an action failed.
@@ -77,6 +90,7 @@ class _Repository:
 
     def __init__(self, folder: str, context: TaskContext) -> None:
         self._folder = Path(folder).expanduser()
+        self._git: list[str] = [*_GIT]
         self._log = context.logger
         self._context = context
         self._loggers = {name: context.logger.with_source(name) for name in ("stdout", "stderr")}
@@ -95,11 +109,30 @@ class _Repository:
         outcome, out, err = await self._ask("rev-parse", "--is-bare-repository", "--absolute-git-dir")
         if outcome.exit_code != 0:
             raise GitError(f"{self._folder} is not a git repository: {' '.join(err) or outcome.sentence}")
+        self._git += await asyncio.to_thread(self._without_filters)
         self.bare = out[0] == "true"
         head, commit, _ = await self._ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         self.empty = head.exit_code != 0
         kind, newest = "bare" if self.bare else "git", commit[0] if commit else None
         self._log.info("%s repository at %s, HEAD %s", kind, out[1], newest or "unborn", git_dir=out[1], head=newest)
+
+    def _without_filters(self) -> list[str]:
+        """The options that turn off every filter of the repository, whatever bytes it is named by. Raises GitError."""
+        asked = subprocess.run(  # noqa: S603  # git itself, as everywhere here
+            [*_GIT, "config", "--list", "--name-only", "-z"],
+            cwd=self._folder,
+            env={**os.environ, **_ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        names = {name for name in os.fsdecode(asked.stdout).split("\0") if _FILTER.fullmatch(name)}
+        if asked.returncode != 0 or any("=" in name for name in names):
+            raise GitError(
+                f"the configuration of {self._folder} cannot be read, or has a filter that cannot be turned off"
+            )
+        values = ((name, "false" if name.endswith("required") else "") for name in sorted(names))
+        return [option for name, value in values for option in ("-c", f"{name}={value}")]
 
     async def call(self, *arguments: str) -> list[str]:
         """Run git with every line logged; its stdout. Raises GitError unless it exits with 0."""
@@ -112,7 +145,7 @@ class _Repository:
             self._take(stream, line)
 
         async with self._context.step(f"git {arguments[0]}", node_type="process", input={"argv": arguments}) as step:
-            outcome = await run_child([*_GIT, *arguments], take, cwd=str(self._folder), env=_ENVIRONMENT)
+            outcome = await run_child([*self._git, *arguments], take, cwd=str(self._folder), env=_ENVIRONMENT)
             step.output = {"exit_code": outcome.exit_code, "lines": self.lines}
         if outcome.exit_code != 0:
             raise GitError(f"git {arguments[0]} {outcome.sentence}; its last lines say why")
@@ -121,7 +154,7 @@ class _Repository:
     async def _ask(self, *arguments: str) -> tuple[Outcome, list[str], list[str]]:
         answer: dict[str, list[str]] = {"stdout": [], "stderr": []}
         outcome = await run_child(
-            [*_GIT, *arguments],
+            [*self._git, *arguments],
             lambda stream, line: answer[stream].append(line.text),
             cwd=str(self._folder),
             env=_ENVIRONMENT,
@@ -143,7 +176,7 @@ class _Repository:
 async def _status(repository: _Repository, _: GitParams) -> dict[str, Any]:
     if repository.bare:
         return {"bare": True}
-    lines = await repository.call("status", "--short", "--branch")
+    lines = await repository.call("status", "--short", "--branch", "--ignore-submodules=dirty")
     return {
         "branch": lines[0].removeprefix("## ") if lines else None,
         "changed": sum(not line.startswith(("##", "??")) for line in lines),
