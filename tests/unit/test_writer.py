@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from asynclog.records import EntryRecord, TaskRecord, encode
 from asynclog.store.adapter import SqliteStore
 from asynclog.store.sqlite import Database
 from asynclog.testing import ManualClock
-from asynclog.writer import BEHIND_RECORDS, Writer, supervise
+from asynclog.writer import AHEAD, BEHIND_RECORDS, Writer, supervise
 
 DEADLINE_SECONDS = 40.0
 
@@ -28,13 +29,13 @@ DEADLINE_SECONDS = 40.0
 class Desk:
     """A journal, a store and a writer on a clock that stands still."""
 
-    def __init__(self, folder: Path, database: Database, **limits: int) -> None:
+    def __init__(self, folder: Path, database: Database, most: int = BATCH_RECORDS, **limits: int) -> None:
         self.folder = folder
         self.database = database
         self.store = SqliteStore(database)
         self.clock = ManualClock()
         self.journal = Journal(folder / "journal", **limits)  # type: ignore[arg-type]  # numbers all
-        self.writer = Writer(self.journal, self.store, self.clock, self.collect, lambda: 2.0)
+        self.writer = Writer(self.journal, self.store, self.clock, self.collect, lambda: 2.0, most)
         self.feed = Feed("t")
         self.work: asyncio.Task[None] | None = None
         self.journal.append(None, encode(TaskRecord("t", Task(id="t", name="t", plugin="p", created_at=1))))
@@ -176,11 +177,12 @@ async def test_what_is_missing_is_counted(tmp_path: Path) -> None:
         assert len(await one.seqs()) == 100 - gone
 
 
-async def test_cancelled_anywhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [20, BATCH_RECORDS])
+async def test_cancelled_anywhere(tmp_path: Path, most: int) -> None:
     """Cancelled some hundred times, at whatever it was awaiting, the writer loses nothing and stores nothing twice."""
     dice = random.Random(1)
-    async with desk(tmp_path, segment_bytes=5_000, budget=30_000) as one:
-        for _ in range(250):
+    async with desk(tmp_path, most=most, segment_bytes=5_000, budget=30_000) as one:
+        for _ in range(150):
             one.log(dice.randrange(60), dice.choice([0, 200]))
             run = asyncio.create_task(one.writer.run())
             one.writer.flush()
@@ -200,9 +202,10 @@ async def test_cancelled_anywhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("point", ["writer.batched", "store.applied", "store.committed", "writer.committed"])
 @pytest.mark.parametrize("error", [StoreError("no"), RuntimeError("no"), sqlite3.OperationalError("no"), MemoryError()])
-async def test_failing_anywhere(tmp_path: Path, point: str, error: Exception) -> None:
+@pytest.mark.parametrize("most", [100, BATCH_RECORDS])
+async def test_failing_anywhere(tmp_path: Path, point: str, error: Exception, most: int) -> None:
     """Whatever is raised wherever, the batch is tried again; nothing is lost, twice, or left waiting."""
-    async with desk(tmp_path) as one:
+    async with desk(tmp_path, most=most) as one:
         left = [3]
 
         def fail() -> None:
@@ -224,6 +227,89 @@ async def test_failing_anywhere(tmp_path: Path, point: str, error: Exception) ->
             failpoints.arm(point, None)
         assert await one.seqs() == list(range(1, 1001))
         assert one.writer.error is None
+
+
+async def test_batches_follow_each_other_at_once(tmp_path: Path) -> None:
+    """While whole batches wait, the next ones are begun before the one under way is over, and few of them."""
+    async with desk(tmp_path, most=100) as one:
+        begun: list[int] = []
+        go_on = threading.Event()
+
+        def wait() -> None:
+            begun.append(len(one.writer._commits))
+            assert go_on.wait(DEADLINE_SECONDS)
+
+        one.log(1000)
+        failpoints.arm("store.applied", wait)
+        try:
+            one.start()
+            await one.until(lambda: bool(begun) and len(one.writer._commits) == 1 + AHEAD)
+            one.log(1000)
+            one.collect()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(one.writer._commits) == 1 + AHEAD
+        finally:
+            go_on.set()
+            failpoints.arm("store.applied", None)
+        assert await one.writer.barrier(DEADLINE_SECONDS)
+        assert one.writer.commits == 21
+        assert await one.seqs() == list(range(1, 2001))
+
+
+async def test_a_trickle_makes_no_commits_of_its_own(tmp_path: Path) -> None:
+    """What comes while a commit is under way waits for the interval, unless somebody asks for it or fills a batch."""
+    async with desk(tmp_path, most=100) as one:
+        go_on = threading.Event()
+
+        def wait() -> None:
+            assert go_on.wait(DEADLINE_SECONDS)
+
+        failpoints.arm("store.applied", wait)
+        try:
+            one.log(10)
+            one.start()
+            await one.until(lambda: len(one.writer._commits) == 1)
+            one.log(10)
+            one.collect()
+            go_on.set()
+            await one.until(lambda: one.writer.commits == 1)
+        finally:
+            go_on.set()
+            failpoints.arm("store.applied", None)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        assert one.writer.commits == 1
+        await one.until(lambda: one.writer.commits == 2, step=0.5)
+        assert await one.seqs() == list(range(1, 21))
+
+
+async def test_none_overtakes_one_that_failed(tmp_path: Path) -> None:
+    """A batch handed over behind another one is refused when that one is not stored: the watermark never skips."""
+    async with desk(tmp_path, most=100) as one:
+        stored: list[int] = []
+        one.writer.listeners.append(lambda entries: stored.extend(entries.lists[0]))
+        left = [1]
+
+        def fail() -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                raise sqlite3.OperationalError("this once")
+
+        failpoints.arm("store.applied", fail)
+        try:
+            one.log(450)
+            one.start()
+            barrier = asyncio.create_task(one.writer.barrier(DEADLINE_SECONDS))
+            await one.until(barrier.done, step=0.1)
+        finally:
+            failpoints.arm("store.applied", None)
+        assert barrier.result()
+        assert stored == list(range(2, 452))
+        assert await one.seqs() == list(range(1, 451))
+        with pytest.raises(StoreError, match="not stored yet"):
+            await one.store.commit(one.journal.journal_id, [], 1000, 999)
+        assert await one.store.watermark(one.journal.journal_id) == one.journal.last_id
 
 
 async def test_backing_off(tmp_path: Path) -> None:

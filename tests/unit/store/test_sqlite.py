@@ -1,0 +1,131 @@
+"""The writing connection: one after the other, whatever is cancelled, and never into a file that is gone."""
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asynclog.errors import StoreError
+from asynclog.store.sqlite import Database
+
+DEADLINE_SECONDS = 20.0
+
+
+def put(name: str) -> Callable[[sqlite3.Connection], None]:
+    def run(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO settings SELECT ?, count(*) FROM settings", (name,))
+
+    return run
+
+
+def names(connection: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT name FROM settings ORDER BY CAST(value AS INTEGER)")]
+
+
+class Gate:
+    """A function that writes, and stays in its transaction until it is let go."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.inside = threading.Event()
+        self.go_on = threading.Event()
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        put(self.name)(connection)
+        self.inside.set()
+        assert self.go_on.wait(DEADLINE_SECONDS)
+        connection.execute("COMMIT")
+
+
+async def test_one_after_the_other(tmp_path: Path) -> None:
+    """Calls wait for each other on the connection's thread, in the order in which they were made."""
+    async with Database(tmp_path / "asynclog.db") as database:
+        gate = Gate("0")
+        works = [asyncio.ensure_future(database.write(gate))]
+        works += [asyncio.ensure_future(database.write(put(str(number)))) for number in range(1, 10)]
+        assert await asyncio.to_thread(gate.inside.wait, DEADLINE_SECONDS)
+        assert not any(work.done() for work in works)
+        gate.go_on.set()
+        await asyncio.gather(*works)
+        assert await database.read(names) == [str(number) for number in range(10)]
+
+
+async def test_cancelled(tmp_path: Path) -> None:
+    """A cancelled call ends when its function is over, and what that wrote is there; one that waits is run as well."""
+    async with Database(tmp_path / "asynclog.db") as database:
+        gate = Gate("first")
+        first = asyncio.ensure_future(database.write(gate))
+        second = asyncio.ensure_future(database.write(put("second")))
+        assert await asyncio.to_thread(gate.inside.wait, DEADLINE_SECONDS)
+        for _ in range(3):
+            first.cancel()
+            second.cancel()
+            await asyncio.sleep(0)
+        assert not first.done()
+        assert not second.done()
+        gate.go_on.set()
+        for work in (first, second):
+            with pytest.raises(asyncio.CancelledError):
+                await work
+        assert await database.read(names) == ["first", "second"]
+
+
+async def test_gone_while_two_are_under_way(tmp_path: Path) -> None:
+    """When the file goes, both the call that runs and the one that waits behind it fail; the next finds a new file."""
+    path = tmp_path / "asynclog.db"
+    async with Database(path) as database:
+        gate = Gate("first")
+        first = asyncio.ensure_future(database.write(gate))
+        second = asyncio.ensure_future(database.write(put("second")))
+        assert await asyncio.to_thread(gate.inside.wait, DEADLINE_SECONDS)
+        for found in tmp_path.glob("asynclog.db*"):
+            found.unlink()
+        third = asyncio.ensure_future(database.write(put("third")))
+        await asyncio.sleep(0)
+        gate.go_on.set()
+        for work in (first, second):
+            with pytest.raises(StoreError, match="removed or replaced while it was written"):
+                await work
+        await third
+        assert await database.read(names) == ["third"]
+        assert database.exchanged == 1
+
+
+async def test_put_back_while_it_runs(tmp_path: Path) -> None:
+    """A call whose file went, and for which another one is opened meanwhile, fails although there is a file again."""
+    path = tmp_path / "asynclog.db"
+    async with Database(path) as database:
+        gate = Gate("first")
+        first = asyncio.ensure_future(database.write(gate))
+        assert await asyncio.to_thread(gate.inside.wait, DEADLINE_SECONDS)
+        for found in tmp_path.glob("asynclog.db*"):
+            found.unlink()
+        with contextlib.closing(sqlite3.connect(path)) as foreign:
+            foreign.execute("CREATE TABLE t (a)")
+        second = asyncio.ensure_future(database.write(put("second")))
+        await asyncio.sleep(0)
+        gate.go_on.set()
+        with pytest.raises(StoreError, match="removed or replaced"):
+            await first
+        with contextlib.suppress(StoreError):  # it is no database of ours
+            await second
+
+
+async def test_what_is_computed_beside_it(tmp_path: Path) -> None:
+    """Something is computed while the connection is busy; what it raises comes out where its result is asked for."""
+    async with Database(tmp_path / "asynclog.db") as database:
+        gate = Gate("first")
+        first = asyncio.ensure_future(database.write(gate))
+        assert await asyncio.to_thread(gate.inside.wait, DEADLINE_SECONDS)
+        seven, failing = database.beside(lambda: 7), database.beside(lambda: 7 // 0)
+        assert await asyncio.to_thread(seven) == 7
+        gate.go_on.set()
+        await first
+        with pytest.raises(ZeroDivisionError):
+            await database.write(lambda _: failing())
+        assert await database.write(lambda _: seven()) == 7
