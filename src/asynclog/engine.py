@@ -27,7 +27,7 @@ from asynclog.live import Hub
 from asynclog.lockfile import DirectoryLock
 from asynclog.logger import TaskLogger
 from asynclog.model import Value
-from asynclog.protocols import Clock
+from asynclog.protocols import Backend, Clock
 from asynclog.records import Record, TaskRecord
 from asynclog.settings import Settings
 from asynclog.store.adapter import SqliteStore
@@ -72,8 +72,7 @@ class Engine:
         self.clock = clock
         self.lock = lock
         self.hub = Hub(TailBudget(limits.tails), self.collect)
-        self.store = SqliteStore(database)
-        """`Store`, `Archive` and `History` in one."""
+        self.store: Backend = SqliteStore(database)
         self._database = database
         self._limits = limits
         self._disk = disk

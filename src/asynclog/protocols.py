@@ -214,3 +214,7 @@ class KeyStore(Protocol):
 
     async def end_session(self, session_id: str, until: int, now: int) -> None:
         """The session counts no more; it would have ended at ``until`` by itself."""
+
+
+class Backend(Store, Archive, History, BlockStore, RunSource, ScheduleStore, KeyStore, Protocol):
+    """All of them in one: what a data directory is stored in, and what may be exchanged for another one."""

@@ -81,6 +81,8 @@ class Writer:
         self.error: str | None = None
         """Why the store cannot be written now; None when it can."""
         self.failures = 0
+        """Since the start."""
+        self._in_a_row = 0
         self.listeners: list[Callable[[StoredEntries], None]] = []
         """Told of entries once they are stored; must not block or fail."""
         self.commits = 0
@@ -206,7 +208,7 @@ class Writer:
         if self.error is not None:
             _log.warning("the database can be written again")
         self.error = None
-        self.failures = 0
+        self._in_a_row = 0
         self.commits += 1
         self.written += len(batch.frames)
         self._commits.popleft()
@@ -244,7 +246,8 @@ class Writer:
         if self.error is None:
             _log.error("%s; entries stay in the journal and it is tried again", sentence)
         self.error = sentence
-        delay = BACKOFF_SECONDS[min(self.failures, len(BACKOFF_SECONDS) - 1)]
+        delay = BACKOFF_SECONDS[min(self._in_a_row, len(BACKOFF_SECONDS) - 1)]
+        self._in_a_row += 1
         self.failures += 1
         await self._clock.sleep(delay)
 

@@ -335,6 +335,7 @@ async def test_backing_off(tmp_path: Path) -> None:
             failpoints.arm("store.applied", None)
         await one.until(lambda: one.writer.error is None, step=1.0)
         assert await one.seqs() == [1]
+        assert one.writer.failures >= 6  # since the start, as a counter counts
 
 
 async def test_supervision() -> None:
