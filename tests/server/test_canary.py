@@ -252,35 +252,35 @@ async def test_what_the_user_adds_is_found_nowhere(tmp_path: Path) -> None:
     async with guarded(tmp_path / "data", redaction={"patterns": [r"EMP-\d+"], "keys": ["salary"]}) as service:
         body = {
             "plugin": "talk",
-            "name": "job EMP-4711",
-            "params": {"salary": 98765, "entries": [{"message": "EMP-4711 earns salary: 98765", "unit": "EMP-4711"}]},
+            "name": "job EMP-471108151971",
+            "params": {"salary": 987650432198, "entries": [{"message": "EMP-471108151971 earns salary: 987650432198", "unit": "EMP-471108151971"}]},
         }
         task = (await service.ask("admin", "POST", "/api/tasks", json=body)).json()["id"]
         await service.service.tasks.wait(task)
         outside = (
-            await service.ask("admin", "POST", "/api/tasks", json={"external": True, "name": "EMP-4711"})
+            await service.ask("admin", "POST", "/api/tasks", json={"external": True, "name": "EMP-471108151971"})
         ).json()["id"]
-        line = {"message": "EMP-4711", "metadata": {"Salary": 98765}, "stage": "EMP-4711"}
+        line = {"message": "EMP-471108151971", "metadata": {"Salary": 987650432198}, "stage": "EMP-471108151971"}
         await service.ask("admin", "POST", f"/api/tasks/{outside}/logs", content=json.dumps(line))
-        end = {"status": "failed", "error_message": "EMP-4711", "result": ["EMP-4711"]}
+        end = {"status": "failed", "error_message": "EMP-471108151971", "result": ["EMP-471108151971"]}
         await service.ask("admin", "POST", f"/api/tasks/{outside}/finish", json=end)
         await service.service.tasks.engine.settle(DEADLINE)
         await service.service.tasks.run_files.finish()
-        named = {"plugin": "talk", "interval": 3600, "name": "of EMP-4711", "paused": True}
+        named = {"plugin": "talk", "interval": 3600, "name": "of EMP-471108151971", "paused": True}
         made = (await service.ask("admin", "POST", "/api/schedules", json=named)).json()
         assert made["name"] == "of [redacted]"
         await service.ask("admin", "DELETE", f"/api/schedules/{made['id']}")
         await service.service.tasks.engine.settle(DEADLINE)
         found = everything_in(tmp_path / "data")
-        schedule = {"plugin": "talk", "interval": 3600, "params": {"salary": 98765, "note": "EMP-4711"}}
+        schedule = {"plugin": "talk", "interval": 3600, "params": {"salary": 987650432198, "note": "EMP-471108151971"}}
         shown = await service.ask("admin", "POST", "/api/schedules", json=schedule)  # it is kept whole
         assert shown.json()["params"] == {"salary": "[redacted]", "note": "[redacted]"}
-        key = {"name": "key of EMP-4711", "role": "viewer"}  # a key is known by its name, so that is kept as well
+        key = {"name": "key of EMP-471108151971", "role": "viewer"}  # a key is known by its name, so that is kept as well
         assert (await service.ask("admin", "POST", "/api/keys", json=key)).status_code == 201
         audit = await service.ask("admin", "GET", "/api/audit", params={"search": "key.create"})
         assert [entry["metadata"]["to"]["name"] for entry in audit.json()["entries"]] == ["key of [redacted]"]
-    assert b"4711" not in found
-    assert b"98765" not in found
+    assert b"471108151971" not in found
+    assert b"987650432198" not in found
     assert b"[redacted]" in found
 
 
