@@ -50,14 +50,15 @@ class EntryPage(Value, frozen=True, kw_only=True):
 
 
 class EntryView(Value, frozen=True, kw_only=True):
-    """A page of a task's entries and what is shown beside it.
+    """A page of a task's entries and what is shown beside it, all of one moment.
 
-    ``gaps`` is what of the task was declared dropped, in order. ``total`` is how many entries match, paging ignored;
-    None when that was not asked, or would have to be counted one by one.
+    ``gaps`` is what of the task was declared dropped, in order, ``last_seq`` the last seq that is stored. ``total`` is
+    how many entries match, paging ignored; None when that was not asked, or would have to be counted one by one.
     """
 
     page: EntryPage
     gaps: list[Gap]
+    last_seq: int
     total: int | None
 
 

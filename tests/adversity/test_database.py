@@ -6,14 +6,17 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import asynclog
 from asynclog import StoreError
 from asynclog.engine import Limits
+from asynclog.filters import NO_FILTER
 from asynclog.settings import Settings
 from asynclog.store.schema import VERSION
+from asynclog.tasks.reader import FAR_BEHIND
 from tests.adversity.witness import SETTINGS, accounted, finished, held, numbering, numbers, until
 
 
@@ -39,6 +42,40 @@ async def test_locked_by_another_process(tmp_path: Path) -> None:
         assert tasks.engine.troubles() == []
     assert numbers(tmp_path, task_id) == list(range(1, 3021))
     accounted(tmp_path, task_id)
+
+
+async def test_what_is_stored_is_read_while_the_database_is_locked(tmp_path: Path) -> None:
+    """A page that has no place for what waits is complete, and so is what a task that ended before has logged.
+
+    The end of a log that goes on is not, and a total of it is not told as complete.
+    """
+    async with numbering(tmp_path) as (tasks, plugin, task_id):
+        ended = tasks.external.start("ended before")
+        await tasks.external.finish(ended.id, "success")
+        plugin.log(50)
+        assert await tasks.engine.settle(10)
+        with held(tmp_path / "asynclog.db") as release:
+            plugin.log(FAR_BEHIND + 100)
+            past: list[tuple[dict[str, Any], int]] = [
+                ({}, 20),
+                ({"after": 10}, 30),
+                ({"before": 52}, 20),
+                ({"before": 22, "order": "desc"}, 2),
+            ]
+            for asked, last in past:
+                page = await tasks.logs(task_id, limit=20, total=False, **asked)
+                assert page.complete, asked
+                assert page.entries[-1].seq == last
+            growing: list[dict[str, Any]] = [{"order": "desc"}, {"after": 50}, {"before": 60, "order": "desc"}]
+            for asked in [*growing, {"total": True}]:
+                page = await tasks.logs(task_id, **{"limit": 20, "total": False, **asked})
+                assert not page.complete, asked
+            page = await tasks.logs(ended.id)
+            assert page.complete
+            assert (await tasks.reader.stats(ended.id, NO_FILTER)).total == page.total == len(page.lines)
+            assert (await tasks.task(ended.id)).status == "success"
+            release()
+        await finished(tasks, plugin, task_id)
 
 
 async def test_a_task_ends_while_the_database_is_locked(tmp_path: Path) -> None:

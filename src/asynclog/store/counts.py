@@ -17,8 +17,9 @@ from asynclog.filters import NO_FILTER, LogFilter
 from asynclog.model import AccessScope, Level
 from asynclog.queries import Bucket, EntryQuery, EntryView, LogStats, StageCount
 from asynclog.store.blocks import SEGMENT_BITS, outside
-from asynclog.store.entries import gaps_if_seen, page
+from asynclog.store.entries import extent_if_seen, page
 from asynclog.store.selection import Extent, Selection, confined, large_extent, select, the_task, visible_tasks
+from asynclog.store.snapshot import snapshot
 from asynclog.store.timeline import Timeline, timeline
 
 _Group = tuple[str, str, str, int]
@@ -67,13 +68,15 @@ def count(connection: sqlite3.Connection, query: EntryQuery) -> int:
 
 def view(connection: sqlite3.Connection, query: EntryQuery, *, total: bool) -> EntryView | None:
     """A page of a task's entries, its gaps, and the number of matches if the writer knows it; None for no task."""
-    found = page(connection, query)
-    dropped = gaps_if_seen(connection, query.task_id or "", query.scope)  # after it, so that no hole is without its gap
-    if dropped is None:
-        return None
-    groups = _kept_groups(connection, query) if total else None
+    with snapshot(connection):
+        extent = extent_if_seen(connection, query.task_id or "", query.scope)
+        if extent is None:
+            return None
+        found = page(connection, query)
+        groups = _kept_groups(connection, query) if total else None
+    last_seq, gaps = extent
     number = None if groups is None else sum(group[3] for group in groups)
-    return EntryView(page=found, gaps=dropped, total=number)
+    return EntryView(page=found, gaps=gaps, last_seq=last_seq, total=number)
 
 
 def stats(connection: sqlite3.Connection, query: EntryQuery) -> LogStats:
@@ -128,16 +131,13 @@ def stage_counts(connection: sqlite3.Connection, task_id: str, access: AccessSco
     """Entries by stage label, in order of the labels, and within it by unit, in order of appearance."""
     query = EntryQuery(task_id=task_id, access=access)
     task, params = the_task(query)
-    connection.execute("BEGIN")  # one snapshot
-    try:
+    with snapshot(connection):
         [stages] = connection.execute(_STAGES.format(task=task), params).fetchone()
         extent = large_extent(connection, query)
         if extent is None:
             [pairs] = connection.execute(_UNITS.format(task=task), params).fetchone()
         else:
             pairs = _indexed_units(connection, query, extent)
-    finally:
-        connection.execute("COMMIT")
     units: dict[str, dict[str, int]] = {}
     for stage, unit, number in orjson.loads(pairs):
         units.setdefault(stage, {})[unit] = number

@@ -51,7 +51,7 @@ SELECT CAST({_LINE} AS BLOB) FROM task_logs WHERE id = ?
    AND EXISTS (SELECT 1 FROM tasks WHERE tasks.id = task_logs.task_id AND {{visible}})"""
 
 _GAPS: Final = """
-SELECT {task}, json_group_array(json_array(from_seq, to_seq, reason))
+SELECT (SELECT last_seq FROM tasks WHERE id = {task}), json_group_array(json_array(from_seq, to_seq, reason))
   FROM (SELECT from_seq, to_seq, reason FROM gaps WHERE task_id = {task} ORDER BY from_seq LIMIT -1)"""
 
 _BATCH_ANSWER: Final = "SELECT answer FROM batches WHERE task_id = {task} AND batch_id = ?"
@@ -181,16 +181,18 @@ def _read_one(connection: sqlite3.Connection, query: EntryQuery, record_id: int)
 
 def gaps(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> list[Gap]:
     """What was declared dropped, in order."""
-    return gaps_if_seen(connection, task_id, access) or []
+    found = extent_if_seen(connection, task_id, access)
+    return [] if found is None else found[1]
 
 
-def gaps_if_seen(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> list[Gap] | None:
-    """The same; None when the task is not there."""
+def extent_if_seen(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> tuple[int, list[Gap]] | None:
+    """The last seq that is stored, and the gaps; None when the task is not there."""
     task, params = seen_task(task_id, access)
-    seen, found = connection.execute(_GAPS.format(task=task), (*params, *params)).fetchone()
-    if seen is None:
+    last_seq, found = connection.execute(_GAPS.format(task=task), (*params, *params)).fetchone()
+    if last_seq is None:
         return None
-    return [Gap(task_id=task_id, from_seq=first, to_seq=last, reason=why) for first, last, why in orjson.loads(found)]
+    gaps = [Gap(task_id=task_id, from_seq=first, to_seq=last, reason=why) for first, last, why in orjson.loads(found)]
+    return last_seq, gaps
 
 
 def batch_answer(connection: sqlite3.Connection, task_id: str, batch_id: str, access: AccessScope) -> str | None:

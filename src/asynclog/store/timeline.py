@@ -15,6 +15,7 @@ from asynclog.model import Level
 from asynclog.queries import EntryQuery
 from asynclog.store.blocks import BLOCK_BITS, Span, outside
 from asynclog.store.selection import confined, the_task
+from asynclog.store.snapshot import snapshot
 
 
 class Timeline(NamedTuple):
@@ -45,11 +46,8 @@ def timeline(
     connection: sqlite3.Connection, query: EntryQuery, first_id: int, last_id: int, buckets: int
 ) -> Timeline | None:
     """The task's entries from an id to another in at most so many equal spans of time; None when there are none."""
-    connection.execute("BEGIN")  # one snapshot
-    try:
+    with snapshot(connection):
         return _Reading(connection, query, first_id, last_id).spans(buckets)
-    finally:
-        connection.execute("COMMIT")
 
 
 class _Reading:

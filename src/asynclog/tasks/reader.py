@@ -32,6 +32,8 @@ from asynclog.wire import parse_entry
 
 COUNT_SECONDS: Final = 0.2
 """How long a page may spend on its total."""
+FAR_BEHIND: Final = 4000
+"""Records that are not stored yet, and take longer to be than a page to be read twice."""
 EXPORT_PAGE: Final = 2000
 MAX_BUCKETS: Final = 1000
 
@@ -74,8 +76,7 @@ class Reader:
         known = self._known(task_id, access)
         if known is not None:
             return known
-        await self._engine.settle()
-        task = await self._store.task(task_id, access)
+        task = await self._store.task(task_id, access)  # of what is not known here everything is stored
         if task is None:
             raise NotFoundError("task", task_id)
         return task
@@ -87,6 +88,18 @@ class Reader:
             return live.task
         ended = self._engine.hub.ended(task_id)
         return ended if ended is not None and visible(ended, access) else None
+
+    async def _settled(self, task_id: str, access: AccessScope) -> bool:
+        """Wait until the store holds what was logged in the task; False when it cannot do it in time."""
+        return not self._moves(task_id, access) or await self._engine.settle()
+
+    def _moves(self, task_id: str, access: AccessScope) -> bool:
+        """Whether the caller sees a task of which something may not be stored yet."""
+        live = self._engine.hub.get(task_id)
+        if live is not None and live.feed is not None:
+            return visible(live.task, access)
+        ended = self._engine.hub.ended(task_id)
+        return ended is not None and visible(ended, access)
 
     async def tasks(self, query: TaskQuery) -> TaskPage:
         """A page of tasks."""
@@ -133,7 +146,6 @@ class Reader:
             raise InvalidError("offset", "offset is 0 or more")
         chosen = _chosen(entry_filter, filters)
         known = self._known(task_id, access)
-        complete = await self._engine.settle()
         query = EntryQuery(
             task_id=task_id,
             filter=chosen,
@@ -144,10 +156,10 @@ class Reader:
             offset=offset or 0,
             descending=order == "desc",
         )
-        view = await self._store.view(query, total=total)
+        view, complete = await self._view(query, total=total)
         if view is None and known is None:
             raise NotFoundError("task", task_id)
-        view = view or EntryView(page=EntryPage(lines=[], cursors=[], more=False), gaps=[], total=0)
+        view = view or EntryView(page=EntryPage(lines=[], cursors=[], more=False), gaps=[], last_seq=0, total=0)
         page = view.page
         more = page.cursors[-1] if page.more else None
         return LogPage(
@@ -159,6 +171,21 @@ class Reader:
             complete=complete,
             gaps=self._growing(view.gaps, task_id, access),
         )
+
+    async def _view(self, query: EntryQuery, *, total: bool) -> tuple[EntryView | None, bool]:
+        """The page, and whether it holds all that was logged before the call.
+
+        While the store is far behind, a page that has no place for what is not stored yet is not kept waiting for it.
+        """
+        task_id, access, journal = query.task_id or "", query.access, self._engine.journal
+        known = self._known(task_id, access)
+        far_behind = journal.last_id - journal.stored_id > FAR_BEHIND
+        if far_behind and known is not None and not known.dropped and not total:
+            view = await self._store.view(query, total=False)
+            if view is not None and _is_past(query, view):
+                return view, True
+        complete = await self._settled(task_id, access)
+        return await self._store.view(query, total=total), complete
 
     async def _total(self, query: EntryQuery, view: EntryView) -> int | None:
         """How many entries match: those of the page where it is all of them, else counted, if that is soon done."""
@@ -274,7 +301,7 @@ class Reader:
     async def _ready(self, task_id: str, entry_filter: LogFilter, access: AccessScope) -> EntryQuery:
         """The query for a task that is there, once the store holds it."""
         await self.task(task_id, access)
-        await self._engine.settle()
+        await self._settled(task_id, access)
         return EntryQuery(task_id=task_id, filter=entry_filter, access=access)
 
 
@@ -284,6 +311,13 @@ def _chosen(entry_filter: LogFilter | None, filters: Mapping[str, Any]) -> LogFi
     if filters:
         raise InvalidError("entry_filter", "give a filter, or its conditions as keywords, not both")
     return entry_filter
+
+
+def _is_past(query: EntryQuery, view: EntryView) -> bool:
+    """Whether no later entry has a place on the page."""
+    if query.before is not None and query.before <= view.last_seq + 1:
+        return True
+    return view.page.more and not query.descending
 
 
 async def require(engine: Engine) -> None:
