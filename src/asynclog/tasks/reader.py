@@ -191,7 +191,10 @@ class Reader:
         """How many entries match: those of the page where it is all of them, else counted, if that is soon done."""
         if query.after is None and query.before is None and not query.offset and not view.page.more:
             return len(view.page.lines)
-        return await self._store.count(query, COUNT_SECONDS) if view.total is None else view.total
+        if view.total is not None:
+            return view.total
+        of_the_page = msgspec.structs.replace(query, through=view.last_seq)  # what came in since is not of its moment
+        return await self._store.count(of_the_page, COUNT_SECONDS)
 
     async def gaps(self, task_id: str, access: AccessScope = EVERYTHING) -> list[Gap]:
         """What was declared dropped, a range that is still growing included."""
