@@ -23,7 +23,8 @@ _PRAGMAS: Final = (
 _ROW: Final = "(?, ?, ?, ?, 'INFO', 'plugin', NULL, NULL, NULL, ?, ?)"
 _START: Final = 1_770_465_600_000_000
 _COLUMNS: Final = "id, task_id, seq, timestamp, level, source, stage, unit, step_id, message, metadata_json"
-_INSERT: Final = f"INSERT INTO task_logs ({_COLUMNS}) VALUES {', '.join([_ROW] * ROWS)}"
+WIDTH: Final = 6
+"""Values of a row."""
 
 
 def metadata_of(number: int) -> dict[str, int] | None:
@@ -31,24 +32,36 @@ def metadata_of(number: int) -> dict[str, int] | None:
     return {"n": 1} if number % 3 == 0 else None
 
 
-def insert(path: Path, count: int, tasks: int = 1) -> float:
-    """Rows a second of so many (a multiple of 5,000) of so many tasks, the values made beforehand."""
+def statement(rows: int) -> str:
+    """What inserts so many rows."""
+    return f"INSERT INTO task_logs ({_COLUMNS}) VALUES {', '.join([_ROW] * rows)}"
+
+
+def connect(path: Path, names: list[str]) -> sqlite3.Connection:
+    """A new database with these tasks."""
     connection = sqlite3.connect(path, isolation_level=None)
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
     prepare(connection)
-    names = [f"{number:026}" for number in range(tasks)]
     connection.executemany(
         "INSERT INTO tasks (id, name, plugin, status, created_at) VALUES (?, '', '', 'success', 0)",
         [(name,) for name in names],
     )
+    return connection
+
+
+def insert(path: Path, count: int, tasks: int = 1) -> float:
+    """Rows a second of so many (a multiple of 5,000) of so many tasks, the values made beforehand."""
+    names = [f"{number:026}" for number in range(tasks)]
+    connection = connect(path, names)
     batches = [
         [_values(chunk, names) for chunk in range(first, first + COMMIT, ROWS)] for first in range(0, count, COMMIT)
     ]
+    made = statement(ROWS)
     start = time.perf_counter()
     for batch in batches:
         connection.execute("BEGIN")
-        connection.executemany(_INSERT, batch)
+        connection.executemany(made, batch)
         connection.execute("COMMIT")
     seconds = time.perf_counter() - start
     connection.close()
