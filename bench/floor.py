@@ -46,7 +46,7 @@ class Floor:
         """Take an entry; `kill -9` cannot lose it afterwards."""
         now = time.time_ns() // 1000
         message = "handled chunk %d of the work" % number  # noqa: UP031  # as a log call gets it
-        metadata = '{"chunk":%d}' % number  # noqa: UP031
+        metadata = '{"chunk":%d}' % number  # noqa: UP031  # likewise
         data = f"{now} {message} {metadata}".encode()
         start = self._end
         self._end = end = start + 8 + len(data)
