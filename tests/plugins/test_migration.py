@@ -124,6 +124,19 @@ async def test_all_or_nothing(runner: Any, source: Path, work: Path) -> None:
     assert any(entry.level.name == "ERROR" and entry.stage == "users" for entry in entries)
 
 
+async def test_errors_are_not_told_by_names(runner: Any, source: Path, work: Path) -> None:
+    """What goes wrong is told from SQLite's codes: not from words like full and locked in the name of a column."""
+    target = work / "target.db"
+    with closing(sqlite3.connect(target)) as connection:
+        connection.execute("CREATE TABLE locked (full INTEGER UNIQUE)")
+    task, _ = await runner.run(
+        "migration", source=str(source), target=str(target), if_exists="append",
+        tables=[{"name": "users", "target": "locked", "columns": {"full": "1"}}],
+    )  # fmt: skip
+    assert task.status == "failed"
+    assert task.error_message.endswith("the target has none of it: UNIQUE constraint failed: locked.full")
+
+
 async def test_cancel(runner: Any, source: Path, work: Path) -> None:
     """A cancelled migration stops between two chunks and takes its table back."""
     target = work / "target.db"

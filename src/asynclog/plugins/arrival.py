@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ class ArrivalError(Exception):
 @contextmanager
 def arriving(target: Path, needed: int = 0) -> Iterator[Path]:
     """Give a path to write to; what was written is at ``target`` afterwards, its owner's alone, or nothing when the
-    body raised.
+    body raised. The path is nobody else's: of several who write the same file at once, the first to end has its way.
 
     Args:
         target: where the file shall be; its folder is made.
@@ -31,7 +32,7 @@ def arriving(target: Path, needed: int = 0) -> Iterator[Path]:
     Raises:
         ArrivalError: the target exists, or cannot be written.
     """
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -39,24 +40,35 @@ def arriving(target: Path, needed: int = 0) -> Iterator[Path]:
     except OSError as error:
         raise ArrivalError(f"the folder {target.parent} cannot be made: {error.strerror}") from error
     try:
-        if target.exists():
-            raise ArrivalError(f"{target} exists already; move it away, or choose another name")
+        _refuse_to_replace(target)
         free = shutil.disk_usage(target.parent).free
         if needed > free:
             raise ArrivalError(f"{target.parent} has {free:,} bytes free, and {needed:,} are needed")
-        part.unlink(missing_ok=True)
         yield part
         with part.open("rb+") as file:
             # What was copied may be private, whoever the folder belongs to; so nobody else reads the copy either.
             os.fchmod(file.fileno(), 0o600)
             os.fsync(file.fileno())
-        part.replace(target)
+        _move(part, target)
         _sync_folder(target.parent)
     except OSError as error:
         raise ArrivalError(_reason(target, error)) from error
     finally:
         with suppress(OSError):  # its folder may be none
             part.unlink(missing_ok=True)
+
+
+def _refuse_to_replace(target: Path) -> None:
+    if target.exists():
+        raise ArrivalError(f"{target} exists already; move it away, or choose another name")
+
+
+def _move(part: Path, target: Path) -> None:
+    try:
+        os.link(part, target)  # which replaces nothing, whoever was faster
+    except OSError:  # somebody was; or the file system has no links
+        _refuse_to_replace(target)
+        part.replace(target)
 
 
 def sha256_of(path: Path, read: Callable[[int], None] = lambda _: None) -> str:

@@ -21,7 +21,7 @@ LOOK_SECONDS: Final = 0.1
 """How long SQLite itself waits for one, before somebody looks whether to go on."""
 RESTARTS: Final = 3
 """A writer in another process makes the copy begin anew; after so many times it is made in one go."""
-_BUSY: Final = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
+_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _FINDINGS: Final = 20
 
 
@@ -147,7 +147,7 @@ def _copy(
         origin.backup(copy, pages=pages, progress=watch, sleep=0.01)
     except _RestartedError:
         log.warning("the source is written to all the time; copying it in one go, without progress")
-        origin.backup(copy, pages=-1)
+        origin.backup(copy, pages=-1, progress=watch.waits, sleep=0.01)
         pace.done = pace.total or 0
     pace.finish()
 
@@ -164,12 +164,18 @@ class _Watch:
         self._restarts = 0
         self._patience = _Patience(log)
 
-    def __call__(self, status: int, remaining: int, total: int) -> None:
+    def waits(self, status: int, *_: int) -> bool:
+        """Whether the step was none, because of a lock; raises to stop, as when it is locked for too long."""
         self._go_on()
         if status in _BUSY:
             self._patience.use()
-            return
+            return True
         self._patience.renew()
+        return False
+
+    def __call__(self, status: int, remaining: int, total: int) -> None:
+        if self.waits(status):
+            return
         if self._remaining is not None and remaining > self._remaining:
             self._restarts += 1
             self._log.info("the source was written to by somebody else: the copy begins anew")
@@ -214,19 +220,25 @@ def _compare(copied: dict[str, int], original: dict[str, int], check: TaskLogger
     check.info("every table has as many rows as in the source")
 
 
+def code_of(error: sqlite3.Error) -> int:
+    """SQLite's own primary code of an error; 0 for one of Python's."""
+    code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code
+
+
 def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
+    return code_of(error) in _BUSY
 
 
 def _reason(source: Path, error: sqlite3.Error) -> str:
-    said = str(error)
-    if "full" in said:
+    said, code = str(error), code_of(error)
+    if code == sqlite3.SQLITE_FULL:
         return f"the disk is full: {source} could not be copied"
-    if "not a database" in said:
+    if code == sqlite3.SQLITE_NOTADB:
         return f"{source} is not a SQLite database"
-    if "malformed" in said:
+    if code == sqlite3.SQLITE_CORRUPT:
         return f"{source} is damaged: {said}; try `sqlite3 {source.name} .recover`"
-    if "unable to open" in said:
+    if code == sqlite3.SQLITE_CANTOPEN:
         return (
             f"{source} cannot be opened; reading a database in WAL mode takes its -shm file, or the right to make one"
         )

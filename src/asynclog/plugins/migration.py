@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from asynclog import TaskContext, requires
-from asynclog.plugins.dbcopy import LOOK_SECONDS, CopyError, patiently, quoted, size_of
+from asynclog.plugins.dbcopy import LOOK_SECONDS, CopyError, code_of, patiently, quoted, size_of
 from asynclog.plugins.pace import Pace
 from asynclog.plugins.tableplan import PlanError, TablePlan, plan_table, table_names
 
@@ -191,9 +191,9 @@ class _Migration:
 
 
 def _reason(target: Path, error: sqlite3.Error) -> str:
-    said = str(error)
-    if "full" in said:
+    code = code_of(error)
+    if code == sqlite3.SQLITE_FULL:
         return f"the disk is full: {target} could not be written"
-    if "locked" in said:
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return f"{target} is locked by another process; try again when it is done"
-    return f"the table was not migrated, the target has none of it: {said}"
+    return f"the table was not migrated, the target has none of it: {error}"
