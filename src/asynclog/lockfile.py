@@ -12,7 +12,7 @@ from typing import Final, Self
 
 import msgspec
 
-from asynclog.errors import LockedError
+from asynclog.errors import LockedError, StoreError
 
 ATTEMPTS: Final = 4
 """How often a lock that is held is tried, ATTEMPT_SECONDS apart."""
@@ -31,6 +31,7 @@ class DirectoryLock:
 
     Raises:
         LockedError: on entry, another process holds it.
+        StoreError: on entry, the directory can be neither made nor used.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,8 +39,11 @@ class DirectoryLock:
         self._fd = -1
 
     def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StoreError(f"the data directory {self._path.parent} cannot be used: {error}") from error
         for attempt in range(ATTEMPTS):  # somebody may just be looking whether it is held
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,9 +65,13 @@ class DirectoryLock:
         return self
 
     def tell(self, url: str | None) -> None:
-        """Write down where the service of this process can be reached."""
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, msgspec.json.encode(Owner(os.getpid(), url)), 0)
+        """Write down where the service of this process can be reached.
+
+        On a full disk others are not told: they know that somebody owns the directory, but not who.
+        """
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, msgspec.json.encode(Owner(os.getpid(), url)), 0)
 
     def _close(self) -> None:
         with contextlib.suppress(OSError):

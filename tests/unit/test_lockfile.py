@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from asynclog.errors import LockedError
+from asynclog.errors import LockedError, StoreError
 from asynclog.lockfile import DirectoryLock, Owner, read_owner
 
 HOLDER = """
@@ -49,6 +50,29 @@ def test_the_owner_is_named(tmp_path: Path) -> None:
         holder.communicate()
     with DirectoryLock(tmp_path):
         assert read_owner(tmp_path) == Owner(os.getpid())
+
+
+def test_a_full_disk_does_not_keep_anybody_out(tmp_path: Path) -> None:
+    """Where nothing can be written down the directory is owned all the same, and is free afterwards."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    (tmp_path / "lock").touch()
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        with DirectoryLock(tmp_path) as lock:
+            lock.tell("http://127.0.0.1:1")
+            owner = read_owner(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert owner == Owner(pid=0)
+    with DirectoryLock(tmp_path):
+        assert read_owner(tmp_path) == Owner(os.getpid())
+
+
+def test_what_is_no_directory_is_told(tmp_path: Path) -> None:
+    """A path that cannot be a directory is an error of ours that names it."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="file/data cannot be used: .*Not a directory"):
+        DirectoryLock(tmp_path / "file" / "data").__enter__()
 
 
 def test_a_killed_owner_gives_it_up(tmp_path: Path) -> None:
