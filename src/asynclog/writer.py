@@ -23,11 +23,11 @@ from asynclog.records import Frame
 BACKOFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0)
 """How long to wait after the first, second, … failure in a row; the last one from then on."""
 
-BEHIND_RECORDS: Final = 2 * BATCH_RECORDS
-"""More than one batch beside the one that is being written."""
-
 AHEAD: Final = 2
 """Commits that are begun before the one under way is over, as long as there are whole batches for them."""
+
+BEHIND_RECORDS: Final = (1 + AHEAD) * BATCH_RECORDS
+"""More than can be under way at once."""
 
 _log = logging.getLogger("asynclog.writer")
 
