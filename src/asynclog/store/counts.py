@@ -18,7 +18,7 @@ from asynclog.model import AccessScope, Level
 from asynclog.queries import Bucket, EntryQuery, EntryView, LogStats, StageCount
 from asynclog.store.blocks import SEGMENT_BITS, outside
 from asynclog.store.entries import extent_if_seen, page
-from asynclog.store.selection import Extent, Selection, confined, large_extent, select, the_task, visible_tasks
+from asynclog.store.selection import Selection, confined, large_extent, select, the_task, visible_tasks
 from asynclog.store.snapshot import snapshot
 from asynclog.store.timeline import Timeline, timeline
 
@@ -102,12 +102,8 @@ def histogram(connection: sqlite3.Connection, query: EntryQuery, buckets: int) -
 
     Paging is ignored. A span is a whole number of microseconds, so there are fewer where time is short.
     """
-    extent, found = None, None
-    if query.task_id is not None and query.filter == NO_FILTER and query.through is None:
-        extent = large_extent(connection, msgspec.structs.replace(query, after=None, before=None))
-    if extent is not None:
-        found = timeline(connection, query, extent.first, extent.last, buckets)
-    else:
+    found = _whole_task(connection, query, buckets)
+    if found is None:
         selection = _select_all(connection, query)
         if selection is None:
             return []
@@ -115,10 +111,9 @@ def histogram(connection: sqlite3.Connection, query: EntryQuery, buckets: int) -
         first, last, groups = connection.execute(
             _HISTOGRAM.format(source=selection.sql), (*selection.params, buckets)
         ).fetchone()
-        if first is not None:
-            found = Timeline(first, last, orjson.loads(groups))
-    if found is None:
-        return []
+        if first is None:
+            return []
+        found = Timeline(first, last, orjson.loads(groups))
     width = (found.last - found.first) // buckets + 1
     spans = [dict.fromkeys((level.name for level in Level), 0) for _ in range((found.last - found.first) // width + 1)]
     for span, level, number in found.groups:
@@ -127,17 +122,23 @@ def histogram(connection: sqlite3.Connection, query: EntryQuery, buckets: int) -
     return [Bucket(start=start, end=start + width, counts=span) for start, span in zip(starts, spans, strict=True)]
 
 
+def _whole_task(connection: sqlite3.Connection, query: EntryQuery, buckets: int) -> Timeline | None:
+    """All of a large task by its blocks; None for another question, or where that is no less than reading."""
+    if query.task_id is None or query.filter != NO_FILTER or query.through is not None:
+        return None
+    extent = large_extent(connection, msgspec.structs.replace(query, after=None, before=None))
+    return None if extent is None else timeline(connection, query, extent, buckets)
+
+
 def stage_counts(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> list[StageCount]:
     """Entries by stage label, in order of the labels, and within it by unit, in order of appearance."""
     query = EntryQuery(task_id=task_id, access=access)
     task, params = the_task(query)
     with snapshot(connection):
         [stages] = connection.execute(_STAGES.format(task=task), params).fetchone()
-        extent = large_extent(connection, query)
-        if extent is None:
+        pairs = _indexed_units(connection, query)
+        if pairs is None:
             [pairs] = connection.execute(_UNITS.format(task=task), params).fetchone()
-        else:
-            pairs = _indexed_units(connection, query, extent)
     units: dict[str, dict[str, int]] = {}
     for stage, unit, number in orjson.loads(pairs):
         units.setdefault(stage, {})[unit] = number
@@ -145,10 +146,17 @@ def stage_counts(connection: sqlite3.Connection, task_id: str, access: AccessSco
     return [StageCount(stage=name, log_count=counts[name], units=units.get(name, {})) for name in sorted(counts)]
 
 
-def _indexed_units(connection: sqlite3.Connection, query: EntryQuery, extent: Extent) -> str:
+def _indexed_units(connection: sqlite3.Connection, query: EntryQuery) -> str | None:
+    """Of a large task, from segments that were counted; None where that is no less than reading its entries."""
+    extent = large_extent(connection, query)
+    if extent is None:
+        return None
     place = extent.first >> SEGMENT_BITS, extent.last >> SEGMENT_BITS
     [segments] = connection.execute(_COUNTED, place).fetchone()
-    rest = confined(query, outside(orjson.loads(segments), SEGMENT_BITS, extent.first, extent.last))
+    uncounted = outside(orjson.loads(segments), SEGMENT_BITS, extent.first, extent.last)
+    if not extent.is_more_than(uncounted):
+        return None
+    rest = confined(query, uncounted)
     task, params = the_task(query)
     statement = _INDEXED_UNITS.format(task=task, source=rest.sql)
     [pairs] = connection.execute(statement, (segments, *params, *rest.params)).fetchone()

@@ -8,7 +8,7 @@ the record number (id) and the entry's own number (seq) grow together: both are 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -196,7 +196,11 @@ class Extent(NamedTuple):
     @property
     def dense(self) -> bool:
         """Whether hardly more than its own entries lie there."""
-        return self.ids <= _DENSE * self.entries
+        return self.is_more_than([(self.first, self.last)])
+
+    def is_more_than(self, spans: Iterable[Span]) -> bool:
+        """Whether finding all entries of the task takes longer than reading these ids, whosever they are."""
+        return sum(high - low + 1 for low, high in spans) <= _DENSE * self.entries
 
 
 def large_extent(connection: sqlite3.Connection, query: EntryQuery) -> Extent | None:

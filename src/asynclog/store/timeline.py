@@ -1,7 +1,7 @@
 """A whole task's entries over time: of blocks that lie within one span of time the index knows the numbers.
 
 Plain functions on a connection, as in entries.py. Only blocks on a border between spans are read, those that several
-tasks share, and what is not indexed.
+tasks share, and what is not indexed; where those are too many, reading the task's entries is less.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import orjson
 from asynclog.model import Level
 from asynclog.queries import EntryQuery
 from asynclog.store.blocks import BLOCK_BITS, Span, outside
-from asynclog.store.selection import confined, the_task
+from asynclog.store.selection import Extent, confined, the_task
 from asynclog.store.snapshot import snapshot
 
 
@@ -42,28 +42,28 @@ SELECT json_group_array(json_array(span, level, entries)) FROM (
   SELECT (timestamp - {first}) / {width} AS span, level, count(*) AS entries {source} GROUP BY span, level)"""
 
 
-def timeline(
-    connection: sqlite3.Connection, query: EntryQuery, first_id: int, last_id: int, buckets: int
-) -> Timeline | None:
-    """The task's entries from an id to another in at most so many equal spans of time; None when there are none."""
+def timeline(connection: sqlite3.Connection, query: EntryQuery, extent: Extent, buckets: int) -> Timeline | None:
+    """The task's entries in at most so many equal spans of time; None when that is no less than reading them."""
     with snapshot(connection):
-        return _Reading(connection, query, first_id, last_id).spans(buckets)
+        return _Reading(connection, query, extent).spans(buckets)
 
 
 class _Reading:
     """The statements about one task's blocks and rows."""
 
-    def __init__(self, connection: sqlite3.Connection, query: EntryQuery, first: int, last: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, query: EntryQuery, extent: Extent) -> None:
         self._connection = connection
         self._query = query
-        self._ids = first, last
+        self._extent = extent
         self._task, params = the_task(query)
-        self._place = (*params, first >> BLOCK_BITS, last >> BLOCK_BITS)
+        self._place = (*params, extent.first >> BLOCK_BITS, extent.last >> BLOCK_BITS)
 
     def spans(self, buckets: int) -> Timeline | None:
         """What `timeline` promises."""
         blocks, *bounds = self._of_blocks(_BLOCKS)
-        rest = outside(orjson.loads(blocks), BLOCK_BITS, *self._ids)
+        rest = outside(orjson.loads(blocks), BLOCK_BITS, self._extent.first, self._extent.last)
+        if not self._extent.is_more_than(rest):
+            return None
         bounds += self._of_rows(_BOUNDS, rest)
         times = [time for time in bounds if time is not None]
         if not times:

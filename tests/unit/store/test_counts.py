@@ -12,6 +12,7 @@ import pytest
 from asynclog.filters import LogFilter
 from asynclog.model import EVERYTHING, AccessScope
 from asynclog.queries import Bucket, EntryQuery, LogStats, StageCount
+from asynclog.store import selection
 from asynclog.store.counts import count, histogram, stage_counts, stats, view
 from asynclog.store.entries import gaps, page
 from tests.unit.store.rows import SCHEMA, START, add_entries, add_task, database, entry, insert, statements
@@ -89,6 +90,24 @@ def test_a_view_is_of_one_moment(tmp_path: Path, order: str) -> None:
     finally:
         reader.close()
         writer.close()
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_what_is_not_indexed_is_read_the_shorter_way(monkeypatch: pytest.MonkeyPatch, mixed: bool) -> None:
+    """Numbers of a large task that is not indexed yet: read in order, or its own entries alone among many others."""
+    monkeypatch.setattr(selection, "_FEW_ENTRIES", 10)
+    connection = database()
+    for task_id in "abcd":
+        add_task(connection, task_id)
+    tasks = "abcd" if mixed else "a"
+    add_entries(connection, [entry(task, stage="s", unit="u") for task in tasks * 40])
+    with statements(connection) as seen:
+        [bucket] = histogram(connection, asked([], task_id="a"), 1)
+        [stage] = stage_counts(connection, "a", EVERYTHING)
+    assert bucket.counts["INFO"] == stage.units["u"] == 40
+    read = [statement for statement in seen if "count(*)" in statement]
+    assert [statement for statement in read if "NOT INDEXED" in statement] == ([] if mixed else read)
+    connection.close()
 
 
 def test_stats_count_by_level_source_and_stage(connection: sqlite3.Connection) -> None:
