@@ -319,6 +319,34 @@ async def test_a_database_that_cannot_be_written(world: World, monkeypatch: pyte
         assert tasks.scheduler.get(schedule.id).last_at == NOON + 1200 * 1_000_000
 
 
+async def test_what_is_still_to_be_written_down_is_no_trouble(world: World) -> None:
+    """That a schedule has just fired, or was run by hand, is no sign of a database that cannot be written."""
+    async with world.open() as tasks:
+        schedule = await tasks.scheduler.create({"plugin": "job", "interval": 600})
+        await tasks.scheduler.run_now(schedule.id)
+        assert tasks.engine.troubles() == []
+
+
+async def test_a_run_by_hand_is_not_forgotten_by_a_change(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schedule that is run while a change of it is being written down keeps both."""
+    async with world.open() as tasks:
+        schedule = await tasks.scheduler.create({"plugin": "job", "interval": 600})
+        put = tasks.engine.store.put_schedule
+        running: list[asyncio.Task[Task]] = []
+
+        async def put_slowly(changed: Schedule) -> None:
+            monkeypatch.undo()
+            running.append(asyncio.create_task(tasks.scheduler.run_now(schedule.id)))
+            await asyncio.wait(running, timeout=0.2)
+            await put(changed)
+
+        monkeypatch.setattr(tasks.engine.store, "put_schedule", put_slowly)
+        await tasks.scheduler.change(schedule.id, {"name": "other"})
+        task = await running[0]
+        now = tasks.scheduler.get(schedule.id)
+        assert (now.name, now.last_task_id) == ("other", task.id)
+
+
 async def test_what_was_started_but_not_written_down(world: World) -> None:
     """A process that dies between starting a task and writing that down: the due time does not come again."""
     async with world.open() as tasks:

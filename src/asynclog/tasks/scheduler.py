@@ -53,6 +53,8 @@ class Scheduler:
         self._start = start
         self._schedules: dict[str, Schedule] = {}
         self._dirty: dict[str, None] = {}
+        self._refused = False
+        """Whether they could not be written down when that was tried."""
         self._retry_at = 0.0
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -82,7 +84,7 @@ class Scheduler:
 
     def trouble(self) -> str | None:
         """What does not work, as a sentence."""
-        return f"{len(self._dirty):,} schedules cannot be written down now" if self._dirty else None
+        return f"{len(self._dirty):,} schedules cannot be written down now" if self._refused and self._dirty else None
 
     async def create(self, given: Mapping[str, Any], access: AccessScope = EVERYTHING) -> Schedule:
         """A new schedule; it is kept on return.
@@ -107,16 +109,16 @@ class Scheduler:
         schedule_id: str,
         given: Mapping[str, Any],
         access: AccessScope = EVERYTHING,
-        check: Callable[[Schedule], None] = lambda _: None,
+        permit: Callable[[Schedule], None] = lambda _: None,
     ) -> Schedule:
         """Change some fields; due times count anew from now. As `create`, and NotFoundError.
 
-        ``check`` is shown the schedule as it is when it is its turn, and raises what forbids the change.
+        ``permit`` is shown the schedule as it is when it is its turn, and raises what forbids the change.
         """
         async with self._lock:
             now = self._engine.clock.now()
             known = self.get(schedule_id, access)
-            check(known)
+            permit(known)
             changed = msgspec.structs.replace(self._with(known, given, access), updated_at=now)
             return await self._put(self._planned(changed, now))
 
@@ -139,13 +141,14 @@ class Scheduler:
             NotFoundError: there is no such schedule, or its plugin is gone.
             ConflictError: the task before still runs.
         """
-        schedule = self.get(schedule_id, access)
-        running = self.running(schedule_id)
-        if running is not None:
-            raise ConflictError(f"the task {running} of this schedule still runs; wait for its end, or cancel it")
-        task = await self._begin(schedule, {"scheduled_at": None, "missed": 0})
-        self._note(schedule_id, last_task_id=task.id, last_error=None)
-        return task
+        async with self._lock:  # what is written down meanwhile would be taken for all there is
+            schedule = self.get(schedule_id, access)
+            running = self.running(schedule_id)
+            if running is not None:
+                raise ConflictError(f"the task {running} of this schedule still runs; wait for its end, or cancel it")
+            task = await self._begin(schedule, {"scheduled_at": None, "missed": 0})
+            self._note(schedule_id, last_task_id=task.id, last_error=None)
+            return task
 
     # --- the work ----------------------------------------------------------------------------------------------------
 
@@ -301,9 +304,11 @@ class Scheduler:
                     await self._engine.store.put_schedule(self._schedules[schedule_id])
                 except StoreError as error:
                     _log.warning("a schedule cannot be written down now: %s", error)
+                    self._refused = True
                     self._retry_at = self._engine.clock.monotonic() + RETRY_SECONDS
                     return
                 self._dirty.pop(schedule_id, None)
+            self._refused = False
 
 
 def _next(schedule: Schedule, now: int) -> int | None:
