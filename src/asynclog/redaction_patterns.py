@@ -63,8 +63,8 @@ def _compiled(pattern: object) -> re.Pattern[str]:
             parsed = _parser.parse(pattern)
     except (re.error, OverflowError, RecursionError, Warning) as error:
         raise ValueError(f"the pattern {pattern!r} is no regular expression: {error}") from None
-    if compiled.search("") is not None:
-        raise ValueError(f"the pattern {pattern!r} matches nothing at all, and so everywhere")
+    if parsed.getwidth()[0] == 0:
+        raise ValueError(f"the pattern {pattern!r} matches nothing at all, and so between any two characters")
     try:
         steps = _sequence(list(parsed), last=True).steps
     except ValueError as error:
