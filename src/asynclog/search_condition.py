@@ -1,4 +1,4 @@
-"""Whether a message contains a text, A-Z and a-z being the same: as SQL, and in Python."""
+"""Whether a message, or another text, contains a text, A-Z and a-z being the same: as SQL, and in Python."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from asynclog.metadata_condition import SqlTerm
 
 _FREQUENT: Final = "e01raont:ci2s.-d549387m6lpufgb/hvwk,_x[]y=q@()"
 """What log messages are made of, the most frequent first; a blank is before all of them."""
-
-_CONTAINS: Final = "message LIKE ? ESCAPE '\\'"
 
 CONFUSED: Final = frozenset("\ufffd\ufffe\uffff")
 """SQLite takes these for one another, in LIKE and in FTS5."""
@@ -33,19 +31,26 @@ def like_pattern(text: str) -> str:
     return f"%{escaped}%"
 
 
+def contains(column: str, text: str) -> SqlTerm:
+    """Whether the column contains the text."""
+    if not CONFUSED.isdisjoint(text):
+        return f"instr(lower({column}), ?)", [text.encode().lower().decode()]
+    return f"{column} LIKE ? ESCAPE '\\'", [like_pattern(text)]
+
+
 def search_term(search: str) -> SqlTerm:
     """The text; and before it what is left of it from the rarest character of its first half on, if that is less.
 
     LIKE stops at each place where the first character of the text occurs, at a frequent one ten times in a message:
     that takes as long as reading the row.
     """
-    if not CONFUSED.isdisjoint(search):
-        return "instr(lower(message), ?)", [search.encode().lower().decode()]
+    whole, params = contains("message", search)
     rarities = [_rarity(character) for character in search[: len(search) // 2 + 1]]
     start = rarities.index(max(rarities)) if rarities else 0
-    if start == 0:
-        return _CONTAINS, [like_pattern(search)]
-    return f"({_CONTAINS} AND {_CONTAINS})", [like_pattern(search[start:]), like_pattern(search)]
+    if start == 0 or not CONFUSED.isdisjoint(search):
+        return whole, params
+    rest, more = contains("message", search[start:])
+    return f"({rest} AND {whole})", [*more, *params]
 
 
 def _rarity(character: str) -> int:

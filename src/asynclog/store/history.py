@@ -11,9 +11,10 @@ from typing import Annotated, Final
 import msgspec
 
 from asynclog.errors import InvalidError
+from asynclog.metadata_condition import any_of
 from asynclog.model import AccessScope, Stage, Step, Task
 from asynclog.queries import PAGE_BYTES, TaskPage, TaskQuery
-from asynclog.search_condition import like_pattern
+from asynclog.search_condition import contains
 from asynclog.store.scope import Param, seen_task, visible
 
 _LONGEST: Final = 1e12
@@ -208,8 +209,9 @@ def _condition(query: TaskQuery) -> tuple[str, list[Param]]:
             terms.append(f"{column} IN ({', '.join('?' * len(values))})")
             params.extend(values)
     if query.text:
-        terms.append("(" + " OR ".join(column + " LIKE ? ESCAPE '\\'" for column in _TEXTS) + ")")
-        params.extend([like_pattern(query.text)] * len(_TEXTS))
+        term, texts = any_of(contains(column, query.text) for column in _TEXTS)
+        terms.append(term)
+        params.extend(texts)
     if query.cursor is not None:
         term, place = _beyond(query, _read_cursor(query))
         terms.append(term)

@@ -12,6 +12,7 @@ import pytest
 from asynclog.errors import InvalidError
 from asynclog.model import EVERYTHING, AccessScope, Progress, Sealed, Stage, Step, Task
 from asynclog.queries import TaskQuery
+from asynclog.server.listing import listed
 from asynclog.store import history, outcomes
 from tests.unit.store.rows import START, add_task, database, insert, plan, statements
 
@@ -97,6 +98,20 @@ def test_a_bare_task_has_the_defaults(connection: sqlite3.Connection) -> None:
     none = {"DEBUG": 0, "INFO": 0, "WARNING": 0, "ERROR": 0}
     expected = Task(id="t", name="t", plugin="p", created_at=START, counts=none)
     assert history.task(connection, "t", EVERYTHING) == expected
+
+
+@pytest.mark.parametrize("text", ["\ufffd", "x\ufffe", "Y\uffff Z"])
+def test_a_list_tells_apart_what_like_does_not(connection: sqlite3.Connection, text: str) -> None:
+    """SQLite's LIKE takes U+FFFD, U+FFFE and U+FFFF for one another; a list takes each for itself, as the live one."""
+    for number, other in enumerate("\ufffd\ufffe\uffff"):
+        shown = "".join(other if character in "\ufffd\ufffe\uffff" else character for character in text)
+        add_task(connection, f"name {number}", name=f"a {shown.lower()} b")
+        add_task(connection, f"error {number}", error_message=shown.upper())
+    query = TaskQuery(text=text)
+    found = history.tasks(connection, query).tasks
+    assert len(found) == 2
+    everything = history.tasks(connection, TaskQuery()).tasks
+    assert [task.id for task in found] == [task.id for task in everything if listed(task, query)]
 
 
 def test_tasks_outside_the_scope_or_being_deleted_are_not_there(connection: sqlite3.Connection) -> None:
