@@ -6,6 +6,7 @@ import sqlite3
 from typing import Any, Final
 
 from asynclog.principal import ApiKey, Credentials, Role
+from asynclog.store.transaction import transaction
 
 _COLUMNS: Final = (
     "id name role account site secret_hash created_at created_by expires_at revoked_at last_used_at".split()
@@ -32,13 +33,8 @@ def _key(row: tuple[Any, ...]) -> ApiKey:
 
 def put(connection: sqlite3.Connection, keys: list[ApiKey]) -> None:
     """The keys are like this from now on: all of them, or after an error none."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         connection.executemany(_PUT, [[_column(key, column) for column in _COLUMNS] for key in keys])
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def _column(key: ApiKey, column: str) -> object:
@@ -48,5 +44,6 @@ def _column(key: ApiKey, column: str) -> object:
 
 def end_session(connection: sqlite3.Connection, session_id: str, until: int, now: int) -> None:
     """The session counts no more; those that have ended by themselves are forgotten."""
-    connection.execute("DELETE FROM ended_sessions WHERE until <= ?", (now,))
-    connection.execute("INSERT OR REPLACE INTO ended_sessions VALUES (?, ?)", (session_id, until))
+    with transaction(connection):
+        connection.execute("DELETE FROM ended_sessions WHERE until <= ?", (now,))
+        connection.execute("INSERT OR REPLACE INTO ended_sessions VALUES (?, ?)", (session_id, until))

@@ -12,6 +12,7 @@ from asynclog.model import AccessScope
 from asynclog.queries import Doomed
 from asynclog.store import blocks
 from asynclog.store.scope import visible
+from asynclog.store.transaction import transaction
 
 VACUUM_PAGES: Final = 64
 """Pages given back to the file system with each part of a task that is erased; a part frees far fewer."""
@@ -39,8 +40,7 @@ def erase(connection: sqlite3.Connection, task_id: str, limit: int, *, keep_task
 
 
 def _erase(connection: sqlite3.Connection, task_id: str, limit: int, *, keep_task: bool) -> bool:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         blocks.forget_task(connection, task_id, limit)
         for statement in _ERASE:
             limit -= connection.execute(statement, (task_id, limit)).rowcount
@@ -48,11 +48,6 @@ def _erase(connection: sqlite3.Connection, task_id: str, limit: int, *, keep_tas
         if gone and not keep_task:
             connection.execute("DELETE FROM tasks WHERE id = ? AND deleted_at IS NOT NULL", (task_id,))
             gone = connection.execute("SELECT 1 FROM tasks WHERE id = ?", (task_id,)).fetchone() is None
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
     return gone
 
 

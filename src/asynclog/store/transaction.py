@@ -1,0 +1,23 @@
+"""A transaction that writes: all of it, or nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is executed in the block is committed at its end; after an error, in it or in the commit, nothing of it is.
+
+    On the connection's own thread. Whatever failed, no transaction is left open.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # some errors end it by themselves
+            connection.execute("ROLLBACK")
+        raise
