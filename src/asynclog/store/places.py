@@ -22,8 +22,9 @@ from asynclog.store.blocks import FIRST_PLACE, LEVEL, SEGMENT_BITS, SOURCE, STAG
 MAX_LABELS: Final = 20
 """Labels of one condition that are looked up; where there are more, the condition proposes everything."""
 FIRST_PIECES: Final = 16
-MOST_PIECES: Final = 1024
-"""Of segments that are looked up at once, at first and at most: a page seldom needs more than the first."""
+MOST_PIECES: Final = 128
+"""Of segments that are looked up at once, at first and at most: a page seldom needs more than the first, and the last
+bounds what is in memory."""
 MOST_IDS: Final = 65_536
 """Ids that are handed to a statement one by one. Where there are more, spans of whole blocks have to do."""
 

@@ -14,7 +14,7 @@ from asynclog.store import selection
 from asynclog.store.blocks import MAX_PLACES, SEGMENT_BITS
 from asynclog.store.counts import histogram, stats
 from asynclog.store.entries import page
-from asynclog.store.places import MOST_IDS
+from asynclog.store.places import MAX_LABELS, MOST_IDS
 from tests.unit.store.rows import START, add_entries, add_task, database, entry, index, statements
 
 SEGMENT = 1 << SEGMENT_BITS
@@ -94,6 +94,14 @@ def test_repeated_labels_are_put_together(connection: sqlite3.Connection) -> Non
     """Labels of one condition add up; one that is nowhere adds nothing; a frequent one leaves all to be read."""
     assert spans(connection, asked(source=["even", "nowhere"])) == [*ids(20), REST]
     assert spans(connection, asked(source=["even", "plugin"])) == [(STEP, ENTRIES * STEP)]
+
+
+def test_many_labels_are_not_looked_up(connection: sqlite3.Connection) -> None:
+    """Hundreds of labels would take longer to look up than what they might spare."""
+    query = asked(source=["even", *(f"other {number}" for number in range(MAX_LABELS))], limit=5000)
+    with statements(connection) as seen:
+        assert len(page(connection, query).lines) == ENTRIES // 20 + 1
+    assert not any("log_places" in statement or "log_terms" in statement for statement in seen)
 
 
 def test_frequent_labels_have_no_places(connection: sqlite3.Connection) -> None:
