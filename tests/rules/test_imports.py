@@ -11,7 +11,7 @@ from tests.rules.sources import PACKAGE, files, imports, name, tree
 
 # Where each third-party library lives. A library that is not named here must not be imported at all.
 PLACES: dict[str, tuple[str, ...]] = {
-    "aiosqlite": ("store/sqlite.py",),
+    "aiosqlite": ("store/connection.py",),
     "click": ("cli/",),
     "cronsim": ("tasks/schedule.py",),
     "itsdangerous": ("server/sessions.py",),

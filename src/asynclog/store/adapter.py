@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from asynclog.model import AccessScope, Gap, Schedule, Stage, Step, Task, TraceItem
@@ -23,7 +23,7 @@ from asynclog.queries import (
     TaskQuery,
 )
 from asynclog.records import Frame
-from asynclog.store import apply, blocks, counts, entries, history, keys, outcomes, removal, runs, schedules, sqlite
+from asynclog.store import apply, blocks, counts, entries, history, keys, outcomes, removal, runs, schedules, settings
 from asynclog.store.batch import Batch
 from asynclog.store.sqlite import Database, QueryTimeoutError
 
@@ -38,9 +38,11 @@ class SqliteStore:
         self, journal_id: str, frames: Sequence[Frame], through: int, after: int = 0
     ) -> StoredEntries | None:
         """Apply records and move the watermark in one transaction; take them apart while the one before is written."""
-        batch = self._database.beside(partial(Batch, frames)) if after else None
+        batch: Callable[[], Batch] = partial(Batch, frames)
+        if after:
+            batch = self._database.beside(batch)
         return await self._database.write(
-            lambda connection: apply.commit(connection, journal_id, frames, through, after, batch)
+            lambda connection: apply.commit(connection, journal_id, frames, batch, through, after)
         )
 
     async def watermark(self, journal_id: str) -> int:
@@ -49,7 +51,7 @@ class SqliteStore:
 
     async def last_id(self) -> int:
         """The highest record number ever stored."""
-        return await self._database.write(sqlite.last_id)
+        return await self._database.write(apply.read_last_id)
 
     async def erase(self, task_id: str, limit: int, *, keep_task: bool = False) -> bool:
         """Remove some of a deleted task; True when nothing of it is left but, with ``keep_task``, its own row."""
@@ -67,11 +69,11 @@ class SqliteStore:
 
     async def save_settings(self, values: dict[str, str | None]) -> None:
         """Keep these settings."""
-        await self._database.write(lambda connection: sqlite.save_settings(connection, values))
+        await self._database.write(lambda connection: settings.save(connection, values))
 
     async def settings(self) -> dict[str, str]:
         """The settings kept."""
-        return await self._database.write(sqlite.read_settings)
+        return await self._database.write(settings.read)
 
     async def entries(self, query: EntryQuery) -> EntryPage:
         """A page of entries."""

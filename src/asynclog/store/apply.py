@@ -23,6 +23,7 @@ from asynclog.records import Frame, Row
 from asynclog.store import blocks
 from asynclog.store.batch import Batch
 from asynclog.store.columns import NAMES, NOTHING, NULLABLE, Columns
+from asynclog.store.transaction import transaction
 
 ROWS: Final = 4000
 """Entries a statement inserts at most: at 8 values each below the limit of any SQLite since 3.32.
@@ -64,41 +65,44 @@ def commit(
     connection: sqlite3.Connection,
     journal_id: str,
     frames: Sequence[Frame],
+    batch: Callable[[], Batch],
     through: int,
-    after: int = 0,
-    prepared: Callable[[], Batch] | None = None,
+    after: int,
 ) -> Columns | None:
-    """`Store.commit` for SQLite: all of it in one transaction, or nothing. ``prepared`` gives the frames, sorted."""
-    batch = Batch(frames) if prepared is None else prepared()
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    """`Store.commit` for SQLite: all of it in one transaction, or nothing. ``batch`` gives the frames, sorted."""
+    found = batch()
+    with transaction(connection):
         watermark = read_watermark(connection, journal_id)
         if watermark < after:
             raise StoreError("the records before these are not stored yet")
         if frames and frames[0][0] <= watermark:
-            batch = Batch([frame for frame in frames if frame[0] > watermark])
-        _put_tasks(connection, batch)
-        new = _put_entries(connection, batch.entries)
-        _put_rest(connection, batch)
+            found = Batch([frame for frame in frames if frame[0] > watermark])
+        _put_tasks(connection, found)
+        new = _put_entries(connection, found.entries)
+        _put_rest(connection, found)
         connection.execute(
             "INSERT INTO watermark (journal_id, record_id) VALUES (?, ?) "
             "ON CONFLICT (journal_id) DO UPDATE SET record_id = max(record_id, excluded.record_id)",
             (journal_id, through),
         )
         failpoints.hit("store.applied")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
     failpoints.hit("store.committed")
-    return batch.entries if new else None
+    return found.entries if new else None
 
 
 def read_watermark(connection: sqlite3.Connection, journal_id: str) -> int:
     """The last record of this journal that is stored."""
     row = connection.execute("SELECT record_id FROM watermark WHERE journal_id = ?", (journal_id,)).fetchone()
     return int(row[0]) if row else 0
+
+
+def read_last_id(connection: sqlite3.Connection) -> int:
+    """The highest record number ever stored, that of a removed entry included."""
+    row = connection.execute(
+        "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'task_logs'), 0), "
+        "coalesce((SELECT max(record_id) FROM watermark), 0), coalesce((SELECT max(id) FROM trace_items), 0))"
+    ).fetchone()
+    return int(row[0])
 
 
 _TASK_COLUMNS: Final = (

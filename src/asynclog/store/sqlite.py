@@ -19,11 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-import aiosqlite
-
 from asynclog.disk import free_name
 from asynclog.errors import StoreError
 from asynclog.handover import Handover
+from asynclog.store.connection import Connection, connect_reader, connect_writer
 from asynclog.store.schema import prepare
 from asynclog.store.shielding import to_its_end
 
@@ -36,8 +35,6 @@ READ_SECONDS: Final = 10.0
 BUILD_SECONDS: Final = 60.0
 """After this long reading for a build is interrupted."""
 AGAIN_SECONDS: Final = 0.1
-BUSY_MS: Final = 1000
-"""How long SQLite itself waits for a lock; the writer's retry does the rest."""
 OPEN_ATTEMPTS: Final = 15
 """How often a database that another process has locked is tried at the start, each time for BUSY_MS."""
 
@@ -74,32 +71,6 @@ class _Deadline:
         self._timer.cancel()
 
 
-class _Connection(aiosqlite.Connection):
-    """A connection that runs whole functions on its thread and can be interrupted from the loop."""
-
-    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(connector, iter_chunk_size=64)
-        self._thread.daemon = True  # what it holds is in the journal: it must not keep a process from ending
-
-    async def opened(self) -> Self:
-        self._thread.start()
-        _ = await self._connect()
-        return self
-
-    def submit(self, function: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Have a function run behind those that were submitted before. Raises ValueError when it is closed."""
-        work: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._tx.put_nowait((work, partial(function, self._conn)))
-        return work
-
-    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        return await self.submit(function)
-
-    def stop_query(self) -> None:
-        if self._connection is not None:
-            self._connection.interrupt()
-
-
 class Database:
     """Opens, reopens and closes the connections.
 
@@ -113,13 +84,13 @@ class Database:
         """Where a damaged database was put when this one was begun."""
         self.exchanged = 0
         """How often the file was removed, or another put in its place, while it was in use."""
-        self._writer: _Connection | None = None
+        self._writer: Connection | None = None
         self._inode = 0
         self._probes: list[int] = []
         """To look at the first bytes. Closing one would give up SQLite's locks on the file: they stay to the end."""
         self.begun = 0
         """How many times a database was begun because there was none."""
-        self._idle: list[_Connection] = []
+        self._idle: list[Connection] = []
         self._readers = asyncio.Semaphore(READERS)
         self._writing = asyncio.Lock()
         self._handover = Handover()
@@ -160,7 +131,7 @@ class Database:
         Raises:
             StoreError: the database cannot be written now.
         """
-        writer: _Connection | None = None
+        writer: Connection | None = None
         try:
             async with self._writing:
                 writer = self._writer
@@ -180,13 +151,13 @@ class Database:
             raise StoreError(f"the database {self.path} was removed or replaced while it was written")
         return result
 
-    async def _distrust(self, writer: _Connection | None) -> None:
+    async def _distrust(self, writer: Connection | None) -> None:
         """Look at the file anew the next time: it may be damaged, cut short or gone."""
         async with self._writing:
             if self._writer is writer:  # nobody else has done so yet
                 await to_its_end(self._close())
 
-    async def _reopen(self) -> _Connection:
+    async def _reopen(self) -> Connection:
         if self._writer is not None and self._is_its_file() and not self._is_database():
             # Before the connection closes: that would mix what it remembers into the new content.
             self._put_aside("its first bytes are no longer those of a database")
@@ -206,7 +177,7 @@ class Database:
     def _is_database(self) -> bool:
         return os.pread(self._probes[-1], len(_MAGIC), 0) == _MAGIC
 
-    async def _open(self) -> _Connection:
+    async def _open(self) -> Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             connection = await self._connect_writer()
@@ -223,8 +194,8 @@ class Database:
         self._generation += 1
         return connection
 
-    async def _connect_writer(self) -> _Connection:
-        connection = await _Connection(partial(_connect_writer, self.path)).opened()
+    async def _connect_writer(self) -> Connection:
+        connection = await Connection(partial(connect_writer, self.path)).opened()
         try:
             self.begun += await connection.run(prepare)
         except BaseException:
@@ -294,7 +265,7 @@ class Database:
         finally:
             await connection.close()
 
-    async def _ask(self, connection: _Connection, function: Callable[[sqlite3.Connection], T], deadline: float) -> T:
+    async def _ask(self, connection: Connection, function: Callable[[sqlite3.Connection], T], deadline: float) -> T:
         timer = _Deadline(deadline, connection.stop_query)
         work = asyncio.ensure_future(connection.run(function))
         try:
@@ -314,90 +285,15 @@ class Database:
         finally:
             timer.cancel()
 
-    async def _reader(self) -> _Connection:
+    async def _reader(self) -> Connection:
         return self._idle.pop() if self._idle else await self._connect_reader(query_only=True)
 
-    async def _connect_reader(self, *, query_only: bool) -> _Connection:
+    async def _connect_reader(self, *, query_only: bool) -> Connection:
         try:
-            return await _Connection(partial(_connect_reader, self.path, query_only=query_only)).opened()
+            return await Connection(partial(connect_reader, self.path, query_only=query_only)).opened()
         except sqlite3.Error as error:
             raise StoreError(f"the database {self.path} cannot be read: {error}") from error
 
 
-_PRAGMAS: Final = (
-    "PRAGMA auto_vacuum = INCREMENTAL",  # counts only before the first table
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",  # segments are removed after a commit: it must survive a power cut
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA secure_delete = FAST",
-    "PRAGMA journal_size_limit = 67108864",
-    "PRAGMA wal_autocheckpoint = 4000",  # pages: whoever commits then waits for it, so not often
-    "PRAGMA cache_size = -8000",
-)
-
-
-def _connect_writer(path: Path) -> sqlite3.Connection:
-    _make_private(path)
-    connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
-    try:
-        for pragma in _PRAGMAS:
-            connection.execute(pragma)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _make_private(path: Path) -> None:
-    """Let the database be its owner's alone, from its first byte on; SQLite gives its other files the same mode.
-
-    A file that is there is not opened: closing it would give up the locks of connections that still read it.
-    """
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-    except FileExistsError:
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o600)
-
-
-def _connect_reader(path: Path, *, query_only: bool) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro",
-        uri=True,
-        timeout=BUSY_MS / 1000,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    if query_only:
-        connection.execute("PRAGMA query_only = ON")
-    connection.execute("PRAGMA cache_size = -8000")
-    return connection
-
-
 def _is_one_of(codes: tuple[int, ...], error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
-
-
-def save_settings(connection: sqlite3.Connection, values: dict[str, str | None]) -> None:
-    """Keep or forget settings, in one transaction."""
-    connection.execute("BEGIN IMMEDIATE")
-    for name, value in values.items():
-        if value is None:
-            connection.execute("DELETE FROM settings WHERE name = ?", (name,))
-        else:
-            connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
-    connection.execute("COMMIT")
-
-
-def read_settings(connection: sqlite3.Connection) -> dict[str, str]:
-    """The settings kept."""
-    return dict(connection.execute("SELECT name, value FROM settings"))
-
-
-def last_id(connection: sqlite3.Connection) -> int:
-    """The highest record number ever stored, that of a removed entry included."""
-    row = connection.execute(
-        "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'task_logs'), 0), "
-        "coalesce((SELECT max(record_id) FROM watermark), 0), coalesce((SELECT max(id) FROM trace_items), 0))"
-    ).fetchone()
-    return int(row[0])
