@@ -249,7 +249,7 @@ def _sound(
 def _level(value: object) -> int:
     """The level that a line names. Raises ValueError; a list or an object, however deep, is looked at no closer."""
     if isinstance(value, list | dict):
-        raise ValueError("level is a list or an object; use DEBUG, INFO, WARNING or ERROR")  # noqa: TRY004
+        raise ValueError("level is a list or an object; use DEBUG, INFO, WARNING or ERROR")  # noqa: TRY004  # a bad line, as any other value is
     return int(Level.parse(value))
 
 
