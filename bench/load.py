@@ -1,93 +1,107 @@
 """Load a running asynclog and say how it took it: latency, loss and order.
 
 External tasks are fed over HTTP at a steady rate, open loop, while WebSocket subscribers with mixed filters follow
-them. Every entry knows when it was due; every subscriber knows which entry has to come next. The exit code is 0 when
-nothing was lost, repeated, overtaken or refused, 1 when something was, 2 when the service cannot be loaded at all.
+them. Every entry knows when it was due; every subscriber knows which entry has to come next.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import datetime as dt
 import json
 import math
+import os
+import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-import msgspec
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from bench.latency import Latencies
-from bench.loading import Client, Feeder, ServiceError, Told
-from bench.mix import LANES, lanes
+from asynclog.cli.credentials import api_key
+from asynclog.errors import InvalidError
+from bench.caller import Client, ServiceError
+from bench.lateness import Lateness
+from bench.loaded import Cost, Load, Result, counted, show
+from bench.loading import GIVE_UP_SECONDS, Course, Feeder
+from bench.mix import LANES
 from bench.report import new_file
-from bench.subscribers import Plan, Report, Seat, subscribing
+from bench.subscribers import END_SECONDS, Plan, Seat, allow_many_files, subscribing
 
 FAILED: Final = 1
 UNUSABLE: Final = 2
-NORMAL: Final = "1000"
-"""How a connection ends when all was said."""
+INTERRUPTED: Final = 130
 SHOWN_SECONDS: Final = 0.2
 """Between two looks of the bar."""
+TICK: Final = 0.02
+"""Seconds between two batches of a task, at least;"""
+REQUESTS: Final = 400
+"""with many tasks so many that there are no more batches a second than this in all."""
+AT_ONCE: Final = 8
+"""Requests at a time, but for batches."""
+STORED_SECONDS: Final = 30.0
+"""How long the last entries may take until they can be read."""
+GONE_SECONDS: Final = 1.0
+"""How long subscribers wait for the end of a task from a service that is gone."""
+HURRY_SECONDS: Final = 5.0
+"""How long whoever interrupts it has to wait for what is on its way."""
+
+EPILOG: Final = """\
+exit codes:
+  0    every entry was acknowledged, is stored, and reached its subscribers once and in order
+  1    not so; what went wrong is named
+  2    the service cannot be loaded: nobody is there, no key, no room; or the command makes no sense
+  130  interrupted (Ctrl-C): what was measured until then is shown
+
+The tasks are finished in any case and stay, unless --delete is given. An API key is taken from --api-key-file, or from
+ASYNCLOG_API_KEY or ASYNCLOG_API_KEY_FILE as by every command; it takes the role operator.
+docs/performance.md says how to read the numbers.
+"""
+
+NAMED: Final = 5
+"""Tasks that are named where something is wrong with them."""
+
+T = TypeVar("T")
 
 
-class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for: entries a second in all, over so many tasks, and subscribers in all."""
+class Running:
+    """A load under way: what Ctrl-C ends, first gently and then at once."""
 
-    url: str
-    rate: float
-    tasks: int
-    subscribers: int
-    duration: float
-    api_key: str | None = None
-    delete: bool = False
+    def __init__(self, console: Console) -> None:
+        self.course: Course | None = None
+        self.interrupted = False
+        self._console = console
+        self._work = asyncio.current_task()
 
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Inside of the block SIGINT and SIGTERM end the load."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            loop.add_signal_handler(number, self._interrupt)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a load."""
-
-    load: Load
-    told: Told
-    acknowledged: Latencies
-    """From when an entry was due until the service had answered for it."""
-    seen: Report
-    cleanup: list[str]
-    """What went wrong when the tasks were finished and deleted."""
-
-    @property
-    def problems(self) -> list[str]:
-        """What should not have happened, as sentences."""
-        told, seen = self.told, self.seen
-        found = {
-            "entries were lost on the way to subscribers": seen.lost,
-            "entries came again, late or to the wrong subscriber": seen.disordered,
-            "entries were declared dropped by the service": seen.declared,
-            "entries were refused, or never acknowledged": told.refused,
-            "subscribers were not told the end of their task": seen.unended,
-        }
-        closes = [f"{count:,} connections ended: {why}" for why, count in seen.closes.items() if why != NORMAL]
-        return [f"{count:,} {what}" for what, count in found.items() if count] + closes + self.cleanup
-
-    def as_dict(self) -> dict[str, Any]:
-        """For the JSON."""
-        load = {name: value for name, value in msgspec.to_builtins(self.load).items() if name != "api_key"}
-        seen = {name: value for name, value in msgspec.to_builtins(self.seen).items() if name != "histogram"}
-        return {
-            "load": load,
-            "ok": not self.problems,
-            "problems": self.problems,
-            "told": msgspec.to_builtins(self.told),
-            "acknowledged_per_second": self.told.acknowledged / (self.told.seconds or 1),
-            "emit_to_acknowledged": self.acknowledged.as_dict(),
-            "emit_to_subscriber": self.seen.latencies.as_dict(),
-            "seen": seen,
-        }
+    def _interrupt(self) -> None:
+        if self.course is not None and not self.interrupted:
+            self.interrupted = True
+            self.course.end()
+            say(self._console, "ending the load and its tasks; once more ends it at once", "yellow")
+        elif self._work is not None:
+            self.interrupted = True
+            self._work.cancel()
 
 
 async def run(load: Load, console: Console) -> Result:
@@ -95,125 +109,200 @@ async def run(load: Load, console: Console) -> Result:
 
     Raises:
         ServiceError: it cannot be loaded.
+        asyncio.CancelledError: it was interrupted before there was anything to tell, or twice.
     """
+    running, tasks = Running(console), list[str]()
     client = Client(load.url, load.api_key)
-    tasks: list[str] = []
-    try:
-        for number in range(load.tasks):
-            tasks.append(  # noqa: PERF401 - those that were begun are finished, whatever becomes of the next
-                await client.begin(f"load {number + 1} of {load.tasks}")
-            )
-        result = await _follow(load, client, tasks, console)
-        if load.delete:
-            result.cleanup.extend(await _each(client.delete, tasks))
-            tasks.clear()
-        return result
-    except BaseException:
-        left = await _each(client.finish, tasks)
-        if load.delete:
-            left += await _each(client.delete, tasks)
-        for problem in left:
-            console.print(problem, style="bold red", markup=False, highlight=False)
-        raise
-    finally:
-        await client.close()
-
-
-async def _follow(load: Load, client: Client, tasks: Sequence[str], console: Console) -> Result:
-    told, latencies = Told(), Latencies()
-    async with subscribing(_plan(load, client, tasks)) as crowd:
-        ready = crowd.ready
-        if ready.errors:
-            reasons = "; ".join(f"{count} times {why}" for why, count in ready.errors.items())
-            raise ServiceError(f"only {ready.connected} of {load.subscribers} subscribers could connect: {reasons}")
-        feeders = [Feeder(client, task, load.rate / len(tasks), told, latencies) for task in tasks]
-        start = time.monotonic_ns()
-        await _watched(load, told, console, *(feeder.feed(start, load.duration) for feeder in feeders))
-        told.seconds = (time.monotonic_ns() - start) / 1e9
-        cleanup = await _each(client.finish, tasks)
-        seen = await crowd.report({feeder.task: feeder.sent for feeder in feeders})
-    return Result(load=load, told=told, acknowledged=latencies, seen=seen, cleanup=cleanup)
-
-
-def _plan(load: Load, client: Client, tasks: Sequence[str]) -> Plan:
-    """Every task gets every filter, as far as there are subscribers."""
-    seats = []
-    for number, lane in enumerate(lanes(load.subscribers)):
-        task = tasks[number // len(LANES) % len(tasks)]
-        seats.append(Seat(f"/ws/tasks/{task}/logs?{urlencode({'after': 0, **lane.filter})}", task, lane))
-    return Plan(client.socket_url, seats, client.headers)
-
-
-async def _watched(load: Load, told: Told, console: Console, *works: Coroutine[Any, Any, None]) -> None:
-    """Run them all, and say how far they are."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("loading", total=load.rate * load.duration, state="")
-        feeding = [asyncio.ensure_future(work) for work in works]
+    with running.interruptible():
         try:
-            while (await asyncio.wait(feeding, timeout=SHOWN_SECONDS))[1]:
-                behind = told.offered - told.acknowledged - told.refused
-                state = f"{told.acknowledged:,} acknowledged, {behind:,} on their way, {told.again} batches sent again"
-                progress.update(bar, completed=told.acknowledged, state=state)
+            say(console, f"loading {load.url} for {load.duration:g} s: {load}", "")
+            await _begin(load, client, tasks)
+            result = await _follow(load, client, tasks, running, console)
+            if load.delete:
+                result.cleanup.extend(await _each(client.delete, tasks, "deleted"))
+            return result
+        except BaseException:
+            left = await _each(client.finish, tasks, "finished")
+            if load.delete:
+                left += await _each(client.delete, tasks, "deleted")
+            for problem in left:
+                say(console, problem)
+            raise
+        finally:
+            await client.close()
+
+
+async def _begin(load: Load, client: Client, tasks: list[str]) -> None:
+    """Begin the tasks; those that were begun are known whatever becomes of the others. Raises ServiceError."""
+
+    async def begin(number: int) -> None:
+        tasks.append(await client.begin(f"load {number} of {load.tasks}"))
+
+    await begin(1)  # alone: whatever is wrong, it is wrong with all of them
+    outcomes = await _gated(begin, range(2, load.tasks + 1))
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def _gated(work: Callable[[T], Awaitable[Any]], items: Sequence[T]) -> list[Any]:
+    """The outcomes of some work for each item, a few at a time: what it returned or raised."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: T) -> Any:
+        async with gate:
+            return await work(item)
+
+    return await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
+
+
+async def _follow(load: Load, client: Client, tasks: Sequence[str], running: Running, console: Console) -> Result:
+    started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    plan = Plan(client.socket_url, seats(tasks, load.subscribers), client.headers)
+    async with subscribing(plan) as crowd:
+        if crowd.ready.errors:
+            raise ServiceError(_turned_away(load, crowd.ready.connected, crowd.ready.errors))
+        entries = round(load.rate * load.duration / load.tasks)
+        course = running.course = Course(load.duration, entries, load.tasks, load.patience)
+        feeders = [Feeder(client, task, place / len(tasks), load.tick, course) for place, task in enumerate(tasks)]
+        itself = await _feed(course, feeders, console)
+        hurry = running.interrupted or course.gone
+        if not hurry and not course.told.abandoned:
+            course.told.seconds = max(course.told.seconds, load.duration)
+        patience = GONE_SECONDS if course.gone else HURRY_SECONDS if hurry else END_SECONDS
+        cleanup = await _each(client.finish, tasks, "finished")
+        sent = {feeder.task: feeder.sent for feeder in feeders}
+        seen = await crowd.report(sent, {feeder.task: feeder.unsure for feeder in feeders}, patience)
+        stored = None if course.gone else await _stored(client, feeders, patience)
+    return Result(
+        load=load,
+        started=started,
+        told=course.told,
+        acknowledged=course.latencies,
+        seen=seen,
+        tasks=list(tasks),
+        watched=len({seat.task for seat in plan.seats}),
+        stored=stored,
+        itself=itself,
+        interrupted=running.interrupted,
+        gone=course.gone,
+        cleanup=cleanup,
+    )
+
+
+def seats(tasks: Sequence[str], subscribers: int) -> list[Seat]:
+    """So many subscribers, as evenly over the tasks as over the filters, and of each task as many filters as can be."""
+    found: list[Seat] = []
+    for place, task in enumerate(tasks):
+        for _ in range(subscribers // len(tasks) + (place < subscribers % len(tasks))):
+            lane = LANES[len(found) % len(LANES)]
+            found.append(Seat(f"/ws/tasks/{task}/logs?{urlencode({'after': 0, **lane.filter})}", task, lane))
+    return found
+
+
+def _turned_away(load: Load, connected: int, errors: dict[str, int]) -> str:
+    reasons = "; ".join(f"{count} times {why}" for why, count in errors.items())
+    advice = ""
+    if any(why.startswith(("4429", "1013", "refused with 503")) for why in errors):
+        advice = (
+            " Ask for fewer --subscribers, or raise its [server] subscriptions_per_key, subscriptions or connections."
+        )
+    return f"only {connected:,} of {load.subscribers:,} subscribers could connect: {reasons}.{advice}"
+
+
+async def _feed(course: Course, feeders: Sequence[Feeder], console: Console) -> Cost:
+    """Let them all feed, and say how far they are; what that took."""
+    cpu, began = time.process_time(), time.monotonic()
+    async with Lateness() as lateness:
+        feeding = [asyncio.ensure_future(feeder.feed()) for feeder in feeders]
+        try:
+            await _watched(course, feeding, console)
         finally:
             for work in feeding:
                 work.cancel()
             outcomes = await asyncio.gather(*feeding, return_exceptions=True)
+        cost = Cost((time.process_time() - cpu) / (time.monotonic() - began), lateness.p99_ms)
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
+    return cost
 
 
-async def _each(say: Callable[[str], Awaitable[str | None]], tasks: Sequence[str]) -> list[str]:
+async def _watched(course: Course, feeding: Sequence[asyncio.Future[None]], console: Console) -> None:
+    """Return when all feeders are done, or had time to end; on a terminal a bar says how far they are."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
+    told, over = course.told, None
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("loading", total=course.seconds, state="")
+        while (await asyncio.wait(feeding, timeout=SHOWN_SECONDS))[1]:
+            now = time.monotonic()
+            if course.over:
+                over = over or now
+                if now - over > HURRY_SECONDS:
+                    return
+            passed = (time.monotonic_ns() - course.start) / 1e9
+            state = f"{told.acknowledged:,} acknowledged, {told.unanswered:,} on their way"
+            if told.again:
+                state += f", {told.again:,} batches sent again"
+            progress.update(bar, completed=min(passed, course.seconds), state=state)
+
+
+async def _stored(client: Client, feeders: Sequence[Feeder], patience: float) -> int | None:
+    """How many entries can be read, once those are all that were acknowledged, or there was time enough."""
+    deadline = time.monotonic() + min(patience, STORED_SECONDS)
+
+    async def stored(feeder: Feeder) -> int | None:
+        while True:
+            found = await client.stored(feeder.task)
+            if found is None or found >= feeder.acknowledged or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(SHOWN_SECONDS)
+
+    found = await _gated(stored, feeders)
+    return sum(found) if all(isinstance(count, int) for count in found) else None
+
+
+async def _each(say: Callable[[str], Awaitable[str | None]], tasks: Sequence[str], what: str) -> list[str]:
     """What went wrong in saying something to each task."""
-    return [found for found in await asyncio.gather(*(say(task) for task in tasks)) if found is not None]
-
-
-def show(result: Result, console: Console) -> None:
-    """The table for people."""
-    load, told, seen = result.load, result.told, result.seen
-    table = Table(
-        title=f"{load.url}: {load.rate:,.0f} entries/s over {load.tasks} tasks, {load.subscribers} subscribers"
-    )
-    for heading in ("", "p50", "p90", "p99", "p99.9", "longest"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for name, latencies in (("due to acknowledged", result.acknowledged), ("due to subscriber", seen.latencies)):
-        table.add_row(name, *(f"{milliseconds:,.1f} ms" for milliseconds in latencies.as_dict().values()))
-    console.print(table)
-    rate = told.acknowledged / (told.seconds or 1)
-    console.print(
-        f"{told.acknowledged:,} of {told.offered:,} entries acknowledged in {told.seconds:.1f} s ({rate:,.0f}/s,"
-        f" {told.batches:,} batches, {told.again} sent again); {seen.received:,} entries in {seen.frames:,} frames"
-        f" ({seen.bytes / 1e6:,.1f} MB) reached {seen.subscribers:,} subscribers",
-        highlight=False,
-    )
-    for error, count in told.errors.items():
-        console.print(f"{count} times: {error}", style="yellow", markup=False)
-    for problem in result.problems:
-        console.print(problem, style="bold red", markup=False)
-    if not result.problems:
-        console.print("nothing lost, nothing twice, everything in order, at every subscriber", style="green")
+    wrong = defaultdict[str, list[str]](list)
+    for task, found in zip(tasks, await _gated(say, tasks), strict=True):
+        if found is not None:
+            wrong[str(found)].append(task)
+    return [
+        f"{counted(len(some), 'task')} could not be {what} ({', '.join([*some[:NAMED], '…'][: len(some)])}): {why}"
+        for why, some in wrong.items()
+    ]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bench load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m bench load",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--url", default="http://127.0.0.1:8700", help="of the service (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=1000, help="entries a second, in all (default: %(default)s)")
     parser.add_argument("--tasks", type=int, default=4, help="external tasks (default: %(default)s)")
     parser.add_argument("--subscribers", type=int, default=20, help="WebSockets, in all (default: %(default)s)")
     parser.add_argument("--duration", type=float, default=30, help="seconds (default: %(default)s)")
-    parser.add_argument("--api-key-file", type=Path, help="a file with nothing but an API key that may write")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=GIVE_UP_SECONDS,
+        help="seconds without any answer after which the service is taken for gone (default: %(default)g)",
+    )
+    parser.add_argument("--api-key-file", metavar="FILE", help="a file with nothing but an API key of an operator")
     parser.add_argument("--delete", action="store_true", help="delete the tasks afterwards instead of keeping them")
-    parser.add_argument("--out", type=new_file, help="a file for the result, as JSON")
+    parser.add_argument("--out", type=new_file, metavar="FILE", help="a file for the result, as JSON")
     return parser
 
 
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        plain = not (parts.query or parts.fragment or parts.username)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and plain
     except ValueError:  # the port is none
         return False
 
@@ -221,44 +310,64 @@ def _is_url(text: str) -> bool:
 def _load(arguments: Sequence[str]) -> tuple[Load, Path | None]:
     parser = _parser()
     asked = parser.parse_args(arguments)
-    for name, least in (("rate", 0.1), ("tasks", 1), ("subscribers", 0), ("duration", 0.1)):
+    for name, least in (("rate", 0.1), ("tasks", 1), ("subscribers", 0), ("duration", 0.1), ("patience", 0.1)):
         if not least <= getattr(asked, name) < math.inf:
             parser.error(f"--{name} has to be at least {least:g}")
+    if round(asked.rate * asked.duration / asked.tasks) < 1:
+        parser.error(
+            f"--rate {asked.rate:g} for --duration {asked.duration:g} is less than an entry for each of --tasks"
+            f" {asked.tasks}; ask for more, or for fewer tasks"
+        )
     if not _is_url(asked.url):
-        parser.error("--url is an address such as http://127.0.0.1:8700 or https://logs.example.org")
-    key = None
-    if asked.api_key_file is not None:
-        try:
-            key = asked.api_key_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            parser.error(f"--api-key-file cannot be read: {error}")
-        if not key.isascii() or len(key.split()) != 1:
-            parser.error("--api-key-file holds one API key and nothing else")
+        parser.error("--url is an address such as http://127.0.0.1:8700 or https://logs.example.org, and no page of it")
+    try:
+        key = api_key(os.environ, asked.api_key_file)
+    except InvalidError as error:
+        parser.error(f"--api-key-file: {error}")
     load = Load(
-        url=asked.url,
+        url=asked.url.rstrip("/"),
         rate=asked.rate,
         tasks=asked.tasks,
         subscribers=asked.subscribers,
         duration=asked.duration,
+        patience=asked.patience,
+        tick=max(TICK, asked.tasks / REQUESTS),
         api_key=key,
         delete=asked.delete,
     )
     return load, asked.out
 
 
+def say(console: Console, text: str, style: str = "bold red") -> None:
+    """A line of its own, as long as it is."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def main(arguments: Sequence[str]) -> int:
     """The command ``load``; its exit code."""
     load, out = _load(arguments)
     console = Console(stderr=True)
+    allow_many_files()
     try:
-        result = asyncio.run(run(load, console))
+        result = uvloop.run(run(load, console))
     except ServiceError as error:
-        console.print(str(error), style="bold red", markup=False, highlight=False)
-        return UNUSABLE
-    except KeyboardInterrupt:
-        console.print("interrupted; the tasks were finished, but for any named above", style="yellow")
-        return FAILED
+        say(console, str(error))
+        return _written(out, {"ok": False, "problems": [str(error)]}, console, UNUSABLE)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        say(console, "interrupted; the tasks were finished, but for any named above", "yellow")
+        return _written(out, {"ok": False, "problems": ["interrupted"]}, console, INTERRUPTED)
     show(result, Console(width=None if sys.stdout.isatty() else 160))
-    if out is not None:
-        out.write_text(json.dumps(result.as_dict(), indent=1) + "\n", encoding="utf-8")
-    return FAILED if result.problems else 0
+    code = INTERRUPTED if result.interrupted else FAILED if result.problems else 0
+    return _written(out, result.as_dict(), console, code)
+
+
+def _written(out: Path | None, found: dict[str, Any], console: Console, code: int) -> int:
+    """Keep the result, if that was asked for; the exit code."""
+    if out is None:
+        return code
+    try:
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        say(console, f"the result could not be written: {error}")
+        return code or FAILED
+    return code

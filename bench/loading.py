@@ -8,39 +8,46 @@ service answers without storing it twice.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections import Counter
-from typing import Any, Final
+from typing import Final
 
-import httpx2
 import msgspec
 
 from bench import mix
+from bench.caller import Answered, Client
 from bench.latency import Latencies
+from bench.witness import Bins, Span
 
-TICK: Final = 0.02
-"""Seconds between two batches of a task, at least."""
 LINES: Final = 5000
 """Of one batch."""
-TRIES: Final = 4
 PAUSE: Final = 0.25
-"""Seconds before a batch is sent again; twice as many each time."""
-REQUEST_SECONDS: Final = 30.0
-
-
-class ServiceError(Exception):
-    """The service cannot be loaded; the text says why, and what to do about it."""
+"""Seconds before a batch is sent again; twice as many each time, up to"""
+LONGEST_PAUSE: Final = 2.0
+GIVE_UP_SECONDS: Final = 30.0
+"""A service that has not answered a batch for so long is gone."""
+DRAIN_SECONDS: Final = 10.0
+"""How long after its end a load goes on sending what was due before; a short one as long as it was, and a second."""
 
 
 class Told(msgspec.Struct):
     """What the service answered to all of it."""
 
+    due: int
+    """Entries that were to be sent."""
     offered: int = 0
-    """Entries that became due."""
+    """Entries that were sent, once or more often."""
     acknowledged: int = 0
     refused: int = 0
-    """Entries that were rejected, filtered, or sent in vain."""
+    """Entries that the service rejected, or whose batch it did not take."""
+    filtered: int = 0
+    """Entries below the level that the service keeps."""
+    unanswered: int = 0
+    """Entries whose batch was sent and never answered; they may be stored or not."""
+    abandoned: int = 0
+    """Entries that were not sent, since their task takes nothing more, or we are not let in any more."""
     batches: int = 0
     again: int = 0
     """Batches that had to be sent more than once."""
@@ -49,130 +56,148 @@ class Told(msgspec.Struct):
     seconds: float = 0.0
     """From the first entry to the last answer."""
 
-
-class Client:
-    """Speaks to one service. ``api_key`` goes with each request."""
-
-    def __init__(self, url: str, api_key: str | None = None) -> None:
-        self.url = url.rstrip("/")
-        self.headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-        self._http = httpx2.AsyncClient(
-            base_url=self.url,
-            headers=self.headers,
-            timeout=REQUEST_SECONDS,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
-            trust_env=False,
-        )
+    @property
+    def unsent(self) -> int:
+        """Entries that were due, and for which there was no time."""
+        return self.due - self.offered - self.abandoned
 
     @property
-    def socket_url(self) -> str:
-        """Where its WebSockets are."""
-        return self.url.replace("http", "ws", 1)
-
-    async def close(self) -> None:
-        """Let its connections go."""
-        await self._http.aclose()
-
-    async def begin(self, name: str) -> str:
-        """Begin an external task; its id.
-
-        Raises:
-            ServiceError: nobody is there, it is somebody else, or the caller is not let in.
-        """
-        body = {"external": True, "name": name, "trigger_type": "api"}
-        try:
-            answer = await self._http.post("/api/tasks", json=body)
-        except httpx2.TransportError as error:
-            raise ServiceError(f"no service answers at {self.url} ({error}); start one, or give its --url") from None
-        if answer.status_code in (401, 403):
-            raise ServiceError(f"{self.url} does not let us in ({_why(answer)}); give a key of it by --api-key-file")
-        if answer.status_code == 429:
-            raise ServiceError(f"{self.url} has a limit on us: {_why(answer)}")
-        task = _object(answer).get("id") if answer.status_code == 201 else None
-        if not isinstance(task, str):
-            said = f"{answer.status_code} to POST /api/tasks: {_why(answer)}"
-            raise ServiceError(f"{self.url} answers, but not as asynclog does ({said}); is the --url right?")
-        return task
-
-    async def finish(self, task: str) -> str | None:
-        """End a task; what went wrong with that, or None."""
-        return await self._say("POST", f"/api/tasks/{task}/finish", {"status": "success"})
-
-    async def delete(self, task: str) -> str | None:
-        """Delete a task; what went wrong with that, or None."""
-        return await self._say("DELETE", f"/api/tasks/{task}", None)
-
-    async def _say(self, method: str, path: str, body: object) -> str | None:
-        try:
-            answer = await self._http.request(method, path, json=body)
-        except httpx2.TransportError as error:
-            return f"{method} {path}: {type(error).__name__}"
-        return None if answer.is_success else f"{method} {path}: {answer.status_code} {_why(answer)}"
-
-    async def put(self, task: str, batch_id: str, body: bytes) -> dict[str, Any] | str:
-        """Send a batch; the answer, or what went wrong."""
-        path = f"/api/tasks/{task}/logs?batch_id={batch_id}"
-        try:
-            answer = await self._http.post(path, content=body, headers={"Content-Type": "application/x-ndjson"})
-        except httpx2.TransportError as error:
-            return type(error).__name__
-        return _object(answer) if answer.is_success else f"{answer.status_code} {_why(answer)}"
+    def rate(self) -> float:
+        """Entries a second that were acknowledged."""
+        return self.acknowledged / self.seconds if self.seconds else 0.0
 
 
-def _object(answer: httpx2.Response) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(answer.content)
-    except msgspec.DecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
+class Course:
+    """What all feeders of a load share: when it began, what was told, and whether it is over.
 
+    Args:
+        seconds: how long entries become due.
+        entries: how many, of each task.
+        tasks: how many tasks there are.
+        patience: seconds after which a service that has not answered a batch is gone.
+    """
 
-def _why(answer: httpx2.Response) -> str:
-    """The sentence of a problem, or the beginning of whatever came."""
-    found = _object(answer)
-    return str(found.get("detail") or found.get("title") or answer.text[:80] or answer.reason_phrase)
+    def __init__(self, seconds: float, entries: int, tasks: int, patience: float = GIVE_UP_SECONDS) -> None:
+        self.told = Told(entries * tasks)
+        self.seconds = seconds
+        self.drain = min(DRAIN_SECONDS, 1.0 + seconds)
+        self.patience = patience
+        self.entries = entries
+        self.gone = False
+        """The service has not answered for too long."""
+        self.start = time.monotonic_ns()
+        self._over = asyncio.Event()
+        self._bins = Bins()
+
+    @property
+    def over(self) -> bool:
+        """No further batch is begun."""
+        return self._over.is_set()
+
+    @property
+    def latencies(self) -> Latencies:
+        """From when entries were due until the service had answered for them."""
+        return self._bins.latencies()
+
+    def end(self, *, gone: bool = False) -> None:
+        """Stop: somebody wants it, or there is no service any more."""
+        self.gone = self.gone or gone
+        self._over.set()
+
+    def answered(self, due: list[int]) -> None:
+        """What was due at these times is acknowledged."""
+        now = time.monotonic_ns()
+        self.told.seconds = (now - self.start) / 1e9
+        self._bins.add(now, due)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but no longer than until the load is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
 
 
 class Feeder:
-    """Feeds one task at a steady rate. State owned here: how many entries it has sent."""
+    """Feeds one task at a steady rate. State owned here: what it has sent, and what of that is not certain.
 
-    def __init__(self, client: Client, task: str, rate: float, told: Told, latencies: Latencies) -> None:
+    Args:
+        client: who speaks to the service.
+        task: which task.
+        place: of this feeder among all of them, from 0 to 1, so that they do not go in step.
+        tick: seconds between two batches, at least.
+        course: of the whole load.
+    """
+
+    def __init__(self, client: Client, task: str, place: float, tick: float, course: Course) -> None:
         self.task = task
         self.sent = 0
+        self.acknowledged = 0
+        self.unsure: list[Span] = []
+        """Numbers that the service did not acknowledge."""
         self._client = client
-        self._rate = rate
-        self._told = told
-        self._latencies = latencies
+        self._course = course
+        self._tick = tick
+        self._rate = course.entries / course.seconds
+        self._delay = place / self._rate
 
-    async def feed(self, start: int, seconds: float) -> None:
-        """Send ``rate * seconds`` entries, the first one due at ``start`` (``time.monotonic_ns``)."""
-        total = round(self._rate * seconds)
-        while self.sent < total:
-            passed = (time.monotonic_ns() - start) / 1e9
-            ready = min(total, self.sent + LINES, int(passed * self._rate) + 1)
-            if ready > self.sent:
-                due = [start + round(number / self._rate * 1e9) for number in range(self.sent, ready)]
+    async def feed(self) -> None:
+        """Send all that becomes due, and stop when there is no more time, or no service."""
+        course, total, rate = self._course, self._course.entries, self._rate
+        start = course.start + round(self._delay * 1e9)
+        await course.pause(min(self._delay, self._tick))
+        while self.sent < total and not course.over:
+            began = time.monotonic_ns()
+            passed = (began - start) / 1e9
+            if passed > course.seconds + course.drain:
+                break
+            ready = min(total, self.sent + LINES, int(passed * rate) + 1)
+            if passed >= 0 and ready > self.sent:
+                due = [start + round(number / rate * 1e9) for number in range(self.sent, ready)]
                 first, self.sent = self.sent, ready
-                await self._send(first, due)
-            if self.sent - self._rate * passed > -LINES:  # else it is far behind, and there is no time to gather
-                await asyncio.sleep(TICK)
+                if not await self._send(first, due):
+                    break
+            if self.sent - rate * passed > -LINES:  # else it is far behind, and there is no time to gather
+                await course.pause(max(self._tick - (time.monotonic_ns() - began) / 1e9, 0.0))
 
-    async def _send(self, first: int, due: list[int]) -> None:
+    async def _send(self, first: int, due: list[int]) -> bool:
+        """Send a batch until it is answered; whether to go on with the task."""
         lines = [msgspec.json.encode(mix.line(first + place, at)) for place, at in enumerate(due)]
-        told, body, batch_id = self._told, b"\n".join(lines), uuid.uuid4().hex
-        told.offered += len(due)
+        course, told, count = self._course, self._course.told, len(due)
+        told.offered += count
         told.batches += 1
-        for attempt in range(TRIES):
+        told.unanswered += count
+        self.unsure.append((first, first + count))
+        answer = await self._answer(b"\n".join(lines))
+        if answer is None:
+            return False
+        told.unanswered -= count
+        accepted, filtered = min(answer.accepted, count), min(answer.filtered, count)
+        told.acknowledged += accepted
+        told.filtered += filtered
+        told.refused += count - accepted - filtered
+        self.acknowledged += accepted
+        if answer.ok:
+            course.answered(due)
+        if accepted == count:
+            self.unsure.pop()
+        if answer.final:
+            told.abandoned += course.entries - self.sent
+        return not answer.final
+
+    async def _answer(self, body: bytes) -> Answered | None:
+        """The answer to a batch, which is sent until there is one; None when the load ends before."""
+        course, told, batch_id = self._course, self._course.told, uuid.uuid4().hex
+        began, pause = time.monotonic(), PAUSE
+        while True:
             answer = await self._client.put(self.task, batch_id, body)
-            if not isinstance(answer, str):
-                now = time.monotonic_ns()
-                for at in due:
-                    self._latencies.add((now - at) / 1000)
-                accepted = int(answer.get("accepted", 0))
-                told.acknowledged += accepted
-                told.refused += len(due) - accepted
-                return
-            told.errors[answer] += 1
-            told.again += attempt == 0
-            await asyncio.sleep(PAUSE * 2**attempt)
-        told.refused += len(due)
+            if not answer.ok:
+                told.errors[answer.why] += 1
+            if not answer.later:
+                return answer
+            told.again += pause == PAUSE
+            if time.monotonic() - began > course.patience:
+                course.end(gone=True)
+            if course.over:
+                return None
+            await course.pause(max(pause, answer.after))
+            pause = min(2 * pause, LONGEST_PAUSE)

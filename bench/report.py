@@ -67,7 +67,7 @@ def _value(sample: Sample) -> str:
 def new_file(text: str) -> Path:
     """Where a result is to go, as an argument: looked at before anything is measured, not after it."""
     path = Path(text)
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text} cannot be written")
     return path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -11,6 +12,11 @@ import msgspec
 from bench.latency import Latencies
 from bench.mix import Lane
 
+Span = tuple[int, int]
+"""Numbers from the first to before the second."""
+
+HOLES: Final = 10_000
+"""Places where numbers were missing that a witness remembers."""
 KEPT: Final = 256
 """Frames that are remembered: equal ones come to many subscribers within moments."""
 BIN_NS: Final = 50_000
@@ -32,6 +38,7 @@ class Frame(msgspec.Struct):
 
     type: str
     entries: list[_Entry] = []
+    through: int = 0
     from_seq: int = 0
     to_seq: int = 0
 
@@ -49,6 +56,8 @@ class Seen(msgspec.Struct, frozen=True):
     """From each number to the next, where that is the same everywhere; 0 otherwise."""
     span: int = 0
     """Entries that a gap frame declares dropped."""
+    through: int = 0
+    """The cursor: up to here everything that matches has come."""
 
 
 _decode = msgspec.json.Decoder(Frame).decode
@@ -60,7 +69,7 @@ def read_frame(data: bytes) -> Seen:
     if frame.type == "gap":
         return Seen(frame.type, span=frame.to_seq - frame.from_seq + 1)
     if not frame.entries:
-        return Seen(frame.type)
+        return Seen(frame.type, through=frame.through)
     marked = [entry.metadata for entry in frame.entries if entry.metadata is not None and entry.metadata.n >= 0]
     numbers = [marks.n for marks in marked]
     seqs = [entry.seq for entry in frame.entries]
@@ -73,6 +82,7 @@ def read_frame(data: bytes) -> Seen:
         seqs[-1],
         all(before < after for before, after in pairwise(seqs)),
         steps.pop() if len(steps) == 1 else 0,
+        through=frame.through,
     )
 
 
@@ -123,20 +133,28 @@ class Witness:
         self.expected = lane.next(0)
         self.received = 0
         self.lost = 0
-        """Numbers that were passed over, or never came."""
+        """Numbers that were passed over, or never came, although the service had acknowledged them."""
+        self.unsure = 0
+        """Numbers that never came, and that nobody had promised."""
+        self.unseen = 0
+        """Numbers that had not come when the connection ended, before the end of the task was told."""
         self.disordered = 0
         """Entries that came again, late, or although the filter does not let them through."""
         self.declared = 0
         """Entries that the service declared dropped."""
         self.ended = False
         """The task's end was told."""
+        self.through = 0
+        """Where to go on when the connection was lost."""
         self._seq = 0
+        self._holes: list[Span] = []
 
     def take(self, seen: Seen) -> None:
         """A frame has come."""
         if seen.type == "end":
             self.ended = True
         self.declared += seen.span
+        self.through = max(self.through, seen.through)
         if not seen.last_seq:
             return
         if not seen.seqs_rise or seen.first_seq <= self._seq:
@@ -159,9 +177,36 @@ class Witness:
             if number < self.expected or (number - self.expected) % step:
                 self.disordered += 1
             else:
-                self.lost += (number - self.expected) // step
+                self._miss(number)
                 self.expected = number + step
 
-    def finish(self, total: int) -> None:
-        """There were so many entries in all; what has not come by now never will."""
-        self.lost += max(0, -(-(total - self.expected) // self.lane.step))
+    def _miss(self, end: int) -> None:
+        """Nothing came from what was expected to before this number."""
+        missing = -(-(end - self.expected) // self.lane.step)
+        if missing > 0:
+            self.lost += missing
+            if len(self._holes) < HOLES:
+                self._holes.append((self.expected, end))
+
+    def finish(self, total: int, unsure: Sequence[Span] = ()) -> None:
+        """There were so many entries in all; what has not come by now never will.
+
+        Args:
+            total: how many were sent.
+            unsure: those of them that the service did not acknowledge; what is missing of these is not lost.
+        """
+        rest = self.expected, max(total, self.expected)
+        if self.ended:
+            self._miss(total)
+        else:
+            excused = sum(self._common(rest, span) for span in unsure)
+            self.unsure += excused
+            self.unseen = self._common(rest, rest) - excused
+        excused = sum(self._common(hole, span) for hole in self._holes for span in unsure)
+        self.unsure += excused
+        self.lost -= excused
+
+    def _common(self, one: Span, other: Span) -> int:
+        """How many numbers of the lane are in both."""
+        low, high = max(one[0], other[0]), min(one[1], other[1])
+        return self.lane.count(high) - self.lane.count(low) if low < high else 0
