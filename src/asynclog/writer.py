@@ -1,7 +1,7 @@
 """The writer: the one coroutine that moves records from the queue into the store, in batches.
 
-State owned here: the batch being written (kept until it is committed, whatever is cancelled in between), and who waits
-for a barrier. What a batch is made of is the `Intake`'s.
+State owned here: the batches being committed, in order (kept until they are, whatever is cancelled in between), the one
+being filled, and who waits for a barrier. What a batch is made of is the `Intake`'s.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Writer:
             await self._run()
         finally:
             await self._intake.close()
-            await self._end(commit.work for commit in self._commits)
+            await _over(self._commits)
             if self._removal is not None:
                 await asyncio.wait([self._removal])
 
@@ -223,16 +223,12 @@ class Writer:
 
     async def _again(self, error: BaseException) -> None:
         """Commit anew, in order, a while after the first of the commits has failed."""
-        await self._end(commit.work for commit in self._commits)
+        await _over(self._commits)
         await self._failed(error)
         failed, self._commits = self._commits, deque()
         for batch, last, work in failed:
             _ = work.cancelled() or work.exception()  # nobody else asks for it
             self._submit(batch, last)
-
-    async def _end(self, works: Iterable[asyncio.Future[StoredEntries | None]]) -> None:
-        if running := list(works):
-            await asyncio.wait(running)
 
     async def _remove(self) -> None:
         try:
@@ -263,6 +259,12 @@ class Writer:
             if through <= stored and not future.done():
                 future.set_result(None)
         self._barriers = [(through, future) for through, future in self._barriers if not future.done()]
+
+
+async def _over(commits: Iterable[_Commit]) -> None:
+    """Wait until all of them are over, however they end."""
+    if works := [commit.work for commit in commits]:
+        await asyncio.wait(works)
 
 
 async def supervise(run: Callable[[], object], name: str) -> None:
