@@ -24,13 +24,13 @@ The file::
     keys = ["salary"]           # what stands under such a key or name is hidden
     patterns = ['EMP-\d{1,9}']  # and what matches, too
 
-    [plugins.backup]            # what the plugin's context.config holds
-    keep = 7
+    [plugins.reindex]           # what the context.config of a plugin of yours holds
+    batch = 500
 
     [hooks.nightly]             # POST /api/hooks/nightly starts a plugin
     plugin = "backup"
     secret = "sha256:9f86d0…"   # of its secret; or the secret itself
-    params = { source = "/srv" }
+    params = { folder = "/srv", target = "/var/backups" }
 
 A logging setting from a flag or a variable is pinned; one from the file yields to what was stored at run time.
 """

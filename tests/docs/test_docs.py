@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import pytest
 
 import asynclog
 from asynclog.cli.main import COMMANDS
+from asynclog.config import load
 from asynclog.filters import FILTER_PARAMETERS
 from asynclog.server.routes import OPERATIONS
 from asynclog.settings import SETTINGS
+from asynclog.tasks.hooks import Hooks
 from asynclog.tasks.plugin import discover
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +131,29 @@ def test_the_emitter_example_works(tmp_path: Path) -> None:
     assert task.progress is not None
     assert task.progress.current == 2
     assert "all scored" in [entry.message for entry in entries]
+
+
+def test_the_schedules_can_be_made(tmp_path: Path) -> None:
+    """The schedules that docs/schedules.md adds on the command line are taken: their plugins take these parameters."""
+    lines = re.findall(r"^\$ (asynclog schedules add .*)$", _text("docs/schedules.md"), re.MULTILINE)
+    assert len(lines) == 2
+    for line in lines:
+        command = [sys.executable, "-m", *shlex.split(line), "--data", str(tmp_path / "data")]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("document", ["docs/schedules.md", "docs/operations.md", "src/asynclog/config.py"])
+def test_the_configurations_count(tmp_path: Path, document: str) -> None:
+    """Each asynclog.toml that is shown can be read, and its hooks start what takes their parameters."""
+    shown = re.findall(r"```toml\n(.*?)```|The file::\n\n(.*?)\n\nA ", _text(document), re.DOTALL)
+    assert shown
+    for text in map("".join, shown):
+        file = tmp_path / "asynclog.toml"
+        file.write_text(re.sub(r'"sha256:[^"]*"', f'"sha256:{"0" * 64}"', textwrap.dedent(text)), encoding="utf-8")
+        configuration = load(file=file)
+        Hooks(configuration.hooks, discover())
+        configuration.redaction.redactor()
 
 
 def test_every_route_is_documented() -> None:

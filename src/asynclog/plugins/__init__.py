@@ -1,6 +1,6 @@
 """The plugins that come along. They use the public names of asynclog only: what they do, anybody's plugin can do.
 
-``asynclog serve --plugins asynclog.plugins`` offers them all.
+They are offered by their entry points; ``PLUGINS`` is the same for programs that take no entry points.
 """
 
 from typing import Final
