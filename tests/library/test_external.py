@@ -336,6 +336,16 @@ async def test_stages_and_steps_come_by_id(tasks: TaskManager) -> None:
     assert (nested.id, nested.parent_id, nested.status, nested.step_index) == (inner.id, step.id, "interrupted", 1)
 
 
+async def test_a_stage_may_have_any_number(tasks: TaskManager) -> None:
+    """A new stage has the number that is given, 0 too, and without one the next."""
+    task = tasks.external.start("scrape")
+    numbers = [
+        (await tasks.external.put_stage(task.id, {"name": "s", **given})).number
+        for given in ({"number": 0}, {}, {"number": 7}, {})
+    ]
+    assert numbers == [0, 1, 7, 8]
+
+
 async def test_stages_and_steps_sent_at_once_keep_every_change(tasks: TaskManager) -> None:
     """Each new one gets a number of its own, and of several changes none undoes another."""
     task = tasks.external.start("scrape")

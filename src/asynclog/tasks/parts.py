@@ -54,7 +54,9 @@ def _new_stage(task_id: str, given: Given, known: Sequence[Stage], now: int, red
     name = label(given.get("name"), redactor=redactor)
     if name is None:
         raise InvalidError("name", "a new stage needs a name; an id changes one that was begun")
-    number = given.get("number") or max((stage.number for stage in known), default=0) + 1
+    number = given.get("number")
+    if number is None:
+        number = max((stage.number for stage in known), default=0) + 1
     return Stage(id=new_id(), task_id=task_id, number=number, name=name, started_at=now)
 
 
