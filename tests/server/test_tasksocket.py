@@ -14,7 +14,7 @@ from asynclog.model import Task
 from asynclog.queries import TaskQuery
 from asynclog.server import shapes
 from asynclog.server.listing import listed
-from asynclog.server.tasksocket import PENDING, Lines, _Changes
+from asynclog.server.tasksocket import PENDING, SHOWN, Lines, _Changes
 from tests.server.running import DEADLINE, Running, frames
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -106,6 +106,29 @@ async def test_what_waits_for_a_slow_client_is_bounded() -> None:
     changes.changed(Task(id="one more", name="n", plugin="p", created_at=0))
     assert changes.overflowed
     assert changes.take() == ([], [])
+    for number in range(PENDING + SHOWN + 1):  # that came and went without having been shown
+        changes.changed(Task(id=f"passing {number}", name="n", plugin="p", created_at=0))
+        changes.removed(f"passing {number}")
+    assert changes.take() == ([], [])
+
+
+async def test_what_is_gone_is_told_though_the_page_is_sent_anew() -> None:
+    """A client that is too slow, and is sent the page anew, is told of what it shows and is not there any more."""
+    changes = _Changes(TaskQuery(status=("running",)))
+    changes.reset()
+    running = [
+        Task(id=name, name="n", plugin="p", created_at=0, status="running") for name in ("stays", "ends", "goes")
+    ]
+    changes.show(running)
+    changes.changed(msgspec.structs.replace(running[1], status="success"))
+    for number in range(PENDING + 1):
+        changes.changed(msgspec.structs.replace(running[0], id=str(number)))
+    changes.removed("goes")
+    assert changes.overflowed
+    changes.reset()
+    changes.show(running[:1])
+    assert changes.due.is_set()
+    assert changes.take() == ([], ["ends", "goes"])
 
 
 async def test_a_state_of_a_task_is_encoded_once() -> None:

@@ -1,7 +1,7 @@
 """``WS /ws/tasks``: the list of tasks as it changes.
 
 A client holds the tasks it was not sent yet, and no more than `PENDING` of them: beyond that it is sent the current
-page anew.
+page anew, and which of those it shows are gone.
 """
 
 from __future__ import annotations
@@ -131,18 +131,18 @@ class _Changes:
             self._bound()
 
     def _bound(self) -> None:
-        if len(self._tasks) + len(self._gone) > PENDING:
+        if len(self._tasks) > PENDING or len(self._gone) > PENDING + SHOWN:
             self._tasks.clear()
-            self._gone.clear()
+            self._gone = {task_id: None for task_id in self._gone if task_id in self._shown}  # no page tells these
             self.overflowed = True
         self.due.set()
 
     def reset(self) -> None:
-        """Begin anew: what happens from now on comes after the page that is read next."""
+        """Begin anew: what happens from now on comes after the page that is read next; what is gone is told then."""
         self.overflowed = False
         self._tasks.clear()
-        self._gone.clear()
-        self.due.clear()
+        if not self._gone:
+            self.due.clear()
 
     def take(self) -> tuple[list[Task], list[str]]:
         """What to tell now."""
