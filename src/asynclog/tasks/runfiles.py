@@ -16,8 +16,6 @@ from asynclog.queries import Doomed
 from asynclog.tasks.follower import Follower
 from asynclog.tasks.runname import RunNames
 
-RUN_LOG_DIR: Final = "runs"
-"""Where run directories are unless told otherwise: in the data directory."""
 KNOWN: Final = 5000
 """Run ids looked at when names begin to be given: more than a second ever has."""
 REMOVE_SECONDS: Final = 10.0

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from asynclog.clock import wait_for
 from asynclog.engine import Engine
 from asynclog.errors import AsynclogError, ConflictError, InvalidError, NotFoundError, StoreError
 from asynclog.identity import new_id
@@ -241,13 +242,7 @@ class Scheduler:
         if seconds <= 0 and not self._closing:  # it has become due while others were looked at
             await asyncio.sleep(0)
             return
-        changed = asyncio.ensure_future(self._changed.wait())
-        tick = asyncio.ensure_future(self._engine.clock.sleep(LOOK_SECONDS if seconds <= 0 else seconds))
-        try:
-            await asyncio.wait((changed, tick), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            changed.cancel()
-            tick.cancel()
+        await wait_for(self._changed, self._engine.clock.sleep, LOOK_SECONDS if seconds <= 0 else seconds)
         self._changed.clear()
 
     # --- keeping -----------------------------------------------------------------------------------------------------

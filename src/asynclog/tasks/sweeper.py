@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from asynclog.clock import wait_for
 from asynclog.engine import Engine
 from asynclog.errors import StoreError
 from asynclog.model import EVERYTHING, AccessScope, Value
@@ -20,6 +21,8 @@ PAUSE_SECONDS: Final = 0.01
 """Between two of them: others have the database for nineteen twentieths of the time."""
 RETENTION_SECONDS: Final = 3600.0
 """How often the retention is applied by itself."""
+STORE_SECONDS: Final = 5.0
+"""How long a removal waits for the store."""
 RETRY_SECONDS: Final = 5.0
 FILES_SECONDS: Final = 60.0
 """How often the removal of files that could not be removed is tried again."""
@@ -150,17 +153,7 @@ class Sweeper:
                 _log.warning("removal waits: %s", error)
                 await self._engine.clock.sleep(RETRY_SECONDS)
                 continue
-            await self._wait()
-
-    async def _wait(self) -> None:
-        due = asyncio.ensure_future(self._due.wait())
-        pause = FILES_SECONDS if self._kept else RETENTION_SECONDS
-        tick = asyncio.ensure_future(self._engine.clock.sleep(pause))
-        try:
-            await asyncio.wait((due, tick), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            due.cancel()
-            tick.cancel()
+            await wait_for(self._due, self._engine.clock.sleep, FILES_SECONDS if self._kept else RETENTION_SECONDS)
 
     async def _erase(self) -> None:
         """Remove what the store knows as deleted: what was asked for here, and what a former process left."""
@@ -180,7 +173,3 @@ class Sweeper:
         while not await self._engine.store.erase(doomed.task_id, CHUNK, keep_task=keep):
             await self._engine.clock.sleep(PAUSE_SECONDS)
         return not keep
-
-
-STORE_SECONDS: Final = 5.0
-"""How long a removal waits for the store."""
