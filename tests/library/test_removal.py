@@ -225,3 +225,22 @@ async def test_retention_happens_by_itself(folder: Path) -> None:
             while await exists(tasks, task.id):
                 await clock.advance(HOUR_SECONDS / 4)
                 await asyncio.sleep(0.005)
+
+
+async def test_the_hour_of_the_retention_is_not_put_off(folder: Path) -> None:
+    """A deletion shortly before the hour is over does not put the retention off by another hour."""
+    clock = ManualClock()
+    async with asynclog.open(folder, clock=clock) as tasks:
+        old, other = await tasks.run(busy), await tasks.run(busy)
+        await clock.advance(HOUR_SECONDS * 0.9)
+        await tasks.delete(other.id)
+        deleted = asyncio.create_task(tasks.sweeper.drained())
+        async with asyncio.timeout(30):
+            while not deleted.done():
+                await clock.advance(1)
+                await asyncio.sleep(0.005)
+            clock.set_wall(clock.now() + 31 * DAY)
+            await clock.advance(HOUR_SECONDS * 0.1)
+            while await exists(tasks, old.id):
+                await clock.advance(0.1)
+                await asyncio.sleep(0.005)

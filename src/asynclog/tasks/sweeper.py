@@ -138,22 +138,24 @@ class Sweeper:
 
     async def run(self) -> None:
         """Carry out removals, and the retention every hour, for ever. May be cancelled and called again."""
-        retained_at = -RETENTION_SECONDS
+        clock = self._engine.clock
+        due_at = clock.monotonic()
         while True:
             try:
                 await self._erase()
-                now = self._engine.clock.monotonic()
-                if now - retained_at >= RETENTION_SECONDS:
-                    retained_at = now
+                now = clock.monotonic()
+                if now >= due_at:
                     report = await self.retain(told=self._retained)
+                    due_at = now + RETENTION_SECONDS
                     if report.tasks:
                         _log.info("retention removed %d tasks with %d entries", report.tasks, report.entries)
                         continue
             except StoreError as error:
                 _log.warning("removal waits: %s", error)
-                await self._engine.clock.sleep(RETRY_SECONDS)
+                await clock.sleep(RETRY_SECONDS)
                 continue
-            await wait_for(self._due, self._engine.clock.sleep, FILES_SECONDS if self._kept else RETENTION_SECONDS)
+            left = due_at - now
+            await wait_for(self._due, clock.sleep, min(left, FILES_SECONDS) if self._kept else left)
 
     async def _erase(self) -> None:
         """Remove what the store knows as deleted: what was asked for here, and what a former process left."""
