@@ -50,7 +50,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 def asked(**values: object) -> EntryQuery:
     """A query for the task; cursors and the rest by their names, any other name is a condition."""
     fields = {name: values.pop(name) for name in ("limit", "descending", "after", "before", "offset") if name in values}
-    return EntryQuery(task_id="t", filter=LogFilter.parse_mapping(values), **fields)  # type: ignore[arg-type]
+    return EntryQuery(task_id="t", filter=LogFilter.parse_mapping(values), **fields)  # type: ignore[arg-type]  # by name
 
 
 def spans(connection: sqlite3.Connection, query: EntryQuery) -> list[tuple[int, int]]:
