@@ -23,12 +23,12 @@ SECOND_TIME: Final = 2
 
 @click.command()
 @click.option("--plugins", "module", metavar="MODULE", help="A module with a dictionary PLUGINS, when no service runs.")
-@click.option("--format", "form", type=click.Choice(["table", "ndjson"]), help="[default: a table on a terminal]")
+@options.table()
 @options.place
-def plugins(place: Place, module: str | None, form: str | None) -> None:
+def plugins(place: Place, module: str | None, *, as_table: bool) -> None:
     """List the plugins that can be started."""
     found: list[Object] = asyncio.run(_plugins(place.with_plugins(module)))
-    if (form or ("table" if terminal.interactive(sys.stdout) else "ndjson")) == "ndjson":
+    if not as_table:
         for plugin in found:
             terminal.write_object(plugin)
         return

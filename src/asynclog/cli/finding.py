@@ -1,4 +1,4 @@
-"""From what a person types for a task to the task."""
+"""From what a person types for a task, a key or a schedule to that."""
 
 from __future__ import annotations
 
@@ -48,6 +48,22 @@ async def find_task(service: Service, name: str) -> Object:
         shown = ", ".join(task["id"] for task in matches[:SHOWN]) + (", …" if len(matches) > SHOWN else "")
         raise InvalidError("task", f"{name!r} is the beginning of {len(matches)} tasks ({shown}); type more of it")
     return matches[0]
+
+
+def by_id(kind: str, name: str, known: list[Object]) -> Object:
+    """The one of these that is meant: by its id, or by the beginning of it when only one fits.
+
+    Raises:
+        NotFoundError: none is.
+        InvalidError: several are.
+    """
+    found = [one for one in known if name and one["id"].startswith(name)]
+    exact = [one for one in found if one["id"] == name]
+    if not found:
+        raise NotFoundError(kind, name)
+    if len(found) > 1 and not exact:
+        raise InvalidError(kind, f"{name!r} is the beginning of {len(found)} {kind}s; type more of it")
+    return (exact or found)[0]
 
 
 async def list_tasks(service: Service, query: Query, limit: int) -> list[Object]:

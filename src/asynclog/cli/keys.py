@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from typing import Any, Final
 from urllib.parse import quote
 
 import click
 
 from asynclog.cli import options, terminal
+from asynclog.cli.finding import by_id
 from asynclog.cli.options import Place
-from asynclog.cli.service import Object, Service
-from asynclog.errors import InvalidError, NotFoundError
+from asynclog.cli.service import Object
 from asynclog.principal import Role
 
 PATH: Final = "/api/keys"
@@ -58,12 +57,12 @@ def _days(text: str) -> float:
 
 
 @keys.command(name="list")
-@click.option("--format", "form", type=click.Choice(["table", "ndjson"]), help="[default: a table on a terminal]")
+@options.table()
 @options.place
-def show(place: Place, form: str | None) -> None:
+def show(place: Place, *, as_table: bool) -> None:
     """List the keys, oldest first; of each all but the key itself."""
     found: list[Object] = asyncio.run(_ask(place, "GET", PATH))["keys"]
-    if (form or ("table" if terminal.interactive(sys.stdout) else "ndjson")) == "ndjson":
+    if not as_table:
         for key in found:
             terminal.write_object(key)
     elif found:
@@ -92,7 +91,7 @@ def revoke(place: Place, key: str) -> None:
 
     async def go() -> Object:
         async with place.connect() as service:
-            found = await _find(service, key)
+            found = by_id("key", key, (await service.call("GET", PATH))["keys"])
             await service.call("DELETE", f"{PATH}/{quote(found['id'], safe='')}")
             return found
 
@@ -104,14 +103,3 @@ def revoke(place: Place, key: str) -> None:
 async def _ask(place: Place, method: str, path: str, body: Object | None = None, *, create: bool = False) -> Any:
     async with place.connect(create=create) as service:
         return await service.call(method, path, [], body)
-
-
-async def _find(service: Service, name: str) -> Object:
-    """The key that is meant: by its id, or the beginning of it when only one fits."""
-    known: list[Object] = (await service.call("GET", PATH))["keys"]
-    found = [key for key in known if name and key["id"].startswith(name)]
-    if not found:
-        raise NotFoundError("key", name)
-    if len(found) > 1:
-        raise InvalidError("key", f"{name!r} is the beginning of {len(found)} keys; type more of it")
-    return found[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -14,6 +15,7 @@ import click
 import msgspec
 
 from asynclog import config
+from asynclog.cli import terminal
 from asynclog.cli.connecting import connect
 from asynclog.cli.credentials import api_key
 from asynclog.cli.service import Service
@@ -120,14 +122,12 @@ def entry_filter(function: Command) -> Command:
         return function(*args, conditions=conditions, **given)
 
     options = [
-        click.option(
-            _flag(name), name, multiple=True, metavar=_metavar(name), help=_without_dot(FILTER_PARAMETERS[name])
-        )
+        click.option(_flag(name), name, multiple=True, metavar=_metavar(name), help=_with_ago(FILTER_PARAMETERS[name]))
         for name in _filter_names()
     ]
     options.append(
         click.option(
-            "--metadata", multiple=True, metavar="KEY=VALUE", help=_without_dot(FILTER_PARAMETERS["metadata.KEY"])
+            "--metadata", multiple=True, metavar="KEY=VALUE", help=_with_ago(FILTER_PARAMETERS["metadata.KEY"])
         )
     )
     return stack(call, options)
@@ -172,7 +172,7 @@ def logging_settings(function: Command) -> Command:
                 _flag(setting.name),
                 setting.name,
                 metavar=_kind(setting.kind),
-                help=f"{setting.help}  [default: {_text(setting.default)}]",
+                help=f"{setting.help}  [default: {setting_text(setting.default)}]",
             )
             for setting in SETTINGS.values()
         ],
@@ -207,6 +207,23 @@ def params(function: Command) -> Command:
             ),
         ],
     )
+
+
+def table(other: str = "ndjson") -> Callable[[Command], Command]:
+    """``--format`` as the argument ``as_table``: whether it is for people, as it is on a terminal, or for programs."""
+
+    def decorate(function: Command) -> Command:
+        @functools.wraps(function)
+        def call(*args: Any, form: str | None, **rest: Any) -> Any:
+            as_table = terminal.interactive(sys.stdout) if form is None else form == "table"
+            return function(*args, as_table=as_table, **rest)
+
+        option = click.option(
+            "--format", "form", type=click.Choice(["table", other]), help="[default: a table on a terminal]"
+        )
+        return option(call)
+
+    return decorate
 
 
 def _key_values(option: str, texts: tuple[str, ...]) -> Pairs:
@@ -246,9 +263,11 @@ def _kind(kind: str) -> str:
     return {"flag": "true|false", "level": "LEVEL"}.get(kind, kind.upper())
 
 
-def _text(value: Scalar) -> str:
+def setting_text(value: Scalar) -> str:
+    """The value of a setting as one types it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _without_dot(text: str) -> str:
+def _with_ago(text: str) -> str:
+    """The help of a time, which on the command line may also be how long ago it was."""
     return text.replace("ISO-8601; without an offset it is UTC", f"{_TIMES}; without an offset it is UTC")

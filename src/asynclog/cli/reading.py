@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import time
 from typing import Final
 
@@ -29,11 +28,11 @@ NO_LIMIT: Final = 1 << 62
 @click.option("--order-by", type=click.Choice(["created_at", "started_at", "duration"]), help="[default: created_at]")
 @click.option("--order", type=click.Choice(["asc", "desc"]), help="[default: desc]")
 @click.option("-n", "--limit", type=click.IntRange(0), default=50, show_default=True, help="So many at most; 0 is all.")
-@click.option("--format", "form", type=click.Choice(["table", "ndjson"]), help="[default: a table on a terminal]")
+@options.table()
 @options.task_filter
 @options.place
 def tasks(
-    place: Place, conditions: Pairs, order_by: str | None, order: str | None, limit: int, form: str | None
+    place: Place, conditions: Pairs, order_by: str | None, order: str | None, limit: int, *, as_table: bool
 ) -> None:
     """List tasks, newest first.
 
@@ -41,7 +40,7 @@ def tasks(
     """
     query = [*conditions, *((n, v) for n, v in (("order_by", order_by), ("order", order)) if v)]
     found = asyncio.run(_tasks(place, query, limit or NO_LIMIT))
-    if (form or ("table" if terminal.interactive(sys.stdout) else "ndjson")) == "ndjson":
+    if not as_table:
         for task in found:
             terminal.write_object(task)
     elif found:
@@ -147,9 +146,9 @@ async def _tail(place: Place, name: str, conditions: Pairs, lines: int | None, f
         if lines is None and follow:
             return await show_live(service, task["id"], conditions, 0, printer)
         if lines is None:
-            after = await _forward(service, task["id"], conditions, printer)
-        else:
-            after = await _newest(service, task, conditions, lines, printer)
+            await _forward(service, task["id"], conditions, printer)
+            return 0
+        after = await _newest(service, task, conditions, lines, printer)
         return await show_live(service, task["id"], conditions, after, printer) if follow else 0
 
 
@@ -174,17 +173,15 @@ async def _newest(service: Service, task: Object, conditions: Pairs, lines: int,
     return entries[0]["seq"] if entries else 0
 
 
-async def _forward(service: Service, task_id: str, conditions: Pairs, printer: LinePrinter) -> int:
+async def _forward(service: Service, task_id: str, conditions: Pairs, printer: LinePrinter) -> None:
     """Show all entries, page by page."""
     after = 0
-    while True:
+    while after is not None:
         asked = [*conditions, ("after", str(after)), ("limit", str(PAGE)), ("total", "false")]
         page = await service.call("GET", path(task_id, "logs"), asked)
         last = page["next_after"]
         gaps = [g for g in page["gaps"] if g["to_seq"] > after and (last is None or g["to_seq"] <= last)]
         _interleave(printer, page["entries"], gaps)
-        if last is None:
-            return after
         after = last
 
 

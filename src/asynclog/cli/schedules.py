@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
@@ -12,9 +11,10 @@ from urllib.parse import quote
 import click
 
 from asynclog.cli import options, terminal
+from asynclog.cli.finding import by_id
 from asynclog.cli.options import Place
 from asynclog.cli.service import Object, Service
-from asynclog.errors import InvalidError, NotFoundError, UnavailableError
+from asynclog.errors import UnavailableError
 
 PATH: Final = "/api/schedules"
 
@@ -31,12 +31,12 @@ def schedules() -> None:
 
 
 @schedules.command(name="list")
-@click.option("--format", "form", type=click.Choice(["table", "ndjson"]), help="[default: a table on a terminal]")
+@options.table()
 @options.place
-def show(place: Place, form: str | None) -> None:
+def show(place: Place, *, as_table: bool) -> None:
     """List the schedules, oldest first."""
     found = asyncio.run(_ask(place, _all))
-    if (form or ("table" if terminal.interactive(sys.stdout) else "ndjson")) == "ndjson":
+    if not as_table:
         for schedule in found:
             terminal.write_object(schedule)
     elif found:
@@ -162,14 +162,7 @@ async def _all(service: Service) -> list[Object]:
 
 
 async def _find(service: Service, name: str) -> Object:
-    """The schedule that is meant: by its id, or the beginning of it when only one fits."""
-    found = [schedule for schedule in await _all(service) if name and schedule["id"].startswith(name)]
-    exact = [schedule for schedule in found if schedule["id"] == name]
-    if not found:
-        raise NotFoundError("schedule", name)
-    if len(found) > 1 and not exact:
-        raise InvalidError("schedule", f"{name!r} is the beginning of {len(found)} schedules; type more of it")
-    return (exact or found)[0]
+    return by_id("schedule", name, await _all(service))
 
 
 def _path(schedule: Object) -> str:

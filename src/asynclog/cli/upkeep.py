@@ -16,16 +16,16 @@ from asynclog.settings import ENVIRONMENT_PREFIX, SETTINGS, Scalar
 
 @click.command(short_help="Show the logging settings, or change them.")
 @options.logging_settings
-@click.option("--format", "form", type=click.Choice(["table", "json"]), help="[default: a table on a terminal]")
+@options.table("json")
 @options.place
-def settings(place: Place, settings: dict[str, Scalar], form: str | None) -> None:
+def settings(place: Place, settings: dict[str, Scalar], *, as_table: bool) -> None:
     """Show the logging settings, or change those that are given: at once, and for good."""
     values, remote = asyncio.run(_settings(place, settings))
-    if (form or ("table" if terminal.interactive(sys.stdout) else "json")) == "json":
+    if not as_table:
         terminal.write_object(values)
         return
     rows = [
-        (name, _text(values[name]), _origin(place, name, values, remote=remote), setting.help)
+        (name, options.setting_text(values[name]), _origin(place, name, values, remote=remote), setting.help)
         for name, setting in SETTINGS.items()
     ]
     terminal.show_table(("SETTING", "VALUE", "", "MEANING"), rows)
@@ -38,10 +38,6 @@ async def _settings(place: Place, changes: dict[str, Scalar]) -> tuple[Object, b
         else:
             values = await service.call("GET", "/api/settings/logging")
         return values, service.remote
-
-
-def _text(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _origin(place: Place, name: str, values: Object, *, remote: bool) -> str:
