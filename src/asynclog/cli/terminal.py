@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -11,14 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 import msgspec
 
+from asynclog.rendering import visible_text
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-_HIDDEN: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
-    "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # bidi marks
-    "\U000e0000-\U000e007f]"  # tags
-)
 _BETWEEN: Final = "  "
 """What stands between the columns of a table."""
 _NARROWEST: Final = 8
@@ -49,18 +45,16 @@ def prepare() -> None:
 
 
 def visible(text: str) -> str:
-    """The text with every character spelt out that would move, hide or turn round what a terminal shows."""
-    return _HIDDEN.sub(_spelt, text)
+    """The text with every character spelt out that would move, hide or turn round what a terminal shows.
+
+    Tabs and line breaks stay: for text of one line see `rendering.visible_text`.
+    """
+    return "\n".join("\t".join(map(visible_text, line.split("\t"))) for line in text.split("\n"))
 
 
 def safe(text: str) -> str:
     """`visible` where standard output is a terminal, the text itself where it is not."""
     return visible(text) if interactive(sys.stdout) else text
-
-
-def _spelt(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 @lru_cache
