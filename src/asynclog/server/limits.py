@@ -24,13 +24,15 @@ FRAMES: Final = 200
 FRAMES_A_SECOND: Final = 20.0
 """and from then on."""
 
+_UNLESS_SAID: Final = Server()
+
 
 class Limits(Value, frozen=True, kw_only=True):
     """What ``[server]`` of asynclog.toml says about them."""
 
-    connections: int = 2000
-    subscriptions: int = 1000
-    subscriptions_per_key: int = 100
+    connections: int = _UNLESS_SAID.connections
+    subscriptions: int = _UNLESS_SAID.subscriptions
+    subscriptions_per_key: int = _UNLESS_SAID.subscriptions_per_key
 
     @classmethod
     def of(cls, server: Server) -> Limits:

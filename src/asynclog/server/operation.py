@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from asynclog.errors import UnauthenticatedError
 from asynclog.filters import LogFilter
-from asynclog.model import AccessScope
+from asynclog.model import AccessScope, Task
 from asynclog.principal import Principal, Role
 from asynclog.server.body import BODY_BYTES
 from asynclog.server.limits import caller_of
@@ -19,7 +19,7 @@ from asynclog.server.parameters import Parameter
 from asynclog.server.passes import Pass
 from asynclog.server.service import Service
 from asynclog.tasks.manager import TaskManager
-from asynclog.wire import encode
+from asynclog.wire import encode, task_object
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -138,6 +138,16 @@ class Operation:
     def everywhere(self) -> bool:
         """Whether it takes a key for all accounts and sites."""
         return self.beyond or self.role == Role.ADMIN
+
+
+def created(call: Call, path: str, value: object) -> Response:
+    """A JSON response about something new, which is at this path from now on."""
+    return answer(value, 201, {"Location": f"{call.request.scope.get('root_path', '')}{path}"})
+
+
+def started(call: Call, task: Task) -> Response:
+    """A task that was started just now."""
+    return created(call, f"/api/tasks/{task.id}", task_object(task))
 
 
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

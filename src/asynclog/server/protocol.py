@@ -13,6 +13,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from asynclog.server.guard import HEADERS
+from asynclog.server.limits import DEFAULT_LIMITS
 from asynclog.server.names import Network, is_of
 from asynclog.server.problems import problem
 
@@ -82,7 +83,7 @@ def relieve(connections: Iterable[Sender]) -> int:
 class Config(uvicorn.Config):
     """Uvicorn's, and how many connections there may be: in all, and half of them from one address."""
 
-    connections: int = 2000
+    connections: int = DEFAULT_LIMITS.connections
     proxies: tuple[Network, ...] = ()
     """Whoever comes through them is many."""
 

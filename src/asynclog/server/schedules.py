@@ -12,14 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from asynclog import values
-from asynclog.model import Schedule, Task
+from asynclog.model import Schedule
 from asynclog.server.access import require_starter
 from asynclog.server.body import read_json
-from asynclog.server.operation import JSON, Call, answer
+from asynclog.server.operation import JSON, Call, answer, created, started
 from asynclog.server.problems import MalformedError
 from asynclog.server.service import Service
 from asynclog.tasks.audit import schedule_change
-from asynclog.wire import raw, task_object, time_or_none
+from asynclog.wire import raw, time_or_none
 
 SECRET: Final = "X-Asynclog-Hook-Secret"  # noqa: S105 - the name of a header
 
@@ -83,8 +83,7 @@ async def create(call: Call) -> Response:
     _check_starter(call, call.body.plugin)
     schedule = await call.tasks.scheduler.create(_given(call), call.access)
     call.note("schedule.create", schedule.id, **schedule_change(None, schedule))
-    place = f"{call.request.scope.get('root_path', '')}/api/schedules/{schedule.id}"
-    return answer(_shown(call, schedule), 201, {"Location": place})
+    return created(call, f"/api/schedules/{schedule.id}", _shown(call, schedule))
 
 
 async def show(call: Call) -> Response:
@@ -116,7 +115,7 @@ async def remove(call: Call) -> Response:
 async def run(call: Call) -> Response:
     """Start its plugin now."""
     _check_starter(call, _named(call).plugin)
-    return _started(call, await call.tasks.scheduler.run_now(call.path["schedule_id"], call.access))
+    return started(call, await call.tasks.scheduler.run_now(call.path["schedule_id"], call.access))
 
 
 def admit(request: Request, service: Service) -> None:
@@ -137,12 +136,7 @@ async def hook(call: Call) -> Response:
     task = await call.tasks.start(
         found.plugin, found.params, trigger_type="webhook", trigger_data=data, account=found.account, site=found.site
     )
-    return _started(call, task)
-
-
-def _started(call: Call, task: Task) -> Response:
-    place = f"{call.request.scope.get('root_path', '')}/api/tasks/{task.id}"
-    return answer(task_object(task), 201, {"Location": place})
+    return started(call, task)
 
 
 def safe_headers(headers: Headers) -> dict[str, str]:

@@ -13,7 +13,7 @@ from asynclog.model import Task
 from asynclog.principal import Role
 from asynclog.server.access import require_starter
 from asynclog.server.listing import task_query
-from asynclog.server.operation import Call, answer
+from asynclog.server.operation import Call, answer, started
 from asynclog.server.shapes import StartTask
 from asynclog.tasks.reader import StageView
 from asynclog.wire import stage_object, step_object, task_object
@@ -36,7 +36,7 @@ async def start(call: Call) -> Response:
     if body.external:
         if body.plugin is not None:
             options["plugin"] = body.plugin
-        return _started(call, call.tasks.external.start(body.name, **options))
+        return started(call, call.tasks.external.start(body.name, **options))
     plugins = call.tasks.plugins
     if body.plugin is None:
         raise InvalidError("plugin", "plugin: name the plugin to run, or say external: true if its code runs elsewhere")
@@ -44,7 +44,7 @@ async def start(call: Call) -> Response:
         known = ", ".join(sorted(plugins)) or "none"
         raise InvalidError("plugin", f"plugin: there is no plugin {body.plugin!r}; there are: {known}")
     require_starter(call.principal, plugins[body.plugin])
-    return _started(call, await call.tasks.start(body.plugin, options.pop("params"), name=body.name, **options))
+    return started(call, await call.tasks.start(body.plugin, options.pop("params"), name=body.name, **options))
 
 
 async def _home(call: Call, body: StartTask) -> tuple[str | None, str | None]:
@@ -55,11 +55,6 @@ async def _home(call: Call, body: StartTask) -> tuple[str | None, str | None]:
         account = parent.account if account is None else account
         site = parent.site if site is None else site
     return call.access.home(account, site)
-
-
-def _started(call: Call, task: Task) -> Response:
-    place = f"{call.request.scope.get('root_path', '')}/api/tasks/{task.id}"
-    return answer(task_object(task), 201, {"Location": place})
 
 
 async def page(call: Call) -> Response:
