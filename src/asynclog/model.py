@@ -48,15 +48,8 @@ class Level(enum.IntEnum):
             if name.isascii() and name.isdigit() and len(name) <= 6:
                 value = int(name)
         if isinstance(value, int) and not isinstance(value, bool):
-            return (
-                cls.WARNING
-                if 30 <= value < 40
-                else cls.ERROR
-                if value >= 40
-                else cls.INFO
-                if value >= 20
-                else cls.DEBUG
-            )
+            above_info = cls.ERROR if value >= 40 else cls.WARNING if value >= 30 else cls.INFO
+            return above_info if value >= 20 else cls.DEBUG
         raise ValueError(f"{value!r} is not a level; use DEBUG, INFO, WARNING or ERROR")
 
 
@@ -81,7 +74,7 @@ ENDED: Final = frozenset({"success", "failed", "cancelled", "interrupted"})
 TRIGGER_TYPES: Final = ("manual", "schedule", "webhook", "db_change", "internal_event", "api")
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Value(msgspec.Struct, frozen=True, omit_defaults=True):
     """What every value below is: immutable, compared by its fields.
 
     Free-form data is kept as JSON text, normalised and cut, in a field named ``*_json``; the property of the same

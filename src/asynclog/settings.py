@@ -54,11 +54,14 @@ def _number(value: object) -> float:
         raise ValueError(f"{value!r} is not a number") from None
 
 
-def _seconds(value: object) -> float:
-    seconds = _number(value)
-    if not 0.05 <= seconds <= 60:
-        raise ValueError(f"{value!r} is not between 0.05 and 60 seconds")
-    return seconds
+def _between(least: float, most: float, unit: str) -> Callable[[object], float]:
+    def read(value: object) -> float:
+        number = _number(value)
+        if not least <= number <= most:
+            raise ValueError(f"{value!r} is not between {least:g} and {most:,g} {unit}")
+        return number
+
+    return read
 
 
 def _count(largest: int) -> Callable[[object], int]:
@@ -77,7 +80,13 @@ SETTINGS: Final = {
         Setting("log_level", "level", "INFO", _level, "From which level on the service logs about itself on stderr."),
         Setting("task_log_level", "level", "INFO", _level, "From which level on entries of tasks are kept."),
         Setting("belief_scope_enabled", "flag", True, _flag, "Whether belief_scope logs (at DEBUG)."),
-        Setting("flush_interval", "seconds", 2.0, _seconds, "How long an entry waits for its batch at most."),
+        Setting(
+            "flush_interval",
+            "seconds",
+            2.0,
+            _between(0.05, 60, "seconds"),
+            "How long an entry waits for its batch at most.",
+        ),
         Setting(
             "message_limit", "bytes", 1 << 20, _count(1 << 26), "Longer messages keep head and tail; 0 keeps 64 MiB."
         ),
@@ -87,7 +96,13 @@ SETTINGS: Final = {
         Setting(
             "max_data_size", "bytes", 100_000, _count(1 << 26), "Larger inputs, outputs, params and results are cut."
         ),
-        Setting("retention_days", "days", 30.0, _number, "Ended tasks older than this are removed; 0 keeps them."),
+        Setting(
+            "retention_days",
+            "days",
+            30.0,
+            _between(0, 36_500, "days"),
+            "Ended tasks older than this are removed; 0 keeps them.",
+        ),
         Setting("retention_max_tasks", "count", 0, _count(1 << 31), "Ended tasks kept of a plugin; 0 for no limit."),
         Setting(
             "search_index", "flag", True, _flag, "Whether an index for searches and filters is kept; off removes it."
@@ -109,12 +124,9 @@ def read_setting(name: str, value: object) -> Scalar:
     if setting is None:
         raise InvalidError(name, f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
     try:
-        kept = setting.read(value)
+        return setting.read(value)
     except ValueError as error:
         raise InvalidError(name, f"{name}: {error}") from None
-    if name == "retention_days" and not 0 <= float(kept) <= 36_500:
-        raise InvalidError(name, f"{name}: {value!r} is not between 0 and 36,500 days")
-    return kept
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, Scalar]:
@@ -146,15 +158,19 @@ class Dials:
     )
 
     def __init__(self) -> None:
-        self.threshold = int(Level.INFO)
-        self.belief_scope = True
-        self.message_limit = 1 << 20
-        self.capture = True
-        self.capture_inputs = True
-        self.capture_outputs = True
-        self.max_data_size = 100_000
+        self.turn({name: setting.default for name, setting in SETTINGS.items()})
         self.redactor = REDACTOR
         """What counts as a secret; not a setting, since nobody may let it count as less while the process runs."""
+
+    def turn(self, values: Mapping[str, Any]) -> None:
+        """The settings are like this from now on."""
+        self.threshold = int(Level[values["task_log_level"]])
+        self.belief_scope: bool = values["belief_scope_enabled"]
+        self.message_limit: int = values["message_limit"] or UNLIMITED_BYTES
+        self.capture: bool = values["capture_enabled"]
+        self.capture_inputs: bool = values["capture_inputs"]
+        self.capture_outputs: bool = values["capture_outputs"]
+        self.max_data_size: int = values["max_data_size"]
 
 
 class Settings:
@@ -225,14 +241,6 @@ class Settings:
         call()
 
     def _turn(self) -> None:
-        values: dict[str, Any] = self.values()
-        dials = self.dials
-        dials.threshold = int(Level[values["task_log_level"]])
-        dials.belief_scope = values["belief_scope_enabled"]
-        dials.message_limit = values["message_limit"] or UNLIMITED_BYTES
-        dials.capture = values["capture_enabled"]
-        dials.capture_inputs = values["capture_inputs"]
-        dials.capture_outputs = values["capture_outputs"]
-        dials.max_data_size = values["max_data_size"]
+        self.dials.turn(self.values())
         for call in self._changed:
             call()
