@@ -3,7 +3,7 @@
 -- Times are INTEGER microseconds since the epoch, UTC. JSON columns hold valid JSON or NULL.
 
 CREATE TABLE tasks (
-    rank          INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of creation; also the reference from counts
+    rank          INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of creation, whatever the clock
     id            TEXT    NOT NULL UNIQUE,
     name          TEXT    NOT NULL,
     plugin        TEXT    NOT NULL,
@@ -256,7 +256,7 @@ CREATE TABLE ended_sessions (
     until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One row: which journal this database follows, and the last of its records that is stored here.
+-- Of each journal that this database has followed (one, unless its folder was lost) the last record that is stored here.
 CREATE TABLE watermark (
     journal_id TEXT    PRIMARY KEY,
     record_id  INTEGER NOT NULL

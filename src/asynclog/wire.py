@@ -15,7 +15,8 @@ from asynclog.records import EntryRecord, Line
 
 LEVEL_NAMES: Final = {level.value: level.name for level in Level}
 _NULL: Final = msgspec.Raw(b"null")
-_encode = msgspec.json.Encoder().encode
+encode: Final = msgspec.json.Encoder().encode
+"""JSON bytes of what the functions here give."""
 
 
 class _Entry(msgspec.Struct):
@@ -44,7 +45,7 @@ def time_or_none(microseconds: int | None) -> str | None:
 
 def entry_line(record_id: int, seq: int, record: EntryRecord) -> bytes:
     """An entry as one JSON object without a newline."""
-    return _encode(
+    return encode(
         _Entry(
             record_id,
             record.task_id,
@@ -172,7 +173,3 @@ def step_object(step: Step, *, data: bool) -> dict[str, Any]:
 def gap_object(gap: Gap) -> dict[str, Any]:
     """A declared gap."""
     return {"from_seq": gap.from_seq, "to_seq": gap.to_seq, "reason": gap.reason}
-
-
-encode: Final = _encode
-"""JSON bytes of what the functions above give."""
