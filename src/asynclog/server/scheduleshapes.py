@@ -16,21 +16,6 @@ Missed = Annotated[
 ]
 
 
-class NewSchedule(Shape):
-    """A schedule to make: of a plugin, with either cron or interval."""
-
-    plugin: str
-    cron: Cron | UnsetType | None = UNSET
-    interval: Interval | UnsetType | None = UNSET
-    time_zone: str | UnsetType = UNSET
-    params: JsonObject | UnsetType = UNSET
-    name: str | UnsetType = UNSET
-    account: str | UnsetType | None = UNSET
-    site: str | UnsetType | None = UNSET
-    missed: Missed | UnsetType = UNSET
-    paused: bool | UnsetType = UNSET
-
-
 class ScheduleChange(Shape):
     """What to change of a schedule; what is left out stays. Paused true pauses it, false lets it go on."""
 
@@ -44,6 +29,12 @@ class ScheduleChange(Shape):
     site: str | UnsetType | None = UNSET
     missed: Missed | UnsetType = UNSET
     paused: bool | UnsetType = UNSET
+
+
+class NewSchedule(ScheduleChange):
+    """A schedule to make: of a plugin, with either cron or interval."""
+
+    plugin: str
 
 
 class Schedule(Shape):
