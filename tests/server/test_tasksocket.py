@@ -126,7 +126,22 @@ async def test_what_is_gone_is_told_though_the_page_is_sent_anew() -> None:
     changes.removed("goes")
     assert changes.overflowed
     changes.reset()
-    changes.show(running[:1])
+    changes.begin(running[:1])
+    assert changes.due.is_set()
+    assert changes.take() == ([], ["ends", "goes"])
+
+
+async def test_what_goes_while_the_page_is_read_is_told() -> None:
+    """A task that ends or is deleted between the reading of a page and its sending does not stay on it."""
+    changes = _Changes(TaskQuery(status=("running",)))
+    running = [
+        Task(id=name, name="n", plugin="p", created_at=0, status="running") for name in ("stays", "ends", "goes")
+    ]
+    changes.reset()
+    changes.changed(msgspec.structs.replace(running[1], status="success"))
+    changes.removed("goes")
+    changes.removed("never shown")
+    changes.begin(running)
     assert changes.due.is_set()
     assert changes.take() == ([], ["ends", "goes"])
 

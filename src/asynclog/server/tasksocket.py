@@ -56,7 +56,7 @@ class TaskSocket:
                 changes.reset()
                 async with self._service.turns.turn(connection.who, patient=True):
                     current = await self._current(query)
-                await self._send(connection, changes.show(current))
+                await self._send(connection, changes.begin(current))
             await changes.due.wait()
             await asyncio.sleep(GATHER_SECONDS)
             tasks, gone = changes.take()
@@ -113,6 +113,8 @@ class _Changes:
         self.due = asyncio.Event()
         self.overflowed = True
         """The client has to be sent the current page."""
+        self._reading = False
+        """That page is being read, as of any moment since `reset`."""
 
     def changed(self, task: Task) -> None:
         """A task is like this now."""
@@ -126,23 +128,37 @@ class _Changes:
     def removed(self, task_id: str) -> None:
         """A task is gone, or no longer in the filter."""
         waiting = self._tasks.pop(task_id, None)
-        if task_id in self._shown or waiting is not None:
+        if task_id in self._shown or waiting is not None or self._reading:
             self._gone[task_id] = None
             self._bound()
 
     def _bound(self) -> None:
-        if len(self._tasks) > PENDING or len(self._gone) > PENDING + SHOWN:
+        if len(self._tasks) > PENDING:  # a page tells these, but not who is gone
             self._tasks.clear()
-            self._gone = {task_id: None for task_id in self._gone if task_id in self._shown}  # no page tells these
+            self.overflowed = True
+        if len(self._gone) > PENDING + SHOWN:
+            self._forget_unseen()
             self.overflowed = True
         self.due.set()
+
+    def _forget_unseen(self) -> None:
+        """Nobody has to be told that something is gone which they were not shown."""
+        self._gone = {task_id: None for task_id in self._gone if task_id in self._shown}
 
     def reset(self) -> None:
         """Begin anew: what happens from now on comes after the page that is read next; what is gone is told then."""
         self.overflowed = False
+        self._reading = True
         self._tasks.clear()
-        if not self._gone:
+
+    def begin(self, page: list[Task]) -> list[Task]:
+        """The client is sent this page. What it shows and has gone, also while that was read, is told next."""
+        shown = self.show(page)
+        self._reading = False
+        self._forget_unseen()
+        if not self._gone and not self._tasks:
             self.due.clear()
+        return shown
 
     def take(self) -> tuple[list[Task], list[str]]:
         """What to tell now."""
