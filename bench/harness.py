@@ -163,7 +163,7 @@ class Bench:
 
     def say(self, text: str) -> None:
         """A line for whoever waits, on stderr."""
-        self._console.print(f"{self.name}: {text}", highlight=False, markup=False)
+        self._console.print(f"{self.name}: {text}", highlight=False, markup=False, soft_wrap=True)
 
     def miss(self, reason: str) -> None:
         """Part of it cannot be measured on this machine; the text says what, why, and what to do about it."""
@@ -252,5 +252,5 @@ async def timed(work: Callable[[], Awaitable[object]]) -> float:
 
 def loudly(text: str) -> None:
     """Something whoever reads the table has to know, on stderr."""
-    Console(stderr=True).print(text, style="bold yellow", highlight=False, markup=False)
+    Console(stderr=True).print(text, style="bold yellow", highlight=False, markup=False, soft_wrap=True)
     sys.stderr.flush()
