@@ -347,6 +347,22 @@ async def test_a_run_by_hand_is_not_forgotten_by_a_change(world: World, monkeypa
         assert (now.name, now.last_task_id) == ("other", task.id)
 
 
+async def test_a_database_that_is_lost(world: World) -> None:
+    """Schedules outlive the database: when it is removed while they count, the new one has them."""
+    async with world.open() as tasks:
+        schedule = await tasks.scheduler.create({"plugin": "job", "interval": 600})
+        for ending in ("", "-wal", "-shm"):
+            (world.folder / f"asynclog.db{ending}").unlink(missing_ok=True)
+        tasks.external.start("something to be stored")
+        assert await tasks.engine.settle()
+        async with asyncio.timeout(DEADLINE):
+            while not await tasks.engine.store.schedules():
+                await world.clock.advance(1)
+                await asyncio.sleep(0.005)
+    async with world.open() as tasks:
+        assert tasks.scheduler.get(schedule.id) == schedule
+
+
 async def test_what_was_started_but_not_written_down(world: World) -> None:
     """A process that dies between starting a task and writing that down: the due time does not come again."""
     async with world.open() as tasks:

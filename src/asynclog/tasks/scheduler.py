@@ -57,6 +57,7 @@ class Scheduler:
         self._refused = False
         """Whether they could not be written down when that was tried."""
         self._retry_at = 0.0
+        self._begun = engine.databases
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
         self._closing = False
@@ -291,6 +292,9 @@ class Scheduler:
             self._changed.set()
 
     async def _write_down(self) -> None:
+        if self._begun != self._engine.databases:  # the database was lost, and a new one begun
+            self._begun = self._engine.databases
+            self._dirty.update(dict.fromkeys(self._schedules))
         if not self._dirty or self._engine.clock.monotonic() < self._retry_at:
             return
         async with self._lock:
