@@ -111,6 +111,29 @@ async def test_rate_and_limit(runner: Any, work: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"rate": 200}, "replayed 100 of 100 entries (100%)"),
+        ({"rate": 200, "limit": 30}, "replayed 30 of 30 entries (100%)"),
+        ({"limit": 30}, "replayed 30 of 30 entries (100%)"),
+        ({"limit": 1000}, "replayed 100 of 100 entries (100%)"),
+        ({}, "replayed 400 of 400 lines (100%)"),
+    ],
+    ids=str,
+)
+async def test_how_much_is_left(runner: Any, work: Path, params: dict[str, Any], told: str) -> None:
+    """What is left is counted in what takes the time: entries where they come at a rate or are limited, and not the
+    lines of the whole file, of which several can be one entry.
+    """
+    path = write(work, *([HADOOP + "failed", "java.io.IOException: x", "\tat A.b(A.java:1)", ""] * 100))
+    task, logged = await runner.run("replay", path=str(path), **params)
+    progress = [entry.metadata["progress"] for entry in logged if entry.metadata and "progress" in entry.metadata]
+    assert {step["total"] for step in progress} == {progress[-1]["current"]}
+    assert any(entry.message.startswith(told) for entry in logged), [entry.message for entry in logged][-3:]
+    assert task.progress.current == task.progress.total
+
+
 async def test_cancel(runner: Any, work: Path) -> None:
     """A slow replay can be cancelled."""
     path = write(work, *(f"line {number}" for number in range(1000)))

@@ -7,8 +7,9 @@ import gzip
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final, cast
+from typing import Annotated, Any, BinaryIO, Final, Literal, cast
 
 import msgspec
 from msgspec import Meta
@@ -16,7 +17,7 @@ from msgspec import Meta
 from asynclog import TaskContext, TaskLogger, requires
 from asynclog.plugins.lines import LineSplitter
 from asynclog.plugins.logformats import FormatName, Parsed, entries, recognise
-from asynclog.plugins.pace import Pace
+from asynclog.plugins.pace import Pace, amount
 
 CHUNK: Final = 256 * 1024
 """Bytes read at once."""
@@ -27,6 +28,11 @@ TICK_SECONDS: Final = 0.02
 MAX_SOURCES: Final = 1000
 """Components that get a logger of their own; a file with more has something else where the component should be."""
 SAMPLE_LINES: Final = 200
+COUNTED_BYTES: Final = 64 << 20
+"""Of a larger file the entries are not counted beforehand, only its lines: that takes a fraction of the time."""
+
+PACKED: Final = 16
+"""How many times its size a packed log is, about."""
 
 
 class ReplayError(Exception):
@@ -57,34 +63,52 @@ async def run(params: ReplayParams, context: TaskContext) -> dict[str, Any]:
     """
     path = Path(params.path)
     try:
-        path, total, sample = await asyncio.to_thread(_survey, path)
+        survey = await asyncio.to_thread(_survey, path, params)
     except (OSError, EOFError, ValueError) as error:
         raise ReplayError(_unreadable(path, error)) from error
-    chosen = recognise(sample) if params.format == "auto" else params.format
-    context.logger.info("replaying %s: %d lines, format %s", path.name, total, chosen, path=str(path), rate=params.rate)
-    player = _Player(params, context, total)
-    async with context.stage("replay", number=1, pending=total) as stage:
+    path, chosen = survey.path, survey.format
+    many = amount(survey.total, survey.unit)
+    context.logger.info("replaying %s: %s, format %s", path.name, many, chosen, path=str(path), rate=params.rate)
+    player = _Player(params, context, survey)
+    async with context.stage("replay", number=1, pending=survey.total) as stage:
         try:
             await player.play(entries(_numbered_lines(path), chosen, path.name))
         except (OSError, EOFError, ValueError) as error:
             raise ReplayError(_unreadable(path, error)) from error
-        stage.processed = player.lines
+        stage.processed = player.done
         result = {"format": chosen, "entries": player.count, "lines": player.lines, "levels": dict(player.levels)}
         stage.result = result
     return result
 
 
+class _Survey(msgspec.Struct, frozen=True):
+    """What is known of a file beforehand."""
+
+    path: Path
+    format: FormatName
+    total: int
+    """How much of it is to be replayed: in entries, which are what takes the time where they come at a rate, and what a
+    limit counts; else in lines, which are sooner counted."""
+    unit: Literal["entries", "lines"]
+
+
 class _Player:
     """Sends entries out at the rate asked for."""
 
-    def __init__(self, params: ReplayParams, context: TaskContext, total: int) -> None:
+    def __init__(self, params: ReplayParams, context: TaskContext, survey: _Survey) -> None:
         self._limit = params.limit
         self._rate = params.rate
         self._log = context.logger
         self._loggers: dict[str, TaskLogger] = {}
-        self._pace = Pace(context.logger, "replayed", "lines", total)
+        self._by_lines = survey.unit == "lines"
+        self._pace = Pace(context.logger, "replayed", survey.unit, survey.total)
         self.count = self.lines = 0
         self.levels: Counter[str] = Counter()
+
+    @property
+    def done(self) -> int:
+        """How much, in the unit of the survey."""
+        return self.lines if self._by_lines else self.count
 
     async def play(self, parsed: Iterator[Parsed]) -> None:
         started = time.monotonic()
@@ -118,7 +142,7 @@ class _Player:
         self.count += 1
         self.lines = entry.last_line
         self.levels[entry.level] += 1
-        self._pace.reach(self.lines)
+        self._pace.reach(self.done)
 
 
 def _take(parsed: Iterator[Parsed], count: int) -> list[Parsed]:
@@ -150,16 +174,16 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         yield number, line.text
 
 
-def _survey(path: Path) -> tuple[Path, int, list[str]]:
-    """The file itself, how many lines it has, and the first ones."""
+def _survey(path: Path, params: ReplayParams) -> _Survey:
+    """Look through the file."""
     path = path.expanduser()
-    sample: list[str] = []
-    total = 0
-    for number, line in _numbered_lines(path):
-        total = number
-        if number <= SAMPLE_LINES:
-            sample.append(line)
-    return path, total, sample
+    sample = [line for _, line in islice(_numbered_lines(path), SAMPLE_LINES)]
+    chosen = recognise(sample) if params.format == "auto" else params.format
+    size = path.stat().st_size * (PACKED if path.suffix == ".gz" else 1)
+    if params.limit or (params.rate and size <= COUNTED_BYTES):
+        found = islice(entries(_numbered_lines(path), chosen, path.name), params.limit or None)
+        return _Survey(path, chosen, sum(1 for _ in found), "entries")
+    return _Survey(path, chosen, sum(1 for _ in _numbered_lines(path)), "lines")
 
 
 def _unreadable(path: Path, error: Exception) -> str:
