@@ -13,7 +13,7 @@ import msgspec
 
 from asynclog.cli import terminal
 from asynclog.cli.finding import path
-from asynclog.cli.service import LostError, RefusedError, Service
+from asynclog.cli.service import LostError, Object, Query, RefusedError, Service
 from asynclog.cli.spool import Spool
 from asynclog.identity import new_id
 from asynclog.model import timestamp_text
@@ -88,8 +88,9 @@ class Recorder:
 
     async def _deliver(self, batch: bytes) -> None:
         """Send a batch until it has arrived; an empty one says that the task is alive."""
+        query = [("batch_id", new_id())] if batch else []
         try:
-            await self._insist(batch)
+            await self._insist("logs", query, batch, "the lines are kept and sent later")
         except asyncio.CancelledError:
             self.dropped += batch.count(b"\n")
             raise
@@ -99,21 +100,41 @@ class Recorder:
             if error.status not in (404, 409):
                 terminal.say(f"the service takes no more lines: {error}", "WARNING")
 
-    async def _insist(self, batch: bytes) -> None:
-        query = [("batch_id", new_id())] if batch else []
+    async def _insist(self, what: str, query: Query, body: object, then: str) -> Any:
+        """Post something until it is answered; ``then`` says what becomes of it as long as nobody answers."""
         delay, told = FIRST_DELAY_SECONDS, False
         while True:
             try:
-                await self._service.call("POST", path(self._task_id, "logs"), query, batch)
+                answer = await self._service.call("POST", path(self._task_id, what), query, body)
             except LostError as error:
                 if delay > 4 * FIRST_DELAY_SECONDS and not told:
                     told = True
-                    terminal.say(f"{error}; the lines are kept and sent later", "WARNING")
+                    terminal.say(f"{error}; {then}", "WARNING")
             else:
                 self._taken_at = time.monotonic()
-                return
+                return answer
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter keeps no secret
             delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+
+    async def finish(self, verdict: Object) -> Object:
+        """End the task; it as it has ended.
+
+        Raises:
+            RefusedError: the service knows of another end, or of no such task.
+            LostError: nobody has answered for too long.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                ended: Object = await self._insist("finish", [], verdict, "trying again")
+        except TimeoutError:
+            raise LostError(f"the service has not answered for {PATIENCE_SECONDS:.0f} s") from None
+        except RefusedError as error:
+            if error.status != 409:
+                raise
+            ended = await self._service.call("GET", path(self._task_id))
+            if ended["status"] != verdict["status"]:
+                raise  # else it had arrived, and only the answer was lost
+        return ended
 
     async def close(self, work: asyncio.Task[None]) -> None:
         """Let `run`, which ``work`` runs, send what is left; give up on a service that takes nothing for too long."""

@@ -100,7 +100,7 @@ async def _beside(service: Service, command: list[str], about: Object) -> int:
     task: Object = await service.call("POST", "/api/tasks", [], asked)
     terminal.remark(f"task {task['id']}")
     with Recorder(service, task["id"]) as recorder:
-        code, ended = await _recorded(service, task["id"], command, recorder)
+        code, ended = await _recorded(command, recorder)
     if recorder.dropped:
         terminal.say(f"{recorder.dropped:,} lines could not be recorded", "WARNING")
     if ended is not None:
@@ -108,9 +108,7 @@ async def _beside(service: Service, command: list[str], about: Object) -> int:
     return code
 
 
-async def _recorded(
-    service: Service, task_id: str, command: list[str], recorder: Recorder
-) -> tuple[int, Object | None]:
+async def _recorded(command: list[str], recorder: Recorder) -> tuple[int, Object | None]:
     """Run the command to its end; the exit code, and the task as it ended if the service could be told."""
     sending = asyncio.create_task(recorder.run())
     here = {"cwd": str(Path.cwd()), "host": socket.gethostname()}
@@ -118,15 +116,21 @@ async def _recorded(
     child = asyncio.create_task(_child(command, recorder))
     watching = asyncio.create_task(_cancel_at_end(recorder, child))
 
+    waited_for: list[asyncio.Task[Any]] = [child, sending]
+
     def interrupt() -> None:
-        (sending if child.done() else child).cancel()  # once more: do not wait for a service that is away
+        # The first time the command; once more: do not wait for a service that is away.
+        next((work for work in waited_for if not work.done()), child).cancel()
 
     with interruptible(interrupt) as interruption:
         await asyncio.wait([child])
         watching.cancel()
         verdict, code = _verdict(child, recorder, command, cancelled=interruption.signal is not None)
         await recorder.close(sending)
-        ended = await _finish(service, task_id, verdict, recorder)
+        finishing = asyncio.create_task(_finish(verdict, recorder))
+        waited_for.append(finishing)
+        await asyncio.wait([finishing])
+    ended = None if finishing.cancelled() else finishing.result()
     return interruption.exit_code if interruption.signal is not None else code, ended
 
 
@@ -183,15 +187,14 @@ def _verdict(
     return {"status": status, "result": result, "error_message": said}, _shell_code(outcome.exit_code)
 
 
-async def _finish(service: Service, task_id: str, verdict: Object, recorder: Recorder) -> Object | None:
+async def _finish(verdict: Object, recorder: Recorder) -> Object | None:
     if recorder.ended.is_set():
         return None
     try:
-        ended: Object = await service.call("POST", path(task_id, "finish"), [], verdict)
+        return await recorder.finish(verdict)
     except (LostError, RefusedError) as error:
         terminal.say(f"the end of the task could not be recorded: {error}", "WARNING")
         return None
-    return ended
 
 
 def _remark_end(task: Object) -> None:
