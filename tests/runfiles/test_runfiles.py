@@ -18,6 +18,7 @@ import pytest
 
 import asynclog
 from asynclog import Settings, TaskManager
+from asynclog.errors import StoreError
 from asynclog.queries import EntryPage, EntryQuery
 from asynclog.records import DeleteRecord
 from asynclog.tasks import rundir
@@ -109,6 +110,44 @@ async def test_right_behind_the_writer_nothing_is_read(tmp_path: Path, monkeypat
         assert set(read) == {task.id}
         compare(folder, runs(tasks))
         compare(folder, mirror)
+
+
+async def test_what_cannot_be_read_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one task's entries cannot be read, another's go into its file once, and no further than they are known."""
+    folder, over = tmp_path / "data", asyncio.Event()
+
+    async def plugin(params: dict[str, object], context: asynclog.TaskContext) -> None:
+        context.logger.info("begun")
+        await over.wait()
+
+    async def refused(query: EntryQuery) -> EntryPage:
+        raise StoreError("not now")
+
+    async with asynclog.open(folder, settings=debug()) as tasks:
+        [follower] = tasks.run_files.followers
+        work = [asyncio.ensure_future(tasks.run(plugin)) for _ in range(2)]
+        end = time.monotonic() + DEADLINE
+        while len(lives := [live for live in tasks.engine.hub if live.task.status == "running"]) < 2:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.01)
+        await follower.settle()
+        late, soon = (tasks.engine.logger(live.feed) for live in lives if live.feed is not None)
+        async with follower._round:
+            late.info("to be read")
+            await tasks.engine.settle(DEADLINE)
+            follower._offers.drop(1000)
+            soon.info("known")
+            await tasks.engine.settle(DEADLINE)
+        with monkeypatch.context() as patch:
+            patch.setattr(tasks.engine.store, "entries", refused)
+            with pytest.raises(StoreError):
+                await follower.catch_up()
+        before = {task_id: cursor.seq for task_id, cursor in follower._state.tasks.items()}
+        assert before == {late.task_id: before[soon.task_id] - 1, soon.task_id: before[soon.task_id]}
+        over.set()
+        await asyncio.gather(*work)
+        await settled(tasks)
+        compare(folder, runs(tasks))
 
 
 async def test_a_writer_that_is_behind_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

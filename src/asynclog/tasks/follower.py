@@ -16,6 +16,7 @@ from typing import Final, ParamSpec, TypeVar
 
 import msgspec
 
+from asynclog.clock import wait_for
 from asynclog.disk import Disk
 from asynclog.engine import Engine
 from asynclog.errors import StoreError
@@ -200,13 +201,7 @@ class Follower:
             await self._save()
 
     async def _wait(self) -> None:
-        due = asyncio.ensure_future(self._due.wait())
-        tick = asyncio.ensure_future(self._engine.clock.sleep(TICK_SECONDS))
-        try:
-            await asyncio.wait((due, tick), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            due.cancel()
-            tick.cancel()
+        await wait_for(self._due, self._engine.clock.sleep, TICK_SECONDS)
         self._due.clear()
         if self._urgent:
             self._urgent = False
@@ -240,10 +235,14 @@ class Follower:
             if news:
                 # At first what was just stored: all of it in one thread, without a look at the store.
                 await _in_thread(self._write, news)
-            for page in news:
-                if not page.is_whole and await self._complete(page):
+            lacking = [page for page in pages if not page.is_whole]
+            more = [page.state for page in pages if page.is_whole and self._conclude(page)]
+            for page in lacking:
+                if await self._complete(page):
                     await _in_thread(self._write, [page])
-            return [page.state for page in pages if self._conclude(page)]
+                if self._conclude(page):
+                    more.append(page.state)
+            return more
 
     async def _page(self, state: RunState) -> Page | None:
         cursor = self._state.tasks.get(state.task_id)
@@ -272,6 +271,7 @@ class Follower:
                         page.written(pieces)
                     except OSError as error:
                         page.error = error
+                    page.let_go()
 
     async def _complete(self, page: Page) -> bool:
         """Read what the page lacks; False when that cannot be done, or is put off."""

@@ -142,6 +142,9 @@ class Page:
         """The pieces are in their files."""
         for name, piece in pieces.items():
             self.moved.sizes[name] = piece.offset + len(piece.data)
+
+    def let_go(self) -> None:
+        """Hold nothing any more of what was to be written."""
         self.texts, self.lines, self.traces = (), [], []
 
 
