@@ -39,6 +39,20 @@ def _said(log_format: LogFormat) -> str:
     return stream.getvalue()
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("args", [("password=hunter2",), ({"key": "password=hunter2"},), (1, "password=hunter2")])
+def test_arguments_that_do_not_fit(
+    log_format: LogFormat, args: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A call with arguments that do not fit is told with them, without secrets, and nothing goes past the log."""
+    stream = io.StringIO()
+    to_stderr(log_format, stream)
+    logging.getLogger("asynclog.server").warning("%d items", *args)
+    assert "%d items [arguments (" in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()
+    assert capsys.readouterr().err == ""
+
+
 def test_text_is_a_line_each() -> None:
     """A record is one line, whatever its message; a traceback stands indented below; secrets are not there."""
     first, second, third, *traceback = _said("text").splitlines()

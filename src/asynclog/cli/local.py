@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -76,8 +76,9 @@ class LocalService:
 async def open_service(configuration: Configuration) -> AsyncIterator[LocalService]:
     """Own the data directory from entry to exit. Raises as `open_tasks`."""
     from asynclog.server.app import create_app  # noqa: PLC0415 - starlette takes a while to import
+    from asynclog.server.ownlog import message_of  # noqa: PLC0415 - as above
 
-    _log_to_stderr(configuration.redaction.redactor())
+    _log_to_stderr(configuration.redaction.redactor(), message_of)
     async with open_tasks(configuration.folder, configuration=configuration, run_schedules=False) as manager:
         yield LocalService(create_app(manager, everybody=LOCAL))
 
@@ -85,21 +86,25 @@ async def open_service(configuration: Configuration) -> AsyncIterator[LocalServi
 class _Remark(logging.Formatter):
     """A message without secrets, of which nothing acts on a terminal."""
 
-    def __init__(self, redactor: Redactor) -> None:
-        super().__init__("asynclog: %(message)s")
+    def __init__(self, redactor: Redactor, message_of: Callable[[logging.LogRecord], str]) -> None:
+        super().__init__()
         self._redactor = redactor
+        self._message_of = message_of
 
     def format(self, record: logging.LogRecord) -> str:
         """The message, and a traceback below."""
-        return terminal.visible(self._redactor.redact(super().format(record)))
+        said = f"asynclog: {self._message_of(record)}"
+        if record.exc_info:
+            said += f"\n{self.formatException(record.exc_info)}"
+        return terminal.visible(self._redactor.redact(said))
 
 
-def _log_to_stderr(redactor: Redactor) -> None:
+def _log_to_stderr(redactor: Redactor, message_of: Callable[[logging.LogRecord], str]) -> None:
     """Beside a command's own output the service's log says only what is wrong."""
     log = logging.getLogger("asynclog")
     if not log.handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setLevel(logging.WARNING)  # of the handler: the logger's own is the setting log_level
-        handler.setFormatter(_Remark(redactor))
+        handler.setFormatter(_Remark(redactor, message_of))
         log.addHandler(handler)
         log.propagate = False

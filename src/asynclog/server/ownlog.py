@@ -12,6 +12,7 @@ import msgspec
 from asynclog.model import timestamp_text
 from asynclog.redaction import REDACTOR, Redactor
 from asynclog.rendering import visible_text
+from asynclog.texts import format_message
 
 LogFormat = Literal["text", "json"]
 
@@ -75,6 +76,14 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith(_NOISE)
 
 
+def message_of(record: logging.LogRecord) -> str:
+    """The message with its arguments. Those that do not fit stand behind it: `logging` would write them to stderr as
+    they are, secrets included.
+    """
+    args = record.args or ()
+    return format_message(record.msg, args if isinstance(args, tuple) else (args,))
+
+
 class _Clean(logging.Formatter):
     """Gives time, level, message and traceback, without secrets."""
 
@@ -85,7 +94,7 @@ class _Clean(logging.Formatter):
     def _parts(self, record: logging.LogRecord) -> tuple[str, str, str, str]:
         time = timestamp_text(int(record.created * 1_000_000))
         traceback = self.formatException(record.exc_info) if record.exc_info else ""
-        return time, record.levelname, self._redact(record.getMessage()).strip(), self._redact(traceback)
+        return time, record.levelname, self._redact(message_of(record)).strip(), self._redact(traceback)
 
 
 class _Text(_Clean):
