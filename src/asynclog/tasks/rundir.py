@@ -62,23 +62,37 @@ class RunPlace(NamedTuple):
 @contextmanager
 def _entered(place: RunPlace, depth: int, *, create: bool) -> Iterator[int]:
     """A directory of the path, open: 2 is the site's, 3 the run's. The root's own parent has to exist."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC  # the root is the user's choice, and may be a link
-    if create:
-        with contextlib.suppress(FileExistsError):
-            place.root.mkdir(0o700)
-            flags = _FOLDER
-    fd = os.open(place.root, flags)
+    fd = _open_root(place.root, create=create)
     try:
         for part in place.parts[:depth]:
-            if create:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(part, 0o700, dir_fd=fd)
-            inner = os.open(part, _FOLDER, dir_fd=fd)
+            inner = _open_folder(part, fd, create=create)
             os.close(fd)
             fd = inner
         yield fd
     finally:
         os.close(fd)
+
+
+def _open_root(root: Path, *, create: bool) -> int:
+    try:
+        return os.open(root, _FOLDER & ~os.O_NOFOLLOW)  # it is the user's choice, and may be a link
+    except FileNotFoundError:
+        if not create:
+            raise
+    with contextlib.suppress(FileExistsError):
+        root.mkdir(0o700)
+    return os.open(root, _FOLDER)
+
+
+def _open_folder(name: str, parent: int, *, create: bool) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=parent)
+    except FileNotFoundError:
+        if not create:
+            raise
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=parent)
+    return os.open(name, _FOLDER, dir_fd=parent)
 
 
 @contextmanager
@@ -126,9 +140,11 @@ def write(place: RunPlace, pieces: Mapping[str, Piece], disk: Disk, *, fresh: bo
 
 
 def _write_piece(fd: int, name: str, piece: Piece, disk: Disk) -> None:
-    if os.fstat(fd).st_size < piece.offset:
+    size = os.fstat(fd).st_size
+    if size < piece.offset:
         raise ShortenedError(f"{name} is shorter than what was written to it")
-    os.ftruncate(fd, piece.offset)
+    if size > piece.offset:
+        os.ftruncate(fd, piece.offset)
     os.lseek(fd, piece.offset, os.SEEK_SET)
     rest = memoryview(piece.data)
     while rest:

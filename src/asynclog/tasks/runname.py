@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from asynclog.model import MAX_TIMESTAMP, timestamp_text
@@ -21,6 +22,7 @@ _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 _RUN: Final = re.compile(r"run_(\d{8}_\d{6})_(.+?)(?:_(\d+))?")
 
 
+@lru_cache(maxsize=1024)
 def component(name: str | None) -> str:
     """A name as one path component: never empty, hidden, a way up, or another name's.
 
