@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from typing import Any
 
 import pytest
 
 from asynclog import Stage, TaskContext, TaskManager
+from asynclog.records import Record, StageRecord, encode
 from tests.library.reading import entries, messages
 
 
@@ -197,6 +199,45 @@ async def test_a_stage_cannot_be_open_twice(tasks: TaskManager) -> None:
 
     task = await tasks.run(plugin)
     assert (task.status, "context.stage" in (task.error_message or "")) == ("failed", True)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_an_end_counts_whatever_a_thread_says_meanwhile(
+    tasks: TaskManager, monkeypatch: pytest.MonkeyPatch, *, leaves: bool
+) -> None:
+    """A stage, or a task, that ends while a thread is just about to say how far the stage is has ended."""
+    reached, go = threading.Event(), threading.Event()
+    reporting: list[asyncio.Future[None]] = []
+
+    async def plugin(_params: object, context: TaskContext) -> None:
+        recorder = context._recorder
+        record = recorder.record
+
+        def record_late(told: Record) -> None:
+            """The thread is put aside at the worst moment."""
+            if isinstance(told, StageRecord) and (told.stage.processed, told.stage.status) == (5, "running"):
+                reached.set()
+                assert go.wait(30)
+                recorder._journal.append(None, encode(told))
+            else:
+                record(told)
+
+        monkeypatch.setattr(recorder, "record", record_late)
+        stage = context.stage("s")
+        stage.__enter__()
+        reporting.append(asyncio.ensure_future(asyncio.to_thread(stage.progress, 5)))
+        await asyncio.to_thread(reached.wait, 30)
+        if leaves:
+            stage.__exit__(None, None, None)
+            go.set()
+            await reporting[0]
+
+    task = await tasks.run(plugin)
+    go.set()
+    await reporting[0]
+    (view,) = await tasks.reader.stages(task.id)
+    assert view.stage is not None
+    assert view.stage.status == ("success" if leaves else "interrupted")
 
 
 async def test_labels_without_a_stage_are_listed_too(tasks: TaskManager) -> None:

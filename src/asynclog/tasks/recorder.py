@@ -43,6 +43,8 @@ class Recorder:
         """Stages that have ended and may be entered again, by name and number."""
         self._highest = 0
         self._open_stages: dict[str, Stage] = {}
+        self._newest: dict[str, Stage] = {}
+        """Every stage as it is now, whatever order threads come in to say so."""
         self._open_steps: dict[str, Step] = {}
         self._next_index = itertools.count()
         self._ended = False
@@ -87,7 +89,7 @@ class Recorder:
                     known, status="running", pending=more, finished_at=None, error_message=None, error_stack=None
                 )
             self._highest = max(self._highest, stage.number)
-            self._open_stages[stage.id] = stage
+            self._open_stages[stage.id] = self._newest[stage.id] = stage
         self.record(StageRecord(stage.task_id, stage))
         self.record(trace.stage_start(stage, self.now()))
         return stage
@@ -103,7 +105,7 @@ class Recorder:
         with self._lock:
             if stage.id not in self._open_stages:
                 return
-            self._open_stages[stage.id] = stage
+            self._open_stages[stage.id] = self._newest[stage.id] = stage
             if stage.status != "running":
                 del self._open_stages[stage.id]
                 self._idle.setdefault(stage.name, {})[stage.number] = stage
@@ -113,6 +115,10 @@ class Recorder:
         self.record(StageRecord(stage.task_id, stage))
         for event in trace.stage_change(stage, self.now()):
             self.record(event)
+        # Not under the lock: a finaliser that the journal runs under its own may end a stage, too.
+        newest = self._newest[stage.id]
+        if newest is not stage:  # another thread has said more meanwhile; perhaps its record came before this one
+            self._journal.append(None, records.encode(StageRecord(newest.task_id, newest)))
 
     def next_index(self) -> int:
         """The place of the next step among the task's steps, from 0."""
@@ -131,10 +137,12 @@ class Recorder:
     def interrupt(self, now: int) -> None:
         """The task ends: what is still open ends with it, and nothing more is recorded."""
         with self._lock:
-            stages, steps = list(self._open_stages.values()), list(self._open_steps.values())
+            left, steps = list(self._open_stages.values()), list(self._open_steps.values())
+            stages = [msgspec.structs.replace(stage, status="interrupted", finished_at=now) for stage in left]
+            self._newest.update({stage.id: stage for stage in stages})
             self._open_stages.clear()
         for stage in stages:
-            self._record_stage(msgspec.structs.replace(stage, status="interrupted", finished_at=now))
+            self._record_stage(stage)
         for step in steps:
             self.record(StepRecord(step.task_id, msgspec.structs.replace(step, status="interrupted", finished_at=now)))
         self._ended = True
