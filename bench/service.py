@@ -18,6 +18,7 @@ CONFIGURATION: Final = """\
 connections = 10000
 subscriptions = 5000
 subscriptions_per_key = 5000
+requests_per_second = 1000000
 """
 """Limits of a caller that are no part of what is measured."""
 _ADDRESS: Final = re.compile(rb"(http://\S+:\d+)")

@@ -16,6 +16,9 @@ The file::
     connections = 2000          # open at a time; half of them from one address
     subscriptions = 1000        # open WebSockets, and how many of them of one key
     subscriptions_per_key = 100
+    requests_per_second = 1000  # of one key; twice as many at once
+    tasks_per_key = 1000        # open ones that it began
+    schedules_per_key = 1000    # that it sees
 
     [logging]                   # any of the logging settings
     task_log_level = "DEBUG"
@@ -78,6 +81,9 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connections: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 2000
     subscriptions: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 1000
     subscriptions_per_key: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 100
+    requests_per_second: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
+    tasks_per_key: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 1000
+    schedules_per_key: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 1000
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

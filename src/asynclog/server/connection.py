@@ -165,6 +165,7 @@ async def _talk(
         if service.closing:
             return _WE_GO
         connection.caller = socket.caller = service.access.connect(websocket, connection.ticket)
+        service.asked.take(connection.who)
         with service.subscriptions.taken(connection.who):
             await talk(connection)
     except ClosedError as error:

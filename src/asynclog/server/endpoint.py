@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from asynclog.errors import AsynclogError, UnavailableError
 from asynclog.server import problems
 from asynclog.server.body import Held, parse_body, read_body
+from asynclog.server.limits import caller_of
 from asynclog.server.operation import Call, Operation
 from asynclog.server.parameters import read_query
 from asynclog.server.service import Service
@@ -67,6 +68,8 @@ class Endpoint:
         if b"%2f" in request.scope.get("raw_path", b"").lower():
             raise HTTPException(404)  # no name has a slash, and no address is written in two ways
         caller = self._service.access.enter(request, operation)
+        if operation.counted:
+            self._service.asked.take(caller_of(caller, request))
         if operation.admit is not None:
             operation.admit(request, self._service)
         given = b"" if operation.open_query else request.scope["query_string"]

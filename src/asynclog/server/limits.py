@@ -1,4 +1,4 @@
-"""How much of the service one caller may have at a time: open subscriptions, exports, frames. All on the event loop."""
+"""How much of the service one caller may have: requests, tasks, subscriptions, exports, frames. On the event loop."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ RETRY_SECONDS: Final = 10
 EXPORTS_EACH: Final = 8
 """Exports of one caller at a time; each may hold a page in memory."""
 EXPORTS: Final = 32
+AHEAD_SECONDS: Final = 2.0
+"""Requests of so many seconds may come at once."""
+KNOWN: Final = 10_000
+"""Callers that are remembered before those who have nothing to be remembered for are looked for."""
 FRAMES: Final = 200
 """Frames a client may send on one WebSocket at once,"""
 FRAMES_A_SECOND: Final = 20.0
@@ -33,6 +37,9 @@ class Limits(Value, frozen=True, kw_only=True):
     connections: int = _UNLESS_SAID.connections
     subscriptions: int = _UNLESS_SAID.subscriptions
     subscriptions_per_key: int = _UNLESS_SAID.subscriptions_per_key
+    requests_per_second: int = _UNLESS_SAID.requests_per_second
+    tasks_per_key: int = _UNLESS_SAID.tasks_per_key
+    schedules_per_key: int = _UNLESS_SAID.schedules_per_key
 
     @classmethod
     def of(cls, server: Server) -> Limits:
@@ -41,6 +48,9 @@ class Limits(Value, frozen=True, kw_only=True):
             connections=server.connections,
             subscriptions=server.subscriptions,
             subscriptions_per_key=server.subscriptions_per_key,
+            requests_per_second=server.requests_per_second,
+            tasks_per_key=server.tasks_per_key,
+            schedules_per_key=server.schedules_per_key,
         )
 
 
@@ -101,3 +111,68 @@ class Pace:
         now = self._clock()
         self._due = max(self._due, now - self._ahead) + 1 / self._a_second
         return max(0.0, self._due - now)
+
+
+class Requests:
+    """How often callers may ask: evenly so many times a second, those of `AHEAD_SECONDS` at once."""
+
+    def __init__(self, clock: Callable[[], float], a_second: int) -> None:
+        self._clock = clock
+        self._a_second = a_second
+        self._due: dict[str, float] = {}
+        """When the next one of each caller would be due if they came evenly."""
+
+    def take(self, caller: str) -> None:
+        """The caller asks. Raises TooManyError when that is too often; such a request does not count."""
+        now = self._clock()
+        due = max(self._due.get(caller, 0.0), now - AHEAD_SECONDS)
+        if due > now:
+            raise TooManyError(
+                f"at most {self._a_second} requests a second of one key (or address); send fewer and larger ones", 1
+            )
+        if len(self._due) >= KNOWN and caller not in self._due:
+            self._due = {name: then for name, then in self._due.items() if then > now - AHEAD_SECONDS}
+        self._due[caller] = due + 1 / self._a_second
+
+
+class Begun:
+    """The open tasks that each caller began. Those from before a restart are nobody's.
+
+    Args:
+        each: how many one caller may have.
+        is_open: whether a task is.
+    """
+
+    def __init__(self, each: int, is_open: Callable[[str], bool]) -> None:
+        self._each = each
+        self._is_open = is_open
+        self._ids: dict[str, set[str]] = {}
+        self._beginning: Counter[str] = Counter()
+
+    @contextmanager
+    def one_more(self, caller: str) -> Iterator[Callable[[str], None]]:
+        """Begin a task inside the block, and say which; raises TooManyError when the caller has as many as one may."""
+        if self._count(caller) >= self._each:
+            self._forget()
+        if self._count(caller) >= self._each:
+            raise TooManyError(
+                f"at most {self._each} open tasks of one key (or address); end some, or wait for their end",
+                RETRY_SECONDS,
+            )
+        self._beginning[caller] += 1
+        try:
+            yield self._ids.setdefault(caller, set()).add
+        finally:
+            self._beginning[caller] -= 1
+            if len(self._ids) > KNOWN:
+                self._forget()
+
+    def _count(self, caller: str) -> int:
+        return len(self._ids.get(caller, ())) + self._beginning[caller]
+
+    def _forget(self) -> None:
+        """What has ended; and callers of whom nothing is left."""
+        for ids in self._ids.values():
+            ids -= {task_id for task_id in ids if not self._is_open(task_id)}
+        self._beginning += Counter()
+        self._ids = {caller: ids for caller, ids in self._ids.items() if ids or caller in self._beginning}

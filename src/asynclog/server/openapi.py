@@ -43,7 +43,7 @@ _COMMON: Final = {
     414: "The address is longer than 32 KiB.",
     415: "The body is packed in another way than gzip, or is of a type that pages of other sites can send.",
     422: "A parameter or a field is unknown or has a bad value; parameter names it.",
-    429: "So many questions of the caller wait already that this one is not taken.",
+    429: "The caller has asked too often, or has as much as one may have at a time.",
     431: "The head of the request is larger than 64 KiB, or has more than 100 lines.",
     500: "The service failed.",
     503: "The service holds as many bodies as it can, or as many questions were asked; try again.",
@@ -165,7 +165,7 @@ def _can(operation: Operation, status: int) -> bool:
     if status == 415:
         return operation.method != "GET"
     if status == 429:
-        return operation.hard
+        return operation.counted
     return True  # an unknown query parameter is 422 everywhere
 
 

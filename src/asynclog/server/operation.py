@@ -135,6 +135,11 @@ class Operation:
     errors: Mapping[int, str] = field(default_factory=dict)
 
     @property
+    def counted(self) -> bool:
+        """Whether callers may ask it only so often: not the page, and not whether the service is well."""
+        return self.path.startswith("/api/")
+
+    @property
     def everywhere(self) -> bool:
         """Whether it takes a key for all accounts and sites."""
         return self.beyond or self.role == Role.ADMIN

@@ -12,9 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from asynclog import values
+from asynclog.errors import TooManyError
 from asynclog.model import Schedule
 from asynclog.server.access import require_starter
 from asynclog.server.body import read_json
+from asynclog.server.limits import RETRY_SECONDS
 from asynclog.server.operation import JSON, Call, answer, created, started
 from asynclog.server.problems import MalformedError
 from asynclog.server.service import Service
@@ -81,6 +83,9 @@ def _check_starter(call: Call, *names: str | None) -> None:
 async def create(call: Call) -> Response:
     """Make one."""
     _check_starter(call, call.body.plugin)
+    most = call.service.limits.schedules_per_key
+    if len(call.tasks.scheduler.all(call.access)) >= most:
+        raise TooManyError(f"there are {most} schedules, and no more are taken; remove some", RETRY_SECONDS)
     schedule = await call.tasks.scheduler.create(_given(call), call.access)
     call.note("schedule.create", schedule.id, **schedule_change(None, schedule))
     return created(call, f"/api/schedules/{schedule.id}", _shown(call, schedule))
@@ -133,9 +138,10 @@ async def hook(call: Call) -> Response:
         "query": _parsed(request.scope["query_string"]),
         "body": _body(call.body, request.headers.get("content-type", "")),
     }
-    task = await call.tasks.start(
-        found.plugin, found.params, trigger_type="webhook", trigger_data=data, account=found.account, site=found.site
-    )
+    home = {"account": found.account, "site": found.site}
+    with call.service.begun.one_more(f"hook {name}") as begun:
+        task = await call.tasks.start(found.plugin, found.params, trigger_type="webhook", trigger_data=data, **home)
+        begun(task.id)
     return started(call, task)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from asynclog.principal import Principal
 from asynclog.server.access import Access
 from asynclog.server.body import Bodies
 from asynclog.server.failures import Failures
-from asynclog.server.limits import DEFAULT_LIMITS, EXPORTS, EXPORTS_EACH, Limits, Places
+from asynclog.server.limits import DEFAULT_LIMITS, EXPORTS, EXPORTS_EACH, Begun, Limits, Places, Requests
 from asynclog.server.passes import Pass
 from asynclog.server.turns import Turns
 from asynclog.tasks.manager import TaskManager
@@ -51,6 +52,8 @@ class Service:
         self.tasks = tasks
         self.limits = limits
         self.subscriptions = Places("subscriptions", limits.subscriptions, limits.subscriptions_per_key)
+        self.asked = Requests(time.monotonic, limits.requests_per_second)
+        self.begun = Begun(limits.tasks_per_key, self._is_open)
         self.bodies = Bodies()
         self.exports = Places("exports", EXPORTS, EXPORTS_EACH)
         self.turns = Turns()
@@ -67,6 +70,10 @@ class Service:
     def sockets(self, kind: str) -> int:
         """How many WebSockets of a kind (logs, tasks) are open."""
         return len(self._sockets[kind])
+
+    def _is_open(self, task_id: str) -> bool:
+        live = self.tasks.engine.hub.get(task_id)
+        return live is not None and live.feed is not None and not live.feed.sealed
 
     @contextmanager
     def connected(self, kind: str) -> Iterator[Socket]:

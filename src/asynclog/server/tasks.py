@@ -36,7 +36,10 @@ async def start(call: Call) -> Response:
     if body.external:
         if body.plugin is not None:
             options["plugin"] = body.plugin
-        return started(call, call.tasks.external.start(body.name, **options))
+        with call.service.begun.one_more(call.who) as begun:
+            task = call.tasks.external.start(body.name, **options)
+            begun(task.id)
+        return started(call, task)
     plugins = call.tasks.plugins
     if body.plugin is None:
         raise InvalidError("plugin", "plugin: name the plugin to run, or say external: true if its code runs elsewhere")
@@ -44,7 +47,10 @@ async def start(call: Call) -> Response:
         known = ", ".join(sorted(plugins)) or "none"
         raise InvalidError("plugin", f"plugin: there is no plugin {body.plugin!r}; there are: {known}")
     require_starter(call.principal, plugins[body.plugin])
-    return started(call, await call.tasks.start(body.plugin, options.pop("params"), name=body.name, **options))
+    with call.service.begun.one_more(call.who) as begun:
+        task = await call.tasks.start(body.plugin, options.pop("params"), name=body.name, **options)
+        begun(task.id)
+    return started(call, task)
 
 
 async def _home(call: Call, body: StartTask) -> tuple[str | None, str | None]:
