@@ -17,16 +17,15 @@ from asynclog import records, values
 from asynclog.engine import Engine
 from asynclog.errors import ConflictError, InvalidError, NotFoundError, StoreError, TooLargeError
 from asynclog.feed import Feed
-from asynclog.identity import new_id
 from asynclog.live import Live
 from asynclog.logger import label
-from asynclog.model import EVERYTHING, TRIGGER_TYPES, AccessScope, Stage, Step, Task
+from asynclog.model import EVERYTHING, AccessScope, Stage, Step, Task
 from asynclog.records import BatchRecord, StageRecord, StepRecord, TaskRecord
 from asynclog.tasks import parts, trace
 from asynclog.tasks.answers import Answers
+from asynclog.tasks.beginning import new_task
 from asynclog.tasks.ending import end_parts, finish, interrupt
 from asynclog.tasks.ingest import Parsed, parse_in_turns
-from asynclog.tasks.plugin import refuse_reserved
 from asynclog.tasks.runfiles import RunFiles
 
 BODY_BYTES: Final = 8 << 20
@@ -75,35 +74,26 @@ class External:
         Raises:
             InvalidError: it has no name, or the trigger type is none.
         """
-        redactor = self._engine.settings.dials.redactor
+        engine, redactor = self._engine, self._engine.settings.dials.redactor
         title = label(name, redactor=redactor)
         if title is None:
             raise InvalidError("name", "an external task needs a name")
-        kind = label(plugin, redactor=redactor) or "external"
-        refuse_reserved(kind)
-        if trigger_type not in TRIGGER_TYPES:
-            raise InvalidError("trigger_type", f"trigger_type is one of {', '.join(TRIGGER_TYPES)}")
-        engine = self._engine
-        limit = engine.settings.dials.max_data_size
-        now = engine.clock.now()
-        task = Task(
-            id=new_id(),
+        pending = new_task(
+            engine,
+            self._run_files,
+            plugin=label(plugin, redactor=redactor) or "external",
             name=title,
-            plugin=kind,
-            account=label(account),
-            site=label(site),
+            params=params,
+            trigger_type=trigger_type,
+            trigger_data=trigger_data,
+            account=account,
+            site=site,
             parent_id=parent_id,
-            run_id=self._run_files.name(now, trigger_type),
+            metadata=metadata,
             external=True,
-            trigger_type=trigger_type,  # type: ignore[arg-type]  # checked above
-            trigger_data_json=None if trigger_data is None else values.capture(trigger_data, limit, redactor),
-            params_json=values.capture({} if params is None else params, limit, redactor),
-            metadata_json=None if metadata is None else values.capture(metadata, limit, redactor),
-            status="running",
-            created_at=now,
-            started_at=now,
-            lease_until=now + LEASE_MICROSECONDS,
         )
+        now = pending.created_at
+        task = msgspec.structs.replace(pending, status="running", started_at=now, lease_until=now + LEASE_MICROSECONDS)
         feed = Feed(task.id)
         self._answers[task.id] = Answers(whole=True)
         engine.hub.add(task, feed)

@@ -16,22 +16,21 @@ from typing import Any, Final
 
 import msgspec
 
-from asynclog import values
 from asynclog.engine import Engine
-from asynclog.errors import ConflictError, InvalidError, NotFoundError
+from asynclog.errors import ConflictError, NotFoundError
 from asynclog.feed import Feed
-from asynclog.identity import new_id
 from asynclog.logger import label, traceback_text
-from asynclog.model import AUDIT_PLUGIN, EVERYTHING, TRIGGER_TYPES, AccessScope, Task, TaskStatus
+from asynclog.model import AUDIT_PLUGIN, EVERYTHING, AccessScope, Task, TaskStatus
 from asynclog.records import TaskRecord
 from asynclog.tasks import trace
 from asynclog.tasks.audit import Audit
+from asynclog.tasks.beginning import new_task
 from asynclog.tasks.context import TaskContext, enter
 from asynclog.tasks.ending import STORED_SECONDS, finish
 from asynclog.tasks.external import External
 from asynclog.tasks.hooks import Hooks
 from asynclog.tasks.keyring import KeyRing
-from asynclog.tasks.plugin import Plugin, plugin_name, refuse_reserved
+from asynclog.tasks.plugin import Plugin, plugin_name
 from asynclog.tasks.reader import LogPage, Reader
 from asynclog.tasks.recorder import Recorder
 from asynclog.tasks.runfiles import RunFiles
@@ -148,28 +147,22 @@ class TaskManager:
         """
         if self._closing:
             raise ConflictError("the service is going down and starts no more tasks")
-        if trigger_type not in TRIGGER_TYPES:
-            raise InvalidError("trigger_type", f"trigger_type is one of {', '.join(TRIGGER_TYPES)}")
         chosen = self._plugin(plugin)
-        refuse_reserved(chosen.name)
         params = {} if params is None else params
         given = chosen.check(params)
-        dials, now = self.engine.settings.dials, self.engine.clock.now()
-        limit, redactor = dials.max_data_size, dials.redactor
-        task = Task(
-            id=new_id(),
-            name=label(name, redactor=redactor) or chosen.name,
+        task = new_task(
+            self.engine,
+            self.run_files,
             plugin=chosen.name,
-            account=label(account),
-            site=label(site),
+            name=label(name, redactor=self.engine.settings.dials.redactor) or chosen.name,
+            params=params,
+            trigger_type=trigger_type,
+            trigger_data=trigger_data,
+            account=account,
+            site=site,
             parent_id=parent_id,
             schedule_id=schedule_id,
-            run_id=self.run_files.name(now, trigger_type),
-            trigger_type=trigger_type,  # type: ignore[arg-type]  # checked above
-            trigger_data_json=None if trigger_data is None else values.capture(trigger_data, limit, redactor),
-            params_json=values.capture(params, limit, redactor),
-            metadata_json=None if metadata is None else values.capture(metadata, limit, redactor),
-            created_at=now,
+            metadata=metadata,
         )
         feed = Feed(task.id)
         recorder = Recorder(self.engine, feed)
