@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from types import TracebackType
 from typing import Any, Final, Self
@@ -12,6 +11,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from asynclog.cli import terminal
+from asynclog.cli.backoff import Backoff
 from asynclog.cli.finding import path
 from asynclog.cli.service import LostError, Object, Query, RefusedError, Service
 from asynclog.cli.spool import Spool
@@ -23,7 +23,6 @@ GATHER_SECONDS: Final = 0.1
 BATCH_BYTES: Final = 1 << 20
 ALIVE_SECONDS: Final = 2.0
 """A task that says nothing shows so often that it is alive, and learns whether it was cancelled."""
-FIRST_DELAY_SECONDS: Final = 0.1
 LONGEST_DELAY_SECONDS: Final = 3.0
 PATIENCE_SECONDS: Final = 30.0
 """How long the end of a task waits for a service that takes nothing."""
@@ -102,19 +101,17 @@ class Recorder:
 
     async def _insist(self, what: str, query: Query, body: object, then: str) -> Any:
         """Post something until it is answered; ``then`` says what becomes of it as long as nobody answers."""
-        delay, told = FIRST_DELAY_SECONDS, False
+        backoff = Backoff(LONGEST_DELAY_SECONDS)
         while True:
             try:
                 answer = await self._service.call("POST", path(self._task_id, what), query, body)
             except LostError as error:
-                if delay > 4 * FIRST_DELAY_SECONDS and not told:
-                    told = True
+                if backoff.is_news():
                     terminal.say(f"{error}; {then}", "WARNING")
             else:
                 self._taken_at = time.monotonic()
                 return answer
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter keeps no secret
-            delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+            await backoff.pause()
 
     async def finish(self, verdict: Object) -> Object:
         """End the task; it as it has ended.

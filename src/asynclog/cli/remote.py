@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
-import random
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, Final
@@ -13,6 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
+from asynclog.cli.backoff import Backoff
 from asynclog.cli.credentials import VARIABLE
 from asynclog.cli.service import LostError, Object, Query, RefusedError, refusal
 from asynclog.errors import AsynclogError, InvalidError, NotFoundError
@@ -20,7 +20,6 @@ from asynclog.errors import AsynclogError, InvalidError, NotFoundError
 TIMEOUT_SECONDS: Final = 30.0
 """How long the service may be silent."""
 PIECE_BYTES: Final = 256 * 1024
-FIRST_DELAY_SECONDS: Final = 0.1
 LONGEST_DELAY_SECONDS: Final = 5.0
 FRAME_BYTES: Final = 256 * 1024 * 1024
 """A frame larger than this is not ours."""
@@ -65,21 +64,19 @@ class RemoteService:
         A lost connection is made again from the cursor on, with backoff and jitter; a frame of the type ``lost``,
         which no service sends, says so once.
         """
-        delay, told = FIRST_DELAY_SECONDS, False
+        backoff = Backoff(LONGEST_DELAY_SECONDS)
         while True:
             try:
                 async for frame in self._frames(task_id, query, after):
                     after = max(after, frame.get("through", 0), frame.get("to_seq", 0))
-                    delay, told = FIRST_DELAY_SECONDS, False
+                    backoff.over()
                     yield frame
                     if frame["type"] == "end":
                         return
             except LostError as error:
-                if delay > 4 * FIRST_DELAY_SECONDS and not told:
-                    told = True
+                if backoff.is_news():
                     yield {"type": "lost", "detail": str(error)}
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter keeps no secret
-            delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+            await backoff.pause()
 
     async def _frames(self, task_id: str, query: Query, after: int) -> AsyncGenerator[Object, None]:
         """The frames of one connection."""
