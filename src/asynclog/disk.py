@@ -49,6 +49,11 @@ class Disk:
         os.ftruncate(fd, 0)
         return None
 
+    def write_all(self, fd: int, data: bytes) -> None:
+        """Write all of the bytes. Raises OSError, and perhaps some are written."""
+        if self.write(fd, data) != len(data):
+            raise OSError(errno.ENOSPC, "no space left for a whole record")
+
     def truncate(self, fd: int, size: int) -> None:
         """Cut a file to a size."""
         os.ftruncate(fd, size)

@@ -1,4 +1,4 @@
-"""The emitting state of one task. Owner: the journal, under its lock."""
+"""The emitting state of one task. Owner: the ledger, under the lock of the journal."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Feed:
         "progress",
         "reason",
         "sealed",
+        "shut",
         "task_id",
         "watched",
     )
@@ -38,6 +39,8 @@ class Feed:
         """The first seq of the range being dropped now, 0 for none."""
         self.reason = ""
         self.sealed = False
+        self.shut = False
+        """Whether entries cannot simply be taken: it is sealed, or they are being dropped."""
         self.late = 0
         """Calls that came after the seal."""
         self.progress: Progress | None = None
@@ -66,6 +69,7 @@ class Feed:
         if not self.dropping:
             self.dropping = self.next_seq
             self.reason = reason
+            self.shut = True
         self.next_seq += span
         self.dropped += span
 
@@ -78,9 +82,14 @@ class Feed:
         """The range dropped up to now."""
         return Gap(task_id=self.task_id, from_seq=self.dropping, to_seq=self.last_seq, reason=self.reason)
 
+    def reopen(self) -> None:
+        """That range is named: the next entry is not one of it."""
+        self.dropping = 0
+        self.shut = self.sealed
+
     def seal(self) -> Sealed:
         """Take no more entries."""
-        self.sealed = True
+        self.sealed = self.shut = True
         return Sealed(count=self.last_seq - self.dropped, last_seq=self.last_seq)
 
     def by_level(self) -> dict[str, int]:

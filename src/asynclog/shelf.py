@@ -1,13 +1,12 @@
-"""The segments of one journal folder: the one being written, and how all of them are found, read, mended and removed.
+"""The segments of one journal folder: how they are found, begun, read, mended and removed.
 
-State owned here: the active segment, the bytes of every segment, what was damaged. Writing is the journal's, under its
-lock, which also guards the numbers; reading, removing and rescuing run beside it in other threads.
+State owned here: which segment is active, the bytes of every other one, what was damaged. Writing is the journal's,
+under its lock, which also guards the numbers; reading, removing and rescuing run beside it in other threads.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import secrets
@@ -17,12 +16,12 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
-from zlib import crc32
 
 from asynclog import failpoints, segments
+from asynclog.active import ActiveSegment
 from asynclog.disk import Disk, Memory, free_name
 from asynclog.records import Frame
-from asynclog.segments import FRAME_BYTES, HEAD_BYTES, MARK_BYTES, Segment, pack_mark, pack_numbers
+from asynclog.segments import FRAME_BYTES, HEAD_BYTES, Segment
 from asynclog.syncer import Retired
 
 FIRST_BYTES: Final = 256 << 10
@@ -64,20 +63,12 @@ class Shelf:
         self._watch = watch
         self._mending = threading.Lock()
         self._sizes: dict[Path, int] = {}
-        self._path = self._begun = folder
-        self._fd = -1
-        self._memory: Memory | None = None
-        """Of the active segment; None where it is not mapped, but written."""
+        self.active = ActiveSegment(disk, folder, -1, None, 0, 0)
+        """The segment that is being written; none before the first is begun."""
+        self._begun = folder
         self._room = min(FIRST_BYTES, segment_bytes)
         """Of the next segment."""
         self._closed_bytes = 0
-        self._newest = 0
-        """Where the newest frame of the active segment begins, and"""
-        self._end = 0
-        """where it ends, whatever has become of it: both are moved before it is written."""
-        self._capacity = 0
-        self._limit = 0
-        """Up to where the active segment may be written without a closer look."""
         self._bookmarks: deque[tuple[Path, int, int]] = deque(maxlen=BOOKMARKS)
         """Where reading may go on: a segment, an id in it, and the place behind its record."""
         self.journal_id = ""
@@ -87,12 +78,7 @@ class Shelf:
     @property
     def size(self) -> int:
         """Bytes that were written to the segments; the room that the active one has beyond them is not counted."""
-        return self._closed_bytes + self._end
-
-    @property
-    def descriptor(self) -> int:
-        """The active segment's."""
-        return self._fd
+        return self._closed_bytes + self.active.end
 
     @property
     def has_closed(self) -> bool:
@@ -139,7 +125,10 @@ class Shelf:
             if size:
                 self._sizes[path] = size
             self._closed_bytes += size - before
-            self._limit = min(self._capacity, self._quota - self._closed_bytes)
+            self._bound()
+
+    def _bound(self) -> None:
+        self.active.limit = min(self.active.capacity, self._quota - self._closed_bytes)
 
     def begin(self, first_id: int, size: int = 0) -> None:
         """Begin the segment whose first record has this id or a higher one, and so many bytes.
@@ -156,25 +145,23 @@ class Shelf:
             memory, capacity = self._allocate(fd, HEAD_BYTES + size)
             head = segments.encode_head(bytes.fromhex(self.journal_id), first_id)
             if memory is None:
-                self._write_all(fd, head)
+                self._disk.write_all(fd, head)
             else:
                 memory[0:HEAD_BYTES] = head
+            begun = ActiveSegment(self._disk, path, fd, memory, capacity)
         except BaseException:
             os.close(fd)
             with contextlib.suppress(OSError):
                 path.unlink()
             raise
-        former, retired = self._path, Retired(self._fd, self._end, self._memory)
-        limit = min(capacity, self._quota - self._closed_bytes)
-        # No call in between: a signal handler that raises finds all of it as it was, or all of it new.
-        self._path, self._fd, self._memory = path, fd, memory
-        self._newest, self._end, self._capacity, self._limit = HEAD_BYTES, HEAD_BYTES, capacity, limit
-        if retired.fd < 0:
+        begun.limit = min(capacity, self._quota - self._closed_bytes)
+        former, self.active = self.active, begun
+        if former.fd < 0:
             self._watch(fd, None)
         else:
-            if former != path:
-                self._keep(former, retired.size)
-            self._watch(fd, retired)
+            if former.path != path:
+                self._keep(former.path, former.end)
+            self._watch(fd, former.retired())
         failpoints.hit("journal.rolled")
 
     def _allocate(self, fd: int, size: int) -> tuple[Memory | None, int]:
@@ -204,86 +191,35 @@ class Shelf:
         return self.size + size <= self._quota + reserve
 
     def write(self, record_id: int, seq: int, span: int, payload: bytes, reserve: int) -> bool:
-        """Append a frame to the active segment; False when the quota, and the reserve beyond it, has no room.
+        """Append a frame that lies beyond the limit of the active segment: to another one, or beyond the quota.
 
-        In memory the mark is put down last: until then there is no frame, whatever becomes of the process. Raises
-        OSError, and there is none either.
+        False when the quota, and the reserve beyond it, has no room. Raises OSError, and there is no such frame.
         """
-        size = len(payload)
-        body = pack_numbers(record_id, seq, span) + payload
-        mark = pack_mark(size, crc32(body))
-        start = self._end
-        end = start + FRAME_BYTES + size
-        if end > self._limit:
-            if not self._make_room(record_id, end - start, reserve):
-                return False
-            start, end = self._end, self._end + end - start
-        self._newest = start
-        self._end = end
-        memory = self._memory
-        try:
-            if memory is None:
-                self._write_all(self._fd, mark + body)
-            else:
-                place = start + MARK_BYTES
-                memory[place:end] = body
-                memory[start:place] = mark
-        except OSError:
-            self._end = start
-            self._finish()
-            raise
-        return True
-
-    def _make_room(self, record_id: int, size: int, reserve: int) -> bool:
-        """Begin another segment when the active one is full; False when the quota has no room. Raises OSError."""
+        size = FRAME_BYTES + len(payload)
         if not self.has_room(size, reserve):
             return False
-        if self._end + size > self._capacity:
+        if self.active.end + size > self.active.capacity:
             self._room = min(2 * self._room, self._segment_bytes)
             self.begin(record_id, size)
-        return True
-
-    def _finish(self) -> None:
-        """Write no more to the active segment, which ends with its last record: the next one begins another."""
-        self._capacity = self._limit = self._end
-        if self._memory is None:
-            with contextlib.suppress(OSError):
-                self._disk.truncate(self._fd, self._end)
+        self.active.limit = self.active.capacity
+        try:
+            return self.active.write(record_id, seq, span, payload)
+        finally:
+            self._bound()
 
     def renew(self, first_id: int) -> None:
         """After a failed write: go on in a new segment, unless the active one is empty and in order. Raises OSError."""
         with contextlib.suppress(OSError):
-            if self._end == HEAD_BYTES < self._capacity and not self._disk.is_removed(self._fd):
+            if self.active.is_unused and not self._disk.is_removed(self.active.fd):
                 return
         self.begin(first_id)
 
     def mend(self) -> Frame | None:
         """After an interrupted append: the record that was written last; what was only begun is wiped out."""
-        if self._begun != self._path:  # readers would look there for what the active one will hold
+        if self._begun != self.active.path:  # readers would look there for what the active one will hold
             with contextlib.suppress(OSError):
                 self._begun.unlink()
-        start, end = self._newest, self._end
-        frame = segments.frame_at(os.pread(self._fd, end - start, start), 0)
-        if isinstance(frame, tuple):
-            return frame
-        self._end = start
-        try:
-            if self._memory is None:
-                raise OSError(errno.EIO, "nobody knows how much of it was written")
-            self._memory[start:end] = bytes(end - start)
-        except OSError:
-            self._finish()
-        return None
-
-    def close(self) -> None:
-        """Give back the room of the active segment, and its memory; nothing is written any more."""
-        self._memory = None
-        with contextlib.suppress(OSError):
-            self._disk.truncate(self._fd, self._end)
-
-    def forget(self) -> None:
-        """In a forked child: let go of the memory."""
-        self._memory = None
+        return self.active.mend()
 
     def read(self, after: int, through: int) -> Iterator[Frame]:
         """Records with ``after < id <= through``, in order, streaming. A damaged remainder is set aside and counted."""
@@ -291,7 +227,7 @@ class Shelf:
         while again:
             again = False
             for path in self._holding(after):
-                growing = path == self._path  # asked first: what is retired meanwhile is whole by now
+                growing = path == self.active.path  # asked first: what is retired meanwhile is whole by now
                 segment = Segment(path)
                 try:
                     for frame in segment.frames(after, self._place(path, after)):
@@ -311,7 +247,7 @@ class Shelf:
 
     def bookmark(self, last_id: int) -> None:
         """The newest append, behind the record with this id, will be read: remember where it lies."""
-        self._bookmarks.append((self._path, last_id, self._newest))
+        self._bookmarks.append((self.active.path, last_id, self.active.newest))
 
     def _place(self, path: Path, after: int) -> int:
         """Where in a segment the record behind an id lies, as far as that is known; 0 where it is not."""
@@ -327,7 +263,7 @@ class Shelf:
         """Remove the segments that hold nothing above an id. Blocks; call it in a thread."""
         files = segments.listed(self._folder)
         for (_, path), (next_first, _) in pairwise(files):
-            if next_first > stored_id + 1 or path == self._path:
+            if next_first > stored_id + 1 or path == self.active.path:
                 break
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -346,14 +282,14 @@ class Shelf:
         draft = final.with_suffix(RESCUE_SUFFIX)
         fd = self._disk.create(draft)
         try:
-            self._write_all(fd, segments.encode_head(bytes.fromhex(self.journal_id), stored_id + 1))
+            self._disk.write_all(fd, segments.encode_head(bytes.fromhex(self.journal_id), stored_id + 1))
             last = stored_id
             for frame in self.read(stored_id, boundary - 1):
-                self._write_all(fd, segments.encode_frame(frame))
+                self._disk.write_all(fd, segments.encode_frame(frame))
                 last = frame[0] + frame[2] - 1
             if self._disk.is_removed(retired):
                 for frame in _frames_of(retired, last):
-                    self._write_all(fd, segments.encode_frame(frame))
+                    self._disk.write_all(fd, segments.encode_frame(frame))
             size = os.fstat(fd).st_size
             self._disk.sync(fd)
         except BaseException:
@@ -368,10 +304,6 @@ class Shelf:
             self._keep(path, 0)
         self._keep(final, size)
         self._disk.sync_folder(self._folder)
-
-    def _write_all(self, fd: int, data: bytes) -> None:
-        if self._disk.write(fd, data) != len(data):
-            raise OSError(errno.ENOSPC, "no space left for a whole record")
 
     def _set_aside(self, segment: Segment) -> None:
         """Keep a damaged remainder beside its segment; where that fails it stays, and is passed over again."""

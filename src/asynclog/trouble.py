@@ -1,4 +1,4 @@
-"""What the journal cannot promise now, and how it says so. Owner: the journal, under its lock."""
+"""What the journal cannot promise now, and how it says so. Owner: the ledger, under the lock of the journal."""
 
 from __future__ import annotations
 

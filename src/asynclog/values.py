@@ -67,6 +67,8 @@ _FLAT: Final = 2
 _FEW: Final = 64
 """Levels below the top, and items of each container (but for one of scalars under known keys), up to which `plain_json`
 looks."""
+_PLACES: Final = frozenset(range(_FEW))
+"""Of the items of a list: harmless as the keys of a dict may be."""
 
 
 def normalise(value: object, depth: int = MAX_DEPTH, redactor: Redactor = REDACTOR) -> Any:
@@ -113,18 +115,17 @@ def plain_json(  # noqa: C901, PLR0912  # the hot path: flat
     ``depth``: how deep it lies in the one that was asked for. Inside, only whether there is an answer counts.
     """
     try:
-        if type(container) is dict:
-            if (depth and len(container) > _FEW) or not redactor.harmless.issuperset(container):
-                known = redactor.known
-                for key in container:
-                    if len(container) > _FEW or type(key) is not str or known[key] is not False:
-                        return None
-            items: Any = container.values()
+        if type(container) is dict and (not depth or len(container) <= _FEW):
+            keys: Any = container
+            harmless: Any = redactor.harmless
         elif type(container) is list and len(container) <= _FEW and not _names(container, redactor):
-            items = container
+            keys, harmless = range(len(container)), _PLACES
         else:
             return None
-        for item in items:
+        for key in keys:
+            if key not in harmless and not _is_harmless(key, container, redactor):
+                return None
+            item = container[key]
             kind = type(item)
             if kind is int or kind is bool or item is None:
                 continue
@@ -144,6 +145,11 @@ def plain_json(  # noqa: C901, PLR0912  # the hot path: flat
     except BaseException:  # noqa: BLE001  # not plain after all; the promise: never raise
         return None
     return data.decode() if len(data) <= limit or (limit <= 0 and len(data) <= MAX_CHARACTERS) else None
+
+
+def _is_harmless(key: Any, container: Any, redactor: Redactor) -> bool:
+    """Whether nothing is hidden under a key that was not met before, of a dict of few."""
+    return len(container) <= _FEW and type(key) is str and redactor.known[key] is False
 
 
 def _names(container: Any, redactor: Redactor) -> bool:

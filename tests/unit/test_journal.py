@@ -13,7 +13,8 @@ from asynclog import failpoints, records, segments
 from asynclog.disk import Disk
 from asynclog.errors import JournalError
 from asynclog.feed import Feed
-from asynclog.journal import FRAME_MEMORY, Journal
+from asynclog.journal import Journal
+from asynclog.ledger import FRAME_MEMORY
 from asynclog.model import Sealed
 from asynclog.records import EntryRecord, GapRecord, encode
 from asynclog.segments import Segment

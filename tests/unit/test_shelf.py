@@ -1,6 +1,7 @@
 """An append that a signal handler interrupts at any of its copies; more of the shelf in the journal's own tests."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ class Interrupting(Disk):
         """How many go well before that one; none is counted below 0."""
         self.done = False
         """Whether that one is done first."""
+        self.meanwhile: Callable[[], object] = int
+        """Called, once, during the next copy, as a finaliser may be."""
 
     def allocate(self, fd: int, size: int) -> Memory | None:
         memory = super().allocate(fd, size) if self.mapped else None
@@ -51,6 +54,8 @@ class Copies:
         due = self.disk.count()
         if due and not self.disk.done:
             raise KeyboardInterrupt
+        meanwhile, self.disk.meanwhile = self.disk.meanwhile, int
+        meanwhile()
         self.memory[place] = data
         if due:
             raise KeyboardInterrupt
@@ -96,3 +101,31 @@ def test_an_interrupted_append(
     assert [frame[3] for frame in frames] == payloads
     assert [frame[:2] for frame in frames] == [(number, number) for number in range(1, len(expected) + 1)]
     assert (journal.damaged_files, again.damaged_files) == (0, 0)
+
+
+@pytest.mark.parametrize("closing", [False, True])
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("copies", [2, 3, 4])
+def test_what_was_put_off_is_kept(tmp_path: Path, *, copies: int, done: bool, closing: bool) -> None:
+    """An entry that a finaliser logs inside of a call is there once, although that call is interrupted behind its own.
+
+    Also when nothing follows but the end, and beside each entry taken from the inbox is its task.
+    """
+    disk, feed, other = Interrupting(mapped=True), Feed("t"), Feed("other")
+    journal = Journal(tmp_path, disk=disk)
+    disk.meanwhile = lambda: [journal.append(other, entry(number, 50), 20) for number in (1, 2)]
+    disk.copies, disk.done = copies, done
+    with pytest.raises(KeyboardInterrupt):
+        journal.append(feed, entry(0, 100), 20)
+    if not closing:
+        frames, feeds, _ = journal.take()
+        assert [owner for owner, frame in zip(feeds, frames, strict=True) if frame[0] > 1] == [other] * (
+            len(frames) - 1
+        )
+        assert journal.append(feed, entry(3, 10), 20) == 2
+        assert (feed.last_seq, other.last_seq) == (2, 2)
+    journal.close()
+    again = Journal(tmp_path)
+    payloads = [frame[3] for frame in again.read(0, again.last_id)]
+    again.close()
+    assert payloads == [entry(0, 100), entry(1, 50), entry(2, 50), entry(3, 10)][: 3 if closing else 4]

@@ -247,8 +247,7 @@ class Database:
                 sound = True
                 raise
             finally:
-                # An interruption may have hit the end of a transaction: what is read in it grows old.
-                if sound and generation == self._generation and not connection.in_transaction:
+                if sound and generation == self._generation:
                     self._idle.append(connection)
                 else:
                     await connection.close()
