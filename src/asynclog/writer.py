@@ -149,17 +149,21 @@ class Writer:
             if self._commits and self._commits[0].work.done():
                 await self._land()
             elif self._has_turn(through):
-                await self._fill(through)
-                self._begin(through)
+                if await self._fill(through):
+                    self._begin(through)
             else:
                 await self._rest()
 
     def _has_turn(self, through: int) -> bool:
-        """Whether there is something to commit now: anything, or beside another commit a whole batch."""
+        """Whether there is something to commit now: anything, or beside others a whole batch.
+
+        Beside a large ingest batch there are fewer: it takes as much memory as many of the others.
+        """
         waiting = through - self._intake.taken
         if not self._commits:
             return waiting > 0 or bool(self._batch.frames)
-        return waiting >= self._most and len(self._commits) <= AHEAD
+        under_way = self._intake.taken - self._journal.stored_id
+        return waiting >= self._most and len(self._commits) <= AHEAD and under_way < (1 + AHEAD) * self._most
 
     async def _rest(self) -> None:
         """Wait until a commit is over or the writer is asked for one; when none is under way, at most an interval."""
@@ -174,15 +178,14 @@ class Writer:
                 tick.cancel()
         self._news.clear()
 
-    async def _fill(self, through: int) -> None:
-        """Take the next records into the batch, however often it takes."""
-        while True:
-            try:
-                await self._intake.fill(self._batch, through)
-            except OSError as error:
-                await self._failed(StoreError(f"the journal cannot be read: {error}"))
-            else:
-                return
+    async def _fill(self, through: int) -> bool:
+        """Take the next records into the batch; False, a while later, when the journal cannot be read now."""
+        try:
+            await self._intake.fill(self._batch, through)
+        except OSError as error:
+            await self._failed(StoreError(f"the journal cannot be read: {error}"))
+            return False
+        return True
 
     def _begin(self, through: int) -> None:
         """Begin to commit the batch; ``through`` is what comes behind it."""

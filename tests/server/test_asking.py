@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asynclog.cli.recorder import Recorder
+from asynclog.cli.remote import RemoteService
 from asynclog.errors import TooManyError
 from asynclog.model import EVERYTHING
 from asynclog.principal import Role
@@ -64,6 +66,23 @@ async def test_who_asks_too_often_is_told(tmp_path: Path) -> None:
         async with asyncio.timeout(DEADLINE):
             while (await service.client.get("/api/plugins", headers=fast)).status_code != 200:
                 await asyncio.sleep(0.05)
+
+
+async def test_a_command_waits_for_its_turn(tmp_path: Path) -> None:
+    """Whoever records a command's lines sends them again where that was too often; none is lost, none comes twice."""
+    async with running(tmp_path, limits=Limits(requests_per_second=2)) as service:
+        task_id = (await service.post("/api/tasks", EXTERNAL, 201))["id"]
+        with Recorder(RemoteService(lambda: service.url), task_id) as recorder:
+            for number in range(40):
+                recorder.add("stdout", f"line {number}")
+                if number < 8:
+                    await recorder._deliver(recorder._spool.take(1 << 20))
+            async with asyncio.timeout(DEADLINE):
+                await recorder.close(asyncio.create_task(recorder.run()))
+            assert recorder.dropped == 0
+            assert not recorder.ended.is_set()
+        page = await service.tasks.logs(task_id, source="stdout", limit=100)
+        assert [entry.message for entry in page.entries] == [f"line {number}" for number in range(40)]
 
 
 async def test_a_strangers_requests_do_not_count_for_a_key(tmp_path: Path) -> None:

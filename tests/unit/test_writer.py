@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import random
 import sqlite3
 import threading
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from asynclog import failpoints
@@ -17,7 +19,7 @@ from asynclog.feed import Feed
 from asynclog.intake import BATCH_RECORDS
 from asynclog.journal import Journal
 from asynclog.model import Task
-from asynclog.records import EntryRecord, TaskRecord, encode
+from asynclog.records import BatchRecord, EntryRecord, Lines, TaskRecord, encode
 from asynclog.store.adapter import SqliteStore
 from asynclog.store.sqlite import Database
 from asynclog.testing import ManualClock
@@ -310,6 +312,93 @@ async def test_none_overtakes_one_that_failed(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="not stored yet"):
             await one.store.commit(one.journal.journal_id, [], 1000, 999)
         assert await one.store.watermark(one.journal.journal_id) == one.journal.last_id
+
+
+async def test_large_batches_are_not_under_way_together(tmp_path: Path) -> None:
+    """Records that are batches by themselves are committed one after the other: each takes as much memory as many."""
+    async with desk(tmp_path, most=100) as one:
+        go_on = threading.Event()
+
+        def wait() -> None:
+            assert go_on.wait(DEADLINE_SECONDS)
+
+        lines = Lines(500, 1, 20, "plugin", None, None, "x", None)
+        payload = encode(BatchRecord("t", [msgspec.Raw(encode(lines))], None, "{}"))
+        for _ in range(4):
+            assert one.journal.append(one.feed, payload, span=500)
+        failpoints.arm("store.applied", wait)
+        try:
+            one.start()
+            await one.until(lambda: len(one.writer._commits) == 1)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(one.writer._commits) == 1
+        finally:
+            go_on.set()
+            failpoints.arm("store.applied", None)
+        assert await one.writer.barrier(DEADLINE_SECONDS)
+        assert await one.seqs() == list(range(1, 2001))
+
+
+async def test_what_is_stored_is_told_while_the_journal_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Barriers are answered by commits that are over, also while records behind them cannot be read."""
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "injected")
+
+    async with desk(tmp_path, most=100, budget=60_000) as one:
+        go_on = threading.Event()
+
+        def wait() -> None:
+            assert go_on.wait(DEADLINE_SECONDS)
+
+        failpoints.arm("store.applied", wait)
+        try:
+            one.log(99)
+            one.start()
+            await one.until(lambda: len(one.writer._commits) == 1)
+            waiting = asyncio.create_task(one.writer.barrier(DEADLINE_SECONDS))
+            await asyncio.sleep(0)
+            monkeypatch.setattr(one.journal, "read", lambda *_: map(fail, [0]))
+            one.log(1000)
+            assert one.journal.spilled
+            one.writer.flush()
+            await one.until(lambda: one.writer.failures > 0)
+            go_on.set()
+            await one.until(waiting.done, step=1.0)
+            assert waiting.result()
+            assert "cannot be read" in str(one.writer.error)
+        finally:
+            go_on.set()
+            failpoints.arm("store.applied", None)
+            monkeypatch.undo()
+        behind = asyncio.create_task(one.writer.barrier(DEADLINE_SECONDS))
+        await one.until(behind.done, step=1.0)
+        assert await one.seqs() == list(range(1, 1100))
+        assert one.writer.missing == 0
+
+
+async def test_none_waits_for_a_lock_behind_one_that_did_in_vain(tmp_path: Path) -> None:
+    """Where another process holds the database, one commit waits for it, and not each that was handed over behind."""
+    async with desk(tmp_path, most=100) as one:
+        one.start()
+        assert await one.writer.barrier(DEADLINE_SECONDS)
+        seen: list[str] = []
+        await one.database.write(lambda connection: connection.set_trace_callback(seen.append))
+        with contextlib.closing(sqlite3.connect(tmp_path / "asynclog.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            one.log(1000)
+            one.writer.flush()
+            await one.until(lambda: one.writer.failures == 1)
+            assert len(one.writer._commits) == 1 + AHEAD
+            assert seen.count("BEGIN IMMEDIATE") == 1
+            assert "locked" in str(one.writer.error)
+            other.execute("ROLLBACK")
+        barrier = asyncio.create_task(one.writer.barrier(DEADLINE_SECONDS))
+        await one.until(barrier.done, step=0.1)
+        assert await one.seqs() == list(range(1, 1001))
 
 
 async def test_backing_off(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ same routes in its own process. So a command, a filter and an error mean the sam
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -15,6 +15,8 @@ from asynclog.errors import AsynclogError, UnavailableError
 
 Query = Sequence[tuple[str, str]]
 Object = dict[str, Any]
+LATER: Final = frozenset({429, 503})
+"""Statuses after which the same may be asked again."""
 
 
 class RefusedError(AsynclogError):
@@ -26,7 +28,7 @@ class RefusedError(AsynclogError):
 
 
 class LostError(UnavailableError):
-    """The service cannot be reached, or went away in the middle; asking again may help."""
+    """The service cannot be reached, has no room, or went away in the middle; asking again may help."""
 
 
 class Service(Protocol):
@@ -63,4 +65,4 @@ def refusal(status: int, body: bytes) -> AsynclogError:
     found = problem.get("detail") or problem.get("title") if isinstance(problem, dict) else None
     message = found if isinstance(found, str) else body[:200].decode(errors="replace").strip()
     message = message or f"the service answered with status {status}"
-    return LostError(message) if status == 503 else RefusedError(status, message)
+    return LostError(message) if status in LATER else RefusedError(status, message)

@@ -70,11 +70,11 @@ def commit(
     after: int,
 ) -> Columns | None:
     """`Store.commit` for SQLite: all of it in one transaction, or nothing. ``batch`` gives the frames, sorted."""
+    if after and read_watermark(connection, journal_id) < after:  # before it waits for a lock, and others for it
+        raise StoreError("the records before these are not stored yet")
     found = batch()
     with transaction(connection):
         watermark = read_watermark(connection, journal_id)
-        if watermark < after:
-            raise StoreError("the records before these are not stored yet")
         if frames and frames[0][0] <= watermark:
             found = Batch([frame for frame in frames if frame[0] > watermark])
         _put_tasks(connection, found)

@@ -46,6 +46,7 @@ class Connection(aiosqlite.Connection):
         """Have a function run behind those that were submitted before. Raises ValueError when it is closed."""
         work: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._tx.put_nowait((work, partial(function, self._conn)))
+        self._tx.put_nowait((None, _nothing))  # else the thread keeps the function and its result until the next one
         return work
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
@@ -56,6 +57,10 @@ class Connection(aiosqlite.Connection):
         """Interrupt the statement that runs, from any thread."""
         if self._connection is not None:
             self._connection.interrupt()
+
+
+def _nothing() -> None:
+    """Takes the place of what was run before."""
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:

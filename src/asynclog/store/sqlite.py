@@ -247,7 +247,8 @@ class Database:
                 sound = True
                 raise
             finally:
-                if sound and generation == self._generation:
+                # An interruption may have hit the end of a transaction: what is read in it grows old.
+                if sound and generation == self._generation and not connection.in_transaction:
                     self._idle.append(connection)
                 else:
                     await connection.close()

@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import gc
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from asynclog.errors import StoreError
-from asynclog.store.sqlite import Database
+from asynclog.store.sqlite import Database, QueryTimeoutError
 
 DEADLINE_SECONDS = 20.0
 
@@ -129,3 +131,41 @@ async def test_what_is_computed_beside_it(tmp_path: Path) -> None:
         with pytest.raises(ZeroDivisionError):
             await database.write(lambda _: failing())
         assert await database.write(lambda _: seven()) == 7
+
+
+class _Large:
+    """What a function holds, or gives."""
+
+    def __call__(self, _connection: sqlite3.Connection) -> "_Large":
+        return _Large()
+
+
+async def test_nothing_is_kept_of_what_was_run(tmp_path: Path) -> None:
+    """What a function held and gave goes when nobody wants it any more, not when the next one is run: a batch of
+    entries would stay in memory for as long as nothing is logged.
+    """
+    async with Database(tmp_path / "asynclog.db") as database:
+        for ask in (database.write, database.read):
+            function = _Large()
+            kept = [weakref.ref(function), weakref.ref(await ask(function))]
+            del function
+            end = asyncio.get_running_loop().time() + DEADLINE_SECONDS
+            while any(one() is not None for one in kept):
+                assert asyncio.get_running_loop().time() < end
+                await asyncio.sleep(0.001)
+                gc.collect()
+
+
+async def test_a_transaction_that_was_not_ended_is_read_in_no_more(tmp_path: Path) -> None:
+    """Where a query was interrupted at the end of its transaction, the next reader sees what was written since."""
+
+    def endless(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN")
+        names(connection)
+        connection.execute("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n")
+
+    async with Database(tmp_path / "asynclog.db") as database:
+        with pytest.raises(QueryTimeoutError):
+            await database.read(endless, 0.01)
+        await database.write(put("new"))
+        assert await database.read(names) == ["new"]
