@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from asynclog.errors import InvalidError, UnavailableError
 from asynclog.server.app import build
 from asynclog.server.limits import DEFAULT_LIMITS, Limits
-from asynclog.server.names import Names, networks_of
+from asynclog.server.names import Names, Network, networks_of
 from asynclog.server.ownlog import SERVER
 from asynclog.server.protocol import Config, HttpProtocol, relieve
 from asynclog.server.service import Service
@@ -144,6 +145,40 @@ def _affordable(connections: int) -> int:
     return left
 
 
+def _refuse_without_keys(tasks: TaskManager, names: Names, host: str) -> None:
+    """A service that lets everybody in, or nobody, does not start. Raises InvalidError."""
+    if tasks.keys.lost:
+        raise InvalidError(
+            "data",
+            "this data directory had API keys, and with its database they are lost: nobody could be let in. Make new"
+            f" ones: {_ADD.format(folder=tasks.engine.folder)}",
+        )
+    if names.beyond and tasks.keys.open:
+        raise without_keys(host, tasks.engine.folder)
+
+
+def _config(app: ASGIApp, networks: tuple[Network, ...], connections: int) -> Config:
+    """How uvicorn serves an application."""
+    config = Config(
+        app,
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
+        ws_max_size=FRAME_BYTES,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PONG_SECONDS,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=bool(networks),
+        forwarded_allow_ips=[str(network) for network in networks],
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    config.connections, config.proxies = connections, networks
+    return config
+
+
 @asynccontextmanager
 async def listening(
     tasks: TaskManager,
@@ -175,43 +210,18 @@ async def listening(
     """
     names = Names.of(host, hosts, origins)
     networks = networks_of(proxies)
-    if tasks.keys.lost:
-        raise InvalidError(
-            "data",
-            "this data directory had API keys, and with its database they are lost: nobody could be let in. Make new"
-            f" ones: {_ADD.format(folder=tasks.engine.folder)}",
-        )
-    if names.beyond and tasks.keys.open:
-        raise without_keys(host, tasks.engine.folder)
+    _refuse_without_keys(tasks, names, host)
     _keep_addresses_out_of_the_log()
     service = Service(tasks, limits=limits)
+    server = _Server(_config(build(service, names), networks, _affordable(limits.connections)), service)
     listener = bind(host, port)
-    url = url_of(listener)
-    config = Config(
-        build(service, names),
-        http=HttpProtocol,
-        ws=WebSocketProtocol,
-        ws_max_size=FRAME_BYTES,
-        ws_ping_interval=PING_SECONDS,
-        ws_ping_timeout=PONG_SECONDS,
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=bool(networks),
-        forwarded_allow_ips=[str(network) for network in networks],
-        server_header=False,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-    )
-    config.connections = _affordable(limits.connections)
-    config.proxies = networks
-    server = _Server(config, service)
     work = asyncio.create_task(server.serve([listener]), name="asynclog-server")
     ready = asyncio.create_task(server.listening.wait())
     try:
         await asyncio.wait((work, ready), return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             work.result()
+        url = url_of(listener)
         tasks.engine.lock.tell(url)
         yield url
     finally:
