@@ -38,7 +38,9 @@ class Floor:
         self._memory = mmap.mmap(self._fd, SEGMENT)
         self._pack = struct.Struct("<II").pack
         self._connection = plain.connect(folder / "floor.db", ["floor"])
-        self._number = self._end = 0
+        self._number = 0
+        self.written = 0
+        """Bytes of the segment that hold entries not stored yet."""
         self._values: list[object] = []
         self._sync_at = self._commit_at = 0
 
@@ -48,8 +50,8 @@ class Floor:
         message = "handled chunk %d of the work" % number  # noqa: UP031  # as a log call gets it
         metadata = '{"chunk":%d}' % number  # noqa: UP031  # likewise
         data = f"{now} {message} {metadata}".encode()
-        start = self._end
-        self._end = end = start + 8 + len(data)
+        start = self.written
+        self.written = end = start + 8 + len(data)
         self._memory[start:end] = self._pack(len(data), crc32(data)) + data
         self._number = seq = self._number + 1
         self._values += (seq, "floor", seq, now, message, metadata)
@@ -74,7 +76,7 @@ class Floor:
                 self._connection.execute(plain.statement(rows), values[start : start + size])
                 start += size
         self._connection.execute("COMMIT")
-        self._end = 0  # what the segment holds is stored
+        self.written = 0
 
     def close(self) -> None:
         """Close its files."""
