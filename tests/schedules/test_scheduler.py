@@ -347,6 +347,29 @@ async def test_a_run_by_hand_is_not_forgotten_by_a_change(world: World, monkeypa
         assert (now.name, now.last_task_id) == ("other", task.id)
 
 
+async def test_who_may_run_a_schedule_is_asked_of_it_as_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run by hand that waits for a change is permitted, or not, by what the schedule has become."""
+    async with world.open() as tasks:
+        schedule = await tasks.scheduler.create({"plugin": "job", "interval": 600})
+        put = tasks.engine.store.put_schedule
+        running: list[asyncio.Task[Task]] = []
+
+        def permit(now: Schedule) -> None:
+            if now.name == "other":
+                raise asynclog.ForbiddenError("not this one")
+
+        async def put_slowly(changed: Schedule) -> None:
+            monkeypatch.undo()
+            running.append(asyncio.create_task(tasks.scheduler.run_now(schedule.id, permit=permit)))
+            await asyncio.wait(running, timeout=0.2)
+            await put(changed)
+
+        monkeypatch.setattr(tasks.engine.store, "put_schedule", put_slowly)
+        await tasks.scheduler.change(schedule.id, {"name": "other"})
+        with pytest.raises(asynclog.ForbiddenError):
+            await running[0]
+
+
 async def test_a_database_that_is_lost(world: World) -> None:
     """Schedules outlive the database: when it is removed while they count, the new one has them."""
     async with world.open() as tasks:

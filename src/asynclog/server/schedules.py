@@ -119,8 +119,11 @@ async def remove(call: Call) -> Response:
 
 async def run(call: Call) -> Response:
     """Start its plugin now."""
-    _check_starter(call, _named(call).plugin)
-    return started(call, await call.tasks.scheduler.run_now(call.path["schedule_id"], call.access))
+    known = _named(call)
+    return started(
+        call,
+        await call.tasks.scheduler.run_now(known.id, call.access, lambda now: _check_starter(call, now.plugin)),
+    )
 
 
 def admit(request: Request, service: Service) -> None:

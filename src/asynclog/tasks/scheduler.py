@@ -136,8 +136,13 @@ class Scheduler:
             self._schedules.pop(schedule_id, None)
             self._dirty.pop(schedule_id, None)
 
-    async def run_now(self, schedule_id: str, access: AccessScope = EVERYTHING) -> Task:
-        """Start the plugin now, paused or not; the due times stay as they are.
+    async def run_now(
+        self,
+        schedule_id: str,
+        access: AccessScope = EVERYTHING,
+        permit: Callable[[Schedule], None] = lambda _: None,
+    ) -> Task:
+        """Start the plugin now, paused or not; the due times stay as they are. ``permit``: as for `change`.
 
         Raises:
             NotFoundError: there is no such schedule, or its plugin is gone.
@@ -145,6 +150,7 @@ class Scheduler:
         """
         async with self._lock:  # what is written down meanwhile would be taken for all there is
             schedule = self.get(schedule_id, access)
+            permit(schedule)
             running = self.running(schedule_id)
             if running is not None:
                 raise ConflictError(f"the task {running} of this schedule still runs; wait for its end, or cancel it")
