@@ -162,3 +162,20 @@ async def test_schedules_are_bounded(tmp_path: Path) -> None:
         assert "there are 2 schedules" in refused.json()["detail"]
         assert (await service.client.delete(f"/api/schedules/{made[0]['id']}")).status_code == 204
         await service.post("/api/schedules", body, 201)
+
+
+def test_whoever_has_too_much_costs_no_more_than_that() -> None:
+    """A caller who has as many tasks as one may, and asks on, has only its own looked at, not everybody's."""
+    looked_at: list[str] = []
+
+    def is_open(task_id: str) -> bool:
+        looked_at.append(task_id)
+        return True
+
+    begun = Begun(2, is_open)
+    for number in range(20):
+        with begun.one_more(f"caller {number // 2}") as one:
+            one(f"task {number}")
+    with pytest.raises(TooManyError), begun.one_more("caller 3"):
+        pass
+    assert sorted(looked_at) == ["task 6", "task 7"]

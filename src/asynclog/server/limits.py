@@ -153,12 +153,13 @@ class Begun:
     def one_more(self, caller: str) -> Iterator[Callable[[str], None]]:
         """Begin a task inside the block, and say which; raises TooManyError when the caller has as many as one may."""
         if self._count(caller) >= self._each:
+            self._forget_ended(self._ids.get(caller, set()))
+            if self._count(caller) >= self._each:  # whoever asks again and again costs no more than what is its own
+                raise TooManyError(
+                    f"at most {self._each} open tasks of one key (or address); end some, or wait for their end",
+                    RETRY_SECONDS,
+                )
             self._forget()
-        if self._count(caller) >= self._each:
-            raise TooManyError(
-                f"at most {self._each} open tasks of one key (or address); end some, or wait for their end",
-                RETRY_SECONDS,
-            )
         self._beginning[caller] += 1
         try:
             yield self._ids.setdefault(caller, set()).add
@@ -170,9 +171,12 @@ class Begun:
     def _count(self, caller: str) -> int:
         return len(self._ids.get(caller, ())) + self._beginning[caller]
 
+    def _forget_ended(self, ids: set[str]) -> None:
+        ids -= {task_id for task_id in ids if not self._is_open(task_id)}
+
     def _forget(self) -> None:
         """What has ended; and callers of whom nothing is left."""
         for ids in self._ids.values():
-            ids -= {task_id for task_id in ids if not self._is_open(task_id)}
+            self._forget_ended(ids)
         self._beginning += Counter()
         self._ids = {caller: ids for caller, ids in self._ids.items() if ids or caller in self._beginning}
