@@ -105,7 +105,7 @@ class Running:
 
 
 async def run(load: Load, console: Console) -> Result:
-    """Load the service; its tasks are finished, and deleted where that is asked for, whatever happens.
+    """Load the service; its tasks are finished whatever happens, and deleted where they are empty or that is asked for.
 
     Raises:
         ServiceError: it cannot be loaded.
@@ -123,7 +123,7 @@ async def run(load: Load, console: Console) -> Result:
             return result
         except BaseException:
             left = await _each(client.finish, tasks, "finished")
-            if load.delete:
+            if load.delete or running.course is None:  # there is nothing in them
                 left += await _each(client.delete, tasks, "deleted")
             for problem in left:
                 say(console, problem)
