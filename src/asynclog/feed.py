@@ -78,6 +78,11 @@ class Feed:
         for level in Level:
             self.counts[level] += levels[level // 10]
 
+    def growing(self) -> Gap | None:
+        """The range that is being dropped now. For those who do not hold the lock: it may end meanwhile."""
+        last, first = self.last_seq, self.dropping  # in this order: what came after the range is not taken for it
+        return Gap(task_id=self.task_id, from_seq=first, to_seq=last, reason=self.reason) if 0 < first <= last else None
+
     def gap(self) -> Gap:
         """The range dropped up to now."""
         return Gap(task_id=self.task_id, from_seq=self.dropping, to_seq=self.last_seq, reason=self.reason)

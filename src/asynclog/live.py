@@ -150,7 +150,7 @@ class Live:
         feed = self.feed
         if feed is None:
             return known < self._task.dropped
-        growing = feed.gap() if feed.dropping else None
+        growing = feed.growing()
         return known < feed.dropped - (growing.to_seq - growing.from_seq + 1 if growing else 0)
 
     def learn(self, gaps: list[Gap]) -> None:

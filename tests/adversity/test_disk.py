@@ -14,6 +14,7 @@ import pytest
 import asynclog
 from asynclog import JournalError, segments
 from asynclog.engine import Limits
+from asynclog.queries import EntryQuery, EntryView
 from asynclog.segments import Segment
 from asynclog.settings import Settings
 from asynclog.testing import FaultyDisk
@@ -190,6 +191,32 @@ async def test_quota_and_memory_are_used_up(tmp_path: Path) -> None:
         assert page.gaps[0].to_seq - page.gaps[0].from_seq + 1 == dropped
     assert numbers(tmp_path, task_id) == [*range(1, 2_001 - dropped), *range(2_001, 2_011)]
     assert accounted(tmp_path, task_id) == (2_012 - dropped, dropped, 2_012)
+
+
+async def test_a_gap_is_named_while_a_page_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that is complete tells of every range that was dropped, also of one that is named while it is read."""
+    async with numbering(tmp_path, limits=TIGHT) as (tasks, plugin, task_id):
+        assert await tasks.engine.settle(10)
+        with held(tmp_path / "asynclog.db") as release:
+            plugin.log(2_000)
+            release()
+        assert await tasks.engine.settle(20)
+        store = tasks.engine.store
+        view = store.view
+
+        async def named_after_the_page(query: EntryQuery, *, total: bool) -> EntryView | None:
+            found = await view(query, total=total)
+            plugin.log(1)
+            return found
+
+        monkeypatch.setattr(store, "view", named_after_the_page)
+        page = await tasks.logs(task_id, limit=5000)
+        [gap] = page.gaps
+        assert page.complete
+        assert page.entries[-1].seq + 1 == gap.from_seq < gap.to_seq == 2_001
+        monkeypatch.undo()
+        assert await tasks.reader.gaps(task_id) == [gap]
+        await finished(tasks, plugin, task_id)
 
 
 @pytest.mark.parametrize("size", [20, 3_000, 50_000])

@@ -145,7 +145,7 @@ class Reader:
         if (offset or 0) < 0:
             raise InvalidError("offset", "offset is 0 or more")
         chosen = _chosen(entry_filter, filters)
-        known = self._known(task_id, access)
+        known, growing = self._known(task_id, access), self._growing(task_id, access)
         query = EntryQuery(
             task_id=task_id,
             filter=chosen,
@@ -169,7 +169,7 @@ class Reader:
             next_after=more if order == "asc" else None,
             next_before=more if order == "desc" else None,
             complete=complete,
-            gaps=self._growing(view.gaps, task_id, access),
+            gaps=_joined(view.gaps, *growing, *self._growing(task_id, access)),
         )
 
     async def _view(self, query: EntryQuery, *, total: bool) -> tuple[EntryView | None, bool]:
@@ -199,14 +199,20 @@ class Reader:
     async def gaps(self, task_id: str, access: AccessScope = EVERYTHING) -> list[Gap]:
         """What was declared dropped, a range that is still growing included."""
         await self.task(task_id, access)
-        return self._growing(await self._store.gaps(task_id, access), task_id, access)
+        growing = self._growing(task_id, access)
+        await self._settled(task_id, access)
+        return _joined(await self._store.gaps(task_id, access), *growing, *self._growing(task_id, access))
 
-    def _growing(self, gaps: list[Gap], task_id: str, access: AccessScope) -> list[Gap]:
-        """Those that are stored, and the one that grows now."""
+    def _growing(self, task_id: str, access: AccessScope) -> list[Gap]:
+        """The range that is being dropped now, if there is one.
+
+        Asked before and after the store is read: it may be named meanwhile, and is in neither then.
+        """
         live = self._engine.hub.get(task_id)
-        if live is not None and visible(live.task, access) and live.feed is not None and live.feed.dropping:
-            return [*gaps, live.feed.gap()]
-        return gaps
+        if live is None or not visible(live.task, access) or live.feed is None:
+            return []
+        gap = live.feed.growing()
+        return [] if gap is None else [gap]
 
     async def search(self, query: EntryQuery) -> EntryPage:
         """Entries across tasks, by id."""
@@ -314,6 +320,12 @@ def _chosen(entry_filter: LogFilter | None, filters: Mapping[str, Any]) -> LogFi
     if filters:
         raise InvalidError("entry_filter", "give a filter, or its conditions as keywords, not both")
     return entry_filter
+
+
+def _joined(stored: list[Gap], *growing: Gap) -> list[Gap]:
+    """Those that are stored, and those that were not yet when they were seen growing."""
+    found = {gap.from_seq: gap for gap in (*growing, *stored)}
+    return [found[first] for first in sorted(found)]
 
 
 def _is_past(query: EntryQuery, view: EntryView) -> bool:
