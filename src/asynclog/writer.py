@@ -234,10 +234,14 @@ class Writer:
             self._submit(batch, last)
 
     async def _remove(self) -> None:
-        try:
-            await asyncio.to_thread(self._journal.remove_stored)
-        except Exception:  # noqa: BLE001  # whatever it is, it is tried again after the next commit
-            _log.exception("stored segments could not be removed")
+        """Remove what may go, and then what was stored meanwhile: perhaps no commit comes for long."""
+        seen = -1
+        while seen != self._journal.stored_id:
+            seen = self._journal.stored_id
+            try:
+                await asyncio.to_thread(self._journal.remove_stored)
+            except Exception:  # noqa: BLE001  # whatever it is, it is tried again after the next commit
+                _log.exception("stored segments could not be removed")
 
     async def _failed(self, error: BaseException) -> None:
         """Say it once, and wait longer the more often it was."""

@@ -401,6 +401,34 @@ async def test_none_waits_for_a_lock_behind_one_that_did_in_vain(tmp_path: Path)
         assert await one.seqs() == list(range(1, 1001))
 
 
+async def test_segments_go_that_are_stored_while_others_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a commit ends while stored segments are being removed, those it has stored go too, without another one."""
+    async with desk(tmp_path, most=100, segment_bytes=2_000) as one:
+        removed: list[int] = []
+        go_on = threading.Event()
+        remove = one.journal.remove_stored
+
+        def wait() -> None:
+            removed.append(one.journal.stored_id)
+            remove()
+            assert go_on.wait(DEADLINE_SECONDS)
+
+        monkeypatch.setattr(one.journal, "remove_stored", wait)
+        try:
+            one.start()
+            for _ in range(3):
+                one.log(100)
+                assert await one.writer.barrier(DEADLINE_SECONDS)
+            await one.until(lambda: len(removed) == 1)
+            assert len(list((tmp_path / "journal").iterdir())) > 3
+        finally:
+            go_on.set()
+        await one.until(lambda: len(list((tmp_path / "journal").iterdir())) == 1)
+        assert removed[-1] == one.journal.last_id
+
+
 async def test_backing_off(tmp_path: Path) -> None:
     """A store that cannot be written is tried again, ever more slowly, and the reason is there to be read."""
     async with desk(tmp_path) as one:
