@@ -96,6 +96,7 @@ OPERATIONS: Final = (
         VIEWER,
         tasks.steps,
         "A task's steps, without data.",
+        hard=True,
         answer=shapes.Steps,
         errors=UNAVAILABLE,
     ),

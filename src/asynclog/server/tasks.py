@@ -13,7 +13,7 @@ from asynclog.model import Task
 from asynclog.principal import Role
 from asynclog.server.access import require_starter
 from asynclog.server.listing import task_query
-from asynclog.server.operation import Call, answer, started
+from asynclog.server.operation import Call, answer, listed, started
 from asynclog.server.shapes import StartTask
 from asynclog.tasks.reader import StageView
 from asynclog.wire import stage_object, step_object, task_object
@@ -114,7 +114,7 @@ def _stage(view: StageView) -> dict[str, Any]:
 async def steps(call: Call) -> Response:
     """A task's steps, without data."""
     found = await call.tasks.reader.steps(call.task_id, call.access)
-    return answer({"steps": [step_object(step, data=False) for step in found]})
+    return await listed("steps", found, lambda step: step_object(step, data=False))
 
 
 async def step(call: Call) -> Response:
