@@ -29,6 +29,8 @@ class Given(msgspec.Struct, gc=False):
 
 # Without one of these Python's json reads nothing that msgspec does not, and looking twice would take long.
 _ODD: Final = re.compile(rb"\\u[dD]|NaN|Infinity|\d[eE]|\d{15}|\xef\xbb\xbf")
+_ODD_BYTES: Final = 16
+"""As long is none of them."""
 
 _decode_line = msgspec.json.Decoder(Given).decode
 _decode_lines = msgspec.json.Decoder(Given).decode_lines
@@ -87,7 +89,7 @@ def _one(line: bytes) -> Given | str:
         return _decode_line(line)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         reason = str(error)
-    if _ODD.search(line) is None:
+    if not _is_odd(line):
         return f"the line is no JSON object: {reason}"
     try:
         found = json.loads(line)
@@ -97,3 +99,10 @@ def _one(line: bytes) -> Given | str:
         return "the line is no object with a string message"
     given: dict[str, Any] = {name: found.get(name) for name in Given.__struct_fields__}
     return Given(**given)
+
+
+def _is_odd(line: bytes) -> bool:
+    """Whether there is something odd in it; a search holds the interpreter, so a long line takes several."""
+    if len(line) <= PIECE_BYTES:
+        return _ODD.search(line) is not None
+    return any(_ODD.search(line, at, at + PIECE_BYTES + _ODD_BYTES) for at in range(0, len(line), PIECE_BYTES))

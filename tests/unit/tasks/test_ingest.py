@@ -142,6 +142,14 @@ def test_two_objects_on_a_line_are_none(two_on_a_line: bytes, rejected: list[int
     assert (parsed.accepted, [error["line"] for error in parsed.errors]) == (0, rejected)
 
 
+@pytest.mark.parametrize("before", range(PIECE_BYTES - 12 - 15, PIECE_BYTES - 12 + 2))
+@pytest.mark.parametrize("odd", [b"NaN", b"-Infinity", b"1e999", b"9" * 20, b'"\\ud800"'])
+def test_what_is_odd_is_found_in_a_long_line(odd: bytes, before: int) -> None:
+    """What Python's json alone reads is read wherever it stands in a line, however long that is."""
+    line = b'{"message":"' + b"x" * before + b'","x":' + odd + b',"y":"' + b"x" * 2 * PIECE_BYTES + b'"}'
+    assert parse(line, NOW, 20, 1000).accepted == 1
+
+
 def test_lines_end_as_elsewhere_too() -> None:
     """Lines that end as on Windows, the last one without an end and empty ones between are read; the numbers hold."""
     parsed = parse(b'{"message":"a"}\r\n{"message":"b"}\r\n\r\nx\r\n{"message":"c"}', NOW, 20, 1000)
