@@ -19,6 +19,7 @@ import msgspec
 from asynclog import records
 from asynclog.clock import SystemClock
 from asynclog.disk import Disk
+from asynclog.errors import StoreError
 from asynclog.feed import Feed
 from asynclog.indexer import Indexer
 from asynclog.intake import BATCH_RECORDS
@@ -29,7 +30,7 @@ from asynclog.logger import TaskLogger
 from asynclog.model import Value
 from asynclog.protocols import Backend, Clock
 from asynclog.records import Record, TaskRecord
-from asynclog.settings import Settings
+from asynclog.settings import Scalar, Settings
 from asynclog.store.adapter import SqliteStore
 from asynclog.store.sqlite import Database
 from asynclog.tail import TAIL_BYTES, TailBudget
@@ -41,6 +42,9 @@ SETTLE_SECONDS: Final = 1.0
 """How long a read waits for the store to hold everything logged before it."""
 CLOSE_SECONDS: Final = 4.0
 """How long closing waits for the last records to be stored; what is not, is in the journal."""
+
+KEEP_SECONDS: Final = 1.0
+"""After how long settings that could not be stored are tried again."""
 
 _log = logging.getLogger("asynclog")
 
@@ -79,6 +83,10 @@ class Engine:
         self.reports: list[Callable[[], str | None]] = []
         """Asked for troubles of what others do beside the engine; no guarantee rests on that."""
         self._mover: asyncio.TimerHandle | None = None
+        self._changing = asyncio.Lock()
+        """Of the settings: what is stored last is what counts."""
+        self._keeping: asyncio.Task[None] | None = None
+        """Stores the settings in a database that was begun anew."""
         self._spilled = 0
         self._begun = 0
         self.journal: Journal
@@ -131,6 +139,8 @@ class Engine:
             _log.warning("not everything is stored; the rest is in the journal and is stored at the next start")
         if self._mover is not None:
             self._mover.cancel()
+        if self._keeping is not None:
+            await _end(self._keeping)
         await _end(work)
 
     def record(self, record: Record) -> int:
@@ -179,6 +189,21 @@ class Engine:
         for live in self.hub:
             if live.feed is not None and not live.feed.sealed:
                 self.record(TaskRecord(live.task.id, live.task))
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._keep_settings(), name="asynclog-settings")
+
+    async def _keep_settings(self) -> None:
+        """Store those that count now, however often it takes: the next start would have the defaults."""
+        begun = -1
+        while begun != self._begun:
+            begun = self._begun
+            try:
+                async with self._changing:
+                    await self._store_settings(self.settings.stored())
+            except StoreError as error:
+                _log.warning("the settings cannot be stored now: %s", error)
+                begun = -1
+                await self.clock.sleep(KEEP_SECONDS)
 
     async def settle(self, seconds: float = SETTLE_SECONDS) -> bool:
         """Wait until everything logged before the call can be read; False when the store cannot do it in time."""
@@ -192,8 +217,12 @@ class Engine:
             StoreError: they cannot be kept now; nothing has changed.
         """
         checked = self.settings.check(values)
-        await self.store.save_settings({name: msgspec.json.encode(value).decode() for name, value in checked.items()})
-        self.settings.apply(checked)
+        async with self._changing:
+            await self._store_settings(checked)
+            self.settings.apply(checked)
+
+    async def _store_settings(self, values: Mapping[str, Scalar]) -> None:
+        await self.store.save_settings({name: msgspec.json.encode(value).decode() for name, value in values.items()})
 
     def troubles(self) -> list[str]:
         """What does not work as it should, as sentences; empty when all is well."""

@@ -205,6 +205,10 @@ class Settings:
         defaults = {name: setting.default for name, setting in SETTINGS.items()}
         return {**defaults, **self._file, **self._stored, **self._pinned}
 
+    def stored(self) -> dict[str, Scalar]:
+        """Those that an admin has changed, as they are to be kept."""
+        return dict(self._stored)
+
     def load(self, stored: Mapping[str, object]) -> None:
         """Take what an earlier process stored; a name or value this version does not know is passed over."""
         for name, value in stored.items():

@@ -179,10 +179,12 @@ async def test_lost_while_running(tmp_path: Path, harm: object) -> None:
     """A database that is removed, replaced or overwritten under a running service is begun anew.
 
     Kept: what was not stored when it happened and everything after, and the running task itself. Lost: what was only in
-    the database. Said: a damaged file was set aside, or it was removed. The task runs on and sees nothing.
+    the database. Said: a damaged file was set aside, or it was removed. The task runs on and sees nothing. Settings
+    that were changed before are there at the next start.
     """
     assert callable(harm)
     async with numbering(tmp_path) as (tasks, plugin, task_id):
+        await tasks.engine.change_settings({"retention_max_tasks": 7, "task_log_level": "DEBUG"})
         plugin.log(100)
         assert await tasks.engine.settle(10)
         harm(tmp_path / "asynclog.db")
@@ -196,12 +198,15 @@ async def test_lost_while_running(tmp_path: Path, harm: object) -> None:
         stored = await tasks.engine.store.task(task_id, asynclog.AccessScope())
         assert stored is not None
         assert (stored.status, stored.name, stored.plugin) == ("success", ended.name, ended.plugin)
+    said = " ".join(tasks.engine.troubles())
+    async with asynclog.open(tmp_path) as tasks:
+        settings = tasks.engine.settings
+        assert (settings["retention_max_tasks"], settings["task_log_level"]) == (7, "DEBUG")
     found = numbers(tmp_path, task_id)
     assert found == list(range(606 - len(found), 606))
     assert len(found) >= 505
     aside = list(tmp_path.glob("asynclog.db.damaged-*"))
     assert bool(aside) == (harm in (replace_by_garbage, overwrite_with_garbage, write_garbage, empty))
-    said = " ".join(tasks.engine.troubles())
     assert ("set aside" in said) == bool(aside)
     assert aside or "removed or replaced" in said
 
