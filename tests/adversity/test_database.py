@@ -184,7 +184,7 @@ async def test_lost_while_running(tmp_path: Path, harm: object) -> None:
     """
     assert callable(harm)
     async with numbering(tmp_path) as (tasks, plugin, task_id):
-        await tasks.engine.change_settings({"retention_max_tasks": 7, "task_log_level": "DEBUG"})
+        await tasks.engine.change_settings({"retention_max_tasks": 7, "search_index": False})
         plugin.log(100)
         assert await tasks.engine.settle(10)
         harm(tmp_path / "asynclog.db")
@@ -201,7 +201,7 @@ async def test_lost_while_running(tmp_path: Path, harm: object) -> None:
     said = " ".join(tasks.engine.troubles())
     async with asynclog.open(tmp_path) as tasks:
         settings = tasks.engine.settings
-        assert (settings["retention_max_tasks"], settings["task_log_level"]) == (7, "DEBUG")
+        assert (settings["retention_max_tasks"], settings["search_index"]) == (7, False)
     found = numbers(tmp_path, task_id)
     assert found == list(range(606 - len(found), 606))
     assert len(found) >= 505
