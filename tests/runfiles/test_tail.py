@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 import asynclog
 from asynclog import Settings
 from asynclog.tasks import activity, rundir
@@ -24,6 +26,19 @@ async def test_file_and_store_give_the_same(tmp_path: Path) -> None:
             from_file = await activity.tail(tasks.reader, tasks.run_files, task.id, lines)
             assert from_file == await activity.tail(tasks.reader, RunFiles(), task.id, lines)
             assert from_file == b"".join(whole.splitlines(keepends=True)[-lines:])
+
+
+async def test_a_tail_of_the_store_is_cut_as_one_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more lines are asked for than a tail holds, both begin with the same line, which is whole."""
+    monkeypatch.setattr(rundir, "BLOCK", 64)
+    for module in (rundir, activity):
+        monkeypatch.setattr(module, "TAIL_BYTES", 1024)
+    async with asynclog.open(tmp_path / "data") as tasks:
+        task = await tasks.run(staged, {"number": 4})
+        await settled(tasks)
+        from_file = await activity.tail(tasks.reader, tasks.run_files, task.id, 1000)
+        assert 900 < len(from_file) <= 1024
+        assert await activity.tail(tasks.reader, RunFiles(), task.id, 1000) == from_file
 
 
 async def test_what_is_logged_now_is_in_the_tail(tmp_path: Path) -> None:

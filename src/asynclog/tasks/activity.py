@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from asynclog.model import EVERYTHING, AccessScope, Task
 from asynclog.queries import MAX_PAGE
 from asynclog.rendering import run_head, text_lines
@@ -32,7 +34,7 @@ async def _from_store(reader: Reader, task: Task, lines: int, access: AccessScop
     while have < lines and size < TAIL_BYTES:
         limit = min(lines - have, MAX_PAGE)
         page = await reader.logs(task.id, access=access, limit=limit, before=before, order="desc", total=False)
-        text = text_lines(reversed(page.lines)).encode()
+        text = (await asyncio.to_thread(text_lines, page.lines[::-1])).encode()
         parts.append(text)
         have += text.count(b"\n")
         size += len(text)
@@ -40,4 +42,6 @@ async def _from_store(reader: Reader, task: Task, lines: int, access: AccessScop
         if before is None:
             parts.append(run_head(task).encode())
             break
-    return cut_lines(b"".join(reversed(parts)), lines, whole=True)[-TAIL_BYTES:]
+    data = b"".join(reversed(parts))
+    kept = data[-TAIL_BYTES:]
+    return cut_lines(kept, lines, whole=len(kept) == len(data))
