@@ -64,8 +64,7 @@ def _nothing() -> None:
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
-    """The connection that writes and checkpoints; the file is made, its owner's alone, if there is none."""
-    _make_private(path)
+    """The connection that writes and checkpoints, to a file that was made private."""
     connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
     try:
         for pragma in _PRAGMAS:
@@ -76,8 +75,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _make_private(path: Path) -> None:
-    """Let the database be its owner's alone, from its first byte on; SQLite gives its other files the same mode.
+def make_private(path: Path) -> None:
+    """Let the database be there, its owner's alone from its first byte on; SQLite gives its other files the same mode.
 
     A file that is there is not opened: closing it would give up the locks of connections that still read it.
     """

@@ -22,7 +22,7 @@ from typing import Final, Self, TypeVar
 from asynclog.disk import free_name
 from asynclog.errors import StoreError
 from asynclog.handover import Handover
-from asynclog.store.connection import Connection, connect_reader, connect_writer
+from asynclog.store.connection import Connection, connect_reader, connect_writer, make_private
 from asynclog.store.schema import prepare
 from asynclog.store.shielding import to_its_end
 
@@ -180,28 +180,38 @@ class Database:
     async def _open(self) -> Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            connection = await self._connect_writer()
+            connection, inode = await self._connect_writer()
         except sqlite3.DatabaseError as error:
             if not _is_one_of(_DAMAGED, error):
                 raise
             self._put_aside(str(error))
-            connection = await self._connect_writer()
-        former, self._inode = self._inode, self.path.stat().st_ino
+            connection, inode = await self._connect_writer()
+        former, self._inode = self._inode, inode
         if former not in (0, self._inode):  # the probes keep the former file, so that its number is not given again
             self.exchanged += 1
             _log.error("the database %s was removed or replaced; what was only in it is not there any more", self.path)
-        self._probes.append(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
         self._generation += 1
         return connection
 
-    async def _connect_writer(self) -> Connection:
+    async def _connect_writer(self) -> tuple[Connection, int]:
+        """A connection, and the number of the file that it has open: it may be removed or replaced at any time."""
+        inode = self._probe()
         connection = await Connection(partial(connect_writer, self.path)).opened()
         try:
             self.begun += await connection.run(prepare)
+            if self.path.stat().st_ino != inode:
+                raise OSError("it was replaced while it was opened")
         except BaseException:
             await connection.close()
             raise
-        return connection
+        return connection, inode
+
+    def _probe(self) -> int:
+        """The number of the file that is there now, made if there is none; from now on a probe keeps it open."""
+        make_private(self.path)
+        if not self._probes or self.path.stat().st_ino != os.fstat(self._probes[-1]).st_ino:
+            self._probes.append(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
+        return os.fstat(self._probes[-1]).st_ino
 
     def _put_aside(self, reason: str) -> None:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from asynclog.errors import StoreError
+from asynclog.store import sqlite
+from asynclog.store.schema import prepare
 from asynclog.store.sqlite import Database, QueryTimeoutError
 
 DEADLINE_SECONDS = 20.0
@@ -116,6 +118,58 @@ async def test_put_back_while_it_runs(tmp_path: Path) -> None:
             await first
         with contextlib.suppress(StoreError):  # it is no database of ours
             await second
+
+
+@pytest.mark.parametrize("back", [False, True])
+async def test_gone_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, back: bool) -> None:
+    """A file that goes, or is replaced, while it is opened is not written to as if it were the one that is there."""
+    path, copy = tmp_path / "asynclog.db", tmp_path / "copy.db"
+
+    def remove() -> None:
+        for found in tmp_path.glob("asynclog.db*"):
+            found.unlink()
+
+    def save(connection: sqlite3.Connection) -> None:
+        with contextlib.closing(sqlite3.connect(copy)) as other:
+            connection.backup(other)
+
+    def replaced(connection: sqlite3.Connection) -> int:
+        begun = prepare(connection)
+        remove()
+        if back:
+            copy.rename(path)
+        return begun
+
+    async with Database(path) as database:
+        await database.write(put("first"))
+        await database.write(save)
+        remove()
+        monkeypatch.setattr(sqlite, "prepare", replaced)
+        with pytest.raises(StoreError, match="cannot be opened"):
+            await database.write(put("nowhere"))
+        monkeypatch.undo()
+        await database.write(put("second"))
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            assert names(other) == [*(["first"] if back else []), "second"]
+
+
+async def test_opened_again_and_again(tmp_path: Path) -> None:
+    """However often one file is opened anew, as when it cannot be read now and then, no more files are held open."""
+
+    def fail(_: sqlite3.Connection) -> None:
+        raise OSError("injected")
+
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async with Database(tmp_path / "asynclog.db") as database:
+        await database.write(put("0"))
+        before = open_files()
+        for number in range(1, 6):
+            with pytest.raises(StoreError):
+                await database.write(fail)
+            await database.write(put(str(number)))
+        assert open_files() == before
 
 
 async def test_what_is_computed_beside_it(tmp_path: Path) -> None:
