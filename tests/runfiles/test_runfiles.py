@@ -469,10 +469,10 @@ async def test_a_deleted_task_is_known_until_its_mirror_is_gone(tmp_path: Path) 
 async def test_retention_removes_run_files(tmp_path: Path) -> None:
     """What the retention removes goes with its directory and its mirror."""
     folder, mirror = tmp_path / "data", tmp_path / "mirror"
-    kept = Settings(file={"retention_max_tasks": 1})
-    async with asynclog.open(folder, settings=kept, shared_log_dir=mirror) as tasks:
+    async with asynclog.open(folder, shared_log_dir=mirror) as tasks:
         await ran(tasks, 4)
         await settled(tasks)
+        await tasks.engine.change_settings({"retention_max_tasks": 1})  # now: it is applied at the start, too
         report = await tasks.sweeper.retain()
         assert report.tasks == 3
         await tasks.sweeper.drained()
