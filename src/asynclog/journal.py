@@ -37,8 +37,9 @@ BUDGET_BYTES: Final = 32 << 20
 """Records in memory between the log call and the commit."""
 RESCUE_SECONDS: Final = 1.0
 """How long after a failed sync another one makes for another new segment."""
-_FREE, _BUSY, _INTERRUPTED, _CLOSED = range(4)
-"""What the journal is at: nothing; a record; nothing, but a signal handler raised at one; nothing any more."""
+_FREE, _BUSY, _WAITED_FOR, _INTERRUPTED, _CLOSED = range(5)
+"""What the journal is at: nothing; a record; nothing, but others were put off meanwhile, or a signal handler raised;
+nothing any more."""
 
 _log = logging.getLogger("asynclog.journal")
 
@@ -167,8 +168,6 @@ class Journal:
                 number = self._ledger.put(feed, payload, level, span)
                 if levels is not None and feed is not None and number:
                     feed.count(levels)
-                if self._deferred:
-                    self._carry_out()
             except BaseException:
                 self._interrupt(feed, payload)
                 raise
@@ -180,11 +179,13 @@ class Journal:
 
     def _enters(self, feed: Feed | None, payload: bytes, level: int, span: int) -> bool:
         """Whether a record can be appended now: not when it has to wait for another one, nor when the end has come."""
-        if self._state == _INTERRUPTED:
-            self._reconcile()
-            return True
         if self._state == _BUSY:
             self._deferred.append((feed, payload, level, span))
+            self._rest = max(self._rest, _WAITED_FOR)
+            self._ledger.news = True
+        elif self._state != _CLOSED:
+            self._catch_up()
+            return True
         elif self._forked:
             self._forked = False  # said once
             with contextlib.suppress(OSError, ValueError):
@@ -193,12 +194,16 @@ class Journal:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the journal; what is logged from inside comes after that."""
+        """Hold the journal, all that came before done; what is logged from inside comes after that."""
         with self._lock:
-            if self._state == _INTERRUPTED:
-                self._reconcile()
+            if self._state == _BUSY:  # a signal handler's call, inside of another one
+                yield
+                return
             self._state = _BUSY
             try:
+                if self._rest == _INTERRUPTED:
+                    self._reconcile()
+                self._carry_out()
                 yield
                 self._carry_out()
             except BaseException:
@@ -206,6 +211,11 @@ class Journal:
                 raise
             finally:
                 self._state = self._rest
+
+    def _catch_up(self) -> None:
+        """Do what is waited for."""
+        with self._alone():
+            pass
 
     def _carry_out(self) -> None:
         """Append what was put off, in order; each is forgotten once it is there."""
@@ -217,34 +227,34 @@ class Journal:
                 self._interrupt(feed, payload)
                 raise
             self._deferred.popleft()
+        if self._rest == _WAITED_FOR:
+            self._rest = _FREE
 
     def _interrupt(self, feed: Feed | None, payload: bytes) -> None:
         """A signal handler raised while this record was appended: nobody knows how far that came."""
-        if self._rest == _FREE:
+        if self._rest < _INTERRUPTED:
             self._interrupted = feed, payload
             self._rest = _INTERRUPTED
         self._wake()
 
     def _reconcile(self) -> None:
         """After an interruption let numbers, inbox and what was put off agree with what is written."""
-        self._state = _BUSY
+        self._syncer.watch(self._shelf.active.fd, None)
         try:
-            self._syncer.watch(self._shelf.active.fd, None)
-            try:
-                written = self._shelf.mend()
-            except OSError:  # the file cannot be read
-                written = None
-            feed, payload = self._interrupted
-            there = self._ledger.reconcile(feed, payload, written)
-            if there and self._deferred and self._deferred[0][1] is payload:
-                self._deferred.popleft()
-            self._rest = _FREE
-        finally:
-            self._state = self._rest
+            written = self._shelf.mend()
+        except OSError:  # the file cannot be read
+            written = None
+        feed, payload = self._interrupted
+        there = self._ledger.reconcile(feed, payload, written)
+        if there and self._deferred and self._deferred[0][1] is payload:
+            self._deferred.popleft()
+        self._rest = _WAITED_FOR
 
     def _tell(self) -> None:
         """Whoever has to hear of something does; not under the lock."""
         self._ledger.news = False
+        if self._deferred:
+            self._catch_up()
         self._wake()
         self._ledger.trouble.tell()
 
@@ -321,7 +331,6 @@ class Journal:
         with self._alone():
             if self._rest == _CLOSED:
                 return
-            self._carry_out()
             if self.stored_id >= self.last_id:
                 with contextlib.suppress(OSError):
                     self._shelf.renew(self._ledger.next_id)
