@@ -87,8 +87,9 @@ class Client:
         return task
 
     async def finish(self, task: str) -> str | None:
-        """End a task; what went wrong with that, or None."""
-        return await self._say("POST", f"/api/tasks/{task}/finish", {"status": "success"})
+        """End a task that may have ended; what went wrong with that, or None."""
+        said = await self._say("POST", f"/api/tasks/{task}/finish", {"status": "success"})
+        return None if said is not None and said.startswith("409 ") else said
 
     async def delete(self, task: str) -> str | None:
         """Delete a task; what went wrong with that, or None."""

@@ -356,6 +356,7 @@ def main(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         say(console, "interrupted; the tasks were finished, but for any named above", "yellow")
         return _written(out, {"ok": False, "problems": ["interrupted"]}, console, INTERRUPTED)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is over; who is impatient gets the rest all the same
     show(result, Console(width=None if sys.stdout.isatty() else 160))
     code = INTERRUPTED if result.interrupted else FAILED if result.problems else 0
     return _written(out, result.as_dict(), console, code)
