@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from asynclog.cli.service import Service
@@ -49,27 +49,22 @@ async def connect(
         raise UnavailableError(
             f"there is no data directory {str(folder)!r}; name one with --data, or begin with `asynclog run`"
         )
-    deadline = time.monotonic() + OWNER_SECONDS
-    while True:
-        found = _serving(configuration)
-        if found is not None:
-            yield RemoteService(lambda: _serving(configuration), key())
-            return
-        from asynclog.cli.local import open_service  # noqa: PLC0415  # as above
+    from asynclog.cli.local import open_service  # noqa: PLC0415  # as above
 
-        opening = open_service(configuration)
-        try:
-            service = await opening.__aenter__()
-        except LockedError:
-            if time.monotonic() >= deadline:
-                raise UnavailableError(_taken(configuration)) from None
-            await asyncio.sleep(POLL_SECONDS)
-            continue
-        break
-    try:
+    deadline = time.monotonic() + OWNER_SECONDS
+    service: Service | None = None
+    async with AsyncExitStack() as stack:
+        while service is None:
+            if _serving(configuration) is not None:
+                service = RemoteService(lambda: _serving(configuration), key())
+                continue
+            try:
+                service = await stack.enter_async_context(open_service(configuration))
+            except LockedError:
+                if time.monotonic() >= deadline:
+                    raise UnavailableError(_taken(configuration)) from None
+                await asyncio.sleep(POLL_SECONDS)
         yield service
-    finally:
-        await opening.__aexit__(None, None, None)
 
 
 def _serving(configuration: Configuration) -> str | None:
