@@ -105,7 +105,7 @@ async def test_right_behind_the_writer_nothing_is_read(tmp_path: Path, monkeypat
                 follower.wake()
                 await asyncio.sleep(0.02)
             assert read == []
-            late._offers.drop(1000)
+            late._offers.drop(late._offers.number)
         await settled(tasks)
         assert set(read) == {task.id}
         compare(folder, runs(tasks))
@@ -135,7 +135,7 @@ async def test_what_cannot_be_read_holds_nobody_up(tmp_path: Path, monkeypatch: 
         async with follower._round:
             late.info("to be read")
             await tasks.engine.settle(DEADLINE)
-            follower._offers.drop(1000)
+            follower._offers.drop(follower._offers.number)
             soon.info("known")
             await tasks.engine.settle(DEADLINE)
         with monkeypatch.context() as patch:
@@ -160,7 +160,7 @@ async def test_a_writer_that_is_behind_comes_first(tmp_path: Path, monkeypatch: 
             async with follower._round:
                 await ran(tasks, 3)
                 await tasks.engine.settle(DEADLINE)
-                follower._offers.drop(1000)
+                follower._offers.drop(follower._offers.number)
             for _ in range(3):
                 await follower.catch_up()
             assert follower.behind == 3

@@ -188,7 +188,7 @@ class Follower:
         now, stored = self._engine.clock.monotonic(), self._engine.journal.stored_id
         if stored == self._seen and not any(failure.until <= now for failure in self._failed.values()):
             return
-        offers = len(self._offers)
+        offers = self._offers.number
         waiting, more = await self._states()
         for task_id in self._state.tasks.keys() - {state.task_id for state in waiting}:
             self._forget(task_id)

@@ -14,7 +14,7 @@ from asynclog.protocols import StoredEntries
 from asynclog.tasks import runtext
 from asynclog.tasks.runtext import RunText
 
-OFFERED: Final = 15_000
+OFFERED: Final = 26_000
 """Entries of all batches together, at most; a batch larger than that is not kept at all."""
 OFFERED_BATCHES: Final = 4
 """Each has a bound of its own (`writer.BATCH_BYTES`)."""
@@ -39,13 +39,16 @@ class Offers:
     def __init__(self) -> None:
         self._batches: deque[_Batch] = deque()
         self._entries = 0
+        self.number = 0
+        """Of the newest batch; the first one ever has 1."""
 
     def put(self, entries: StoredEntries) -> None:
         """A batch more."""
         self._batches.append(_Batch(entries))
         self._entries += len(entries)
+        self.number += 1
         while self._entries > OFFERED or len(self._batches) > OFFERED_BATCHES:
-            self.drop(1)
+            self._drop()
 
     def __len__(self) -> int:
         """Batches."""
@@ -67,7 +70,10 @@ class Offers:
                 after = text.last
         return found
 
-    def drop(self, batches: int) -> None:
-        """Let go of the oldest ones."""
-        for _ in range(min(batches, len(self._batches))):
-            self._entries -= self._batches.popleft().count
+    def drop(self, number: int) -> None:
+        """Let go of the batches up to this one."""
+        while self._batches and self.number - len(self._batches) < number:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._entries -= self._batches.popleft().count

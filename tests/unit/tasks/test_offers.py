@@ -95,5 +95,18 @@ def test_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(found) == 1
     found.put(batch(("a", 6), ("a", 7), ("a", 8), ("a", 9)))
     assert len(found) == 0
-    found.drop(5)
+    found.drop(found.number)
     assert len(found) == 0
+
+
+def test_what_came_meanwhile_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Letting go of what was seen at a time leaves what came after it, also where the oldest had to go meanwhile."""
+    monkeypatch.setattr(offers, "OFFERED_BATCHES", 2)
+    found = offered(batch(("a", 1)), batch(("a", 2)))
+    seen = found.number
+    found.put(batch(("a", 3)))
+    found.drop(seen)
+    found.render({"a": 2})
+    assert seqs(found, "a", 2, 9) == [3]
+    found.drop(seen)
+    assert len(found) == 1
