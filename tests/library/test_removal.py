@@ -66,6 +66,16 @@ async def test_a_deleted_task_is_gone_everywhere(tasks: TaskManager, folder: Pat
     assert rows(folder, kept.id) == before
 
 
+async def test_a_task_is_deleted_once(tasks: TaskManager) -> None:
+    """Of several who delete a task at once one has done it, as the audit says; for all of them it is gone."""
+    task = await tasks.run(busy)
+    told: list[asynclog.Task] = []
+    await asyncio.gather(*(tasks.delete(task.id, told=told.append) for _ in range(3)))
+    assert [one.id for one in told] == [task.id]
+    with pytest.raises(NotFoundError):
+        await tasks.delete(task.id, told=told.append)
+
+
 async def test_a_running_task_is_not_deleted(tasks: TaskManager) -> None:
     """A task that runs is refused with what to do; an unknown one is none."""
     go = asyncio.Event()

@@ -73,7 +73,7 @@ class Sweeper:
 
         Args:
             task_ids: of which.
-            told: called once the removal is sure to happen, whatever is raised then.
+            told: called once the removal is sure to happen, whatever is raised then; not when it was before.
 
         Raises:
             StoreError: the store cannot be written now; nothing has changed.
@@ -82,11 +82,12 @@ class Sweeper:
         if not await engine.settle(STORE_SECONDS):
             raise StoreError("the database cannot be written now, so nothing can be deleted; try again later")
         now = engine.clock.now()
-        for task_id in task_ids:
+        new = [task_id for task_id in task_ids if task_id not in self._asked]  # somebody else may have been faster
+        for task_id in new:
             engine.record(DeleteRecord(task_id, now))
-        if told is not None:
+        if told is not None and new:
             told()
-        self._asked.update(task_ids)
+        self._asked.update(new)
         self._drained.clear()
         self._due.set()
         if not await engine.settle(STORE_SECONDS):
