@@ -253,7 +253,10 @@ async def test_what_the_user_adds_is_found_nowhere(tmp_path: Path) -> None:
         body = {
             "plugin": "talk",
             "name": "job EMP-471108151971",
-            "params": {"salary": 987650432198, "entries": [{"message": "EMP-471108151971 earns salary: 987650432198", "unit": "EMP-471108151971"}]},
+            "params": {
+                "salary": 987650432198,
+                "entries": [{"message": "EMP-471108151971 earns salary: 987650432198", "unit": "EMP-471108151971"}],
+            },
         }
         task = (await service.ask("admin", "POST", "/api/tasks", json=body)).json()["id"]
         await service.service.tasks.wait(task)
@@ -275,7 +278,7 @@ async def test_what_the_user_adds_is_found_nowhere(tmp_path: Path) -> None:
         schedule = {"plugin": "talk", "interval": 3600, "params": {"salary": 987650432198, "note": "EMP-471108151971"}}
         shown = await service.ask("admin", "POST", "/api/schedules", json=schedule)  # it is kept whole
         assert shown.json()["params"] == {"salary": "[redacted]", "note": "[redacted]"}
-        key = {"name": "key of EMP-471108151971", "role": "viewer"}  # a key is known by its name, so that is kept as well
+        key = {"name": "key of EMP-471108151971", "role": "viewer"}  # a key is known by its name: that is kept as well
         assert (await service.ask("admin", "POST", "/api/keys", json=key)).status_code == 201
         audit = await service.ask("admin", "GET", "/api/audit", params={"search": "key.create"})
         assert [entry["metadata"]["to"]["name"] for entry in audit.json()["entries"]] == ["key of [redacted]"]
