@@ -26,6 +26,7 @@ _ENVIRONMENT: Final = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",  # for a git that is too old to know the former
     "LC_ALL": "C.UTF-8",
     "GIT_PAGER": "cat",
 }
