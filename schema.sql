@@ -3,7 +3,7 @@
 -- Times are INTEGER microseconds since the epoch, UTC. JSON columns hold valid JSON or NULL.
 
 CREATE TABLE tasks (
-    rank          INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of creation, whatever the clock
+    rank          INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of creation; also the reference from counts
     id            TEXT    NOT NULL UNIQUE,
     name          TEXT    NOT NULL,
     plugin        TEXT    NOT NULL,
