@@ -20,7 +20,6 @@ from asynclog import failpoints
 from asynclog.errors import StoreError
 from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, Gap, Level, Step, Task
 from asynclog.records import Frame, Row
-from asynclog.store import blocks
 from asynclog.store.batch import Batch
 from asynclog.store.columns import NAMES, NOTHING, NULLABLE, Columns
 from asynclog.store.transaction import transaction
@@ -61,6 +60,13 @@ def _statement(put: _Put, rows: int) -> str:
     return f"{put.head} VALUES {', '.join([marks] * rows)} {put.tail}"
 
 
+# The last record of this journal that is stored, and the highest number that an entry ever had.
+_STORED: Final = """
+SELECT ifnull((SELECT record_id FROM watermark WHERE journal_id = ?), 0),
+       max(ifnull((SELECT max(id) FROM task_logs), 0),
+           ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'task_logs'), 0))"""
+
+
 def commit(
     connection: sqlite3.Connection,
     journal_id: str,
@@ -74,11 +80,11 @@ def commit(
         raise StoreError("the records before these are not stored yet")
     found = batch()
     with transaction(connection):
-        watermark = read_watermark(connection, journal_id)
+        watermark, newest = connection.execute(_STORED, (journal_id,)).fetchone()
         if frames and frames[0][0] <= watermark:
             found = Batch([frame for frame in frames if frame[0] > watermark])
         _put_tasks(connection, found)
-        new = _put_entries(connection, found.entries)
+        new = _put_entries(connection, found.entries, newest)
         _put_rest(connection, found)
         connection.execute(
             "INSERT INTO watermark (journal_id, record_id) VALUES (?, ?) "
@@ -184,11 +190,18 @@ _PUT_ONE: Final = (
 )
 
 
-def _put_entries(connection: sqlite3.Connection, entries: Columns) -> bool:
-    """Insert them; whether all of them were new and are stored as they are."""
+def _put_entries(connection: sqlite3.Connection, entries: Columns, newest: int) -> bool:
+    """Insert them; whether all of them were new and are stored as they are.
+
+    Where another history has used these numbers, or higher ones, up to ``newest``, all of them get higher ones: within
+    a task entries are read in the order of their numbers, and what is indexed stays as it is.
+    """
     if not entries:
         return True
-    blocks.forget_from(connection, min(entries.ids))
+    first = min(entries.ids)
+    renumbered = first <= newest
+    if renumbered:
+        entries.renumber(newest + 1 - first)
     before = connection.total_changes
     absent = entries.absent()
     exact = True
@@ -201,7 +214,7 @@ def _put_entries(connection: sqlite3.Connection, entries: Columns) -> bool:
             exact = False
     exact = exact and connection.total_changes - before == len(entries)
     _count(connection, entries, exact=exact)
-    return exact
+    return exact and not renumbered
 
 
 def _parts(start: int, end: int, limit: int) -> Iterator[tuple[int, int]]:
@@ -232,19 +245,12 @@ def _put_each(connection: sqlite3.Connection, entries: Columns, start: int, end:
 
 
 def _put_unstorable(connection: sqlite3.Connection, row: Row, error: Exception) -> None:
-    """Keep its place in the task: as it is under a new number, as an entry that says why, or as a gap."""
-    taken = connection.execute("SELECT 1 FROM task_logs WHERE id = ?", (row[0],)).fetchone()
-    number = None if taken else row[0]  # another history has used the number
+    """Keep its place in the task: as an entry that says why, or as a gap."""
     timestamp = row[3] if abs(row[3]) < 1 << 62 else 0
     reason = f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace").decode().replace("\0", "")
-    told = [(number, *row[1:])] if taken else []
-    told += [
-        (number, row[1], row[2], timestamp, "ERROR", "system", None, None, None, message, None)
-        for message in (f"[unstorable: {reason}]", "[unstorable: the database refuses it]")
-    ]
-    for kept in told:
+    for message in (f"[unstorable: {reason}]", "[unstorable: the database refuses it]"):
         with contextlib.suppress(*_BAD_DATA):
-            connection.execute(_PUT_ONE, kept)
+            connection.execute(_PUT_ONE, (*row[:3], timestamp, "ERROR", "system", None, None, None, message, None))
             return
     _put_gap(connection, Gap(task_id=row[1], from_seq=row[2], to_seq=row[2], reason=f"unstorable: {reason}"))
 

@@ -343,8 +343,3 @@ def forget_task(connection: sqlite3.Connection, task_id: str, limit: int) -> Non
         " (SELECT id FROM task_logs WHERE task_id = ? ORDER BY seq LIMIT ?))",
         (task_id, limit),
     )
-
-
-def forget_from(connection: sqlite3.Connection, record_id: int) -> None:
-    """Entries from this id on are about to be stored: segments they may come into are not right any more."""
-    connection.execute("DELETE FROM log_segments WHERE id >= ?", (record_id >> SEGMENT_BITS,))

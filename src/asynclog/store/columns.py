@@ -143,6 +143,10 @@ class Columns:
             values[index::width] = column
         return values
 
+    def renumber(self, by: int) -> None:
+        """Let the record number of each be so much higher."""
+        self.ids[:] = [number + by for number in self.ids]
+
     def last_seqs(self) -> dict[str, int]:
         """The last seq of each task; they rise with the record number."""
         return dict(zip(self.lists[1], self.lists[2], strict=True))
