@@ -19,8 +19,8 @@ from asynclog.queries import Bucket, EntryQuery, EntryView, LogStats, StageCount
 from asynclog.store.blocks import SEGMENT_BITS, outside
 from asynclog.store.entries import extent_if_seen, page
 from asynclog.store.selection import Selection, confined, large_extent, select, the_task, visible_tasks
-from asynclog.store.snapshot import snapshot
 from asynclog.store.timeline import Timeline, timeline
+from asynclog.store.transaction import snapshot
 
 _Group = tuple[str, str, str, int]
 """Source, level, stage ('' for none) and the number of entries that have them."""

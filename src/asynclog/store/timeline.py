@@ -15,7 +15,7 @@ from asynclog.model import Level
 from asynclog.queries import EntryQuery
 from asynclog.store.blocks import BLOCK_BITS, Span, outside
 from asynclog.store.selection import Extent, confined, the_task
-from asynclog.store.snapshot import snapshot
+from asynclog.store.transaction import snapshot
 
 
 class Timeline(NamedTuple):

@@ -1,4 +1,4 @@
-"""A transaction that writes: all of it, or nothing."""
+"""Transactions: what is written together or not at all, and what is read of one moment."""
 
 from __future__ import annotations
 
@@ -21,3 +21,14 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:  # some errors end it by themselves
             connection.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """All statements inside see what was committed when the first of them began."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:  # some errors end it
+            connection.execute("COMMIT")
