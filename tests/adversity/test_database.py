@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from asynclog.engine import Limits
 from asynclog.filters import NO_FILTER
 from asynclog.settings import Settings
 from asynclog.store.schema import VERSION
+from asynclog.tasks import reader
 from asynclog.tasks.reader import FAR_BEHIND
 from tests.adversity.witness import SETTINGS, accounted, finished, held, numbering, numbers, until
 
@@ -75,6 +78,29 @@ async def test_what_is_stored_is_read_while_the_database_is_locked(tmp_path: Pat
             assert (await tasks.reader.stats(ended.id, NO_FILTER)).total == page.total == len(page.lines)
             assert (await tasks.task(ended.id)).status == "success"
             release()
+        await finished(tasks, plugin, task_id)
+
+
+async def test_an_export_is_whole_or_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export of what is not stored yet waits for it, and fails when that takes too long: it never ends early."""
+
+    async def seqs(pages: AsyncIterator[list[bytes]]) -> list[int]:
+        return [json.loads(line)["seq"] async for lines in pages for line in lines]
+
+    async with numbering(tmp_path) as (tasks, plugin, task_id):
+        plugin.log(50)
+        assert await tasks.engine.settle(10)
+        with held(tmp_path / "asynclog.db") as release:
+            plugin.log(3000)
+            monkeypatch.setattr(reader, "EXPORT_SECONDS", 0.01)
+            with pytest.raises(StoreError, match="in time"):
+                await seqs(tasks.reader.export(task_id, NO_FILTER))
+            monkeypatch.undo()
+            pages = tasks.reader.export(task_id, NO_FILTER)
+            begun = [json.loads(line)["seq"] for line in await anext(pages)]
+            assert begun == list(range(1, 52))
+            release()
+            assert await seqs(pages) == list(range(52, 3052))
         await finished(tasks, plugin, task_id)
 
 

@@ -35,6 +35,8 @@ COUNT_SECONDS: Final = 0.2
 FAR_BEHIND: Final = 4000
 """Records that are not stored yet, and take longer to be than a page to be read twice."""
 EXPORT_PAGE: Final = 2000
+EXPORT_SECONDS: Final = 10.0
+"""How long an export that has given what is stored waits for the rest."""
 MAX_BUCKETS: Final = 1000
 
 
@@ -239,17 +241,26 @@ class Reader:
     async def export(
         self, task_id: str, entry_filter: LogFilter, access: AccessScope = EVERYTHING
     ) -> AsyncIterator[list[bytes]]:
-        """All matching entries that were there at the start, page by page: constant memory, no long transaction."""
+        """All matching entries that were there at the start, page by page: constant memory, no long transaction.
+
+        Raises StoreError, in the middle too, when they are not stored in time: a part is not taken for the whole.
+        """
         task = await self.task(task_id, access)
-        query = await self._ready(task_id, entry_filter, access)
-        query = msgspec.structs.replace(query, limit=EXPORT_PAGE, after=0, through=task.last_seq)
+        stored = await self._settled(task_id, access)
+        query = EntryQuery(task_id=task_id, filter=entry_filter, access=access, limit=EXPORT_PAGE, after=0)
+        query = msgspec.structs.replace(query, through=task.last_seq)
         while True:
             page = await self._store.entries(query)
             if page.lines:
                 yield page.lines
-            if not page.more:
+                query = msgspec.structs.replace(query, after=page.cursors[-1])
+            if page.more:
+                continue
+            if stored:
                 return
-            query = msgspec.structs.replace(query, after=page.cursors[-1])
+            stored = await self._engine.settle(EXPORT_SECONDS)
+            if not stored:
+                raise StoreError("the database does not store in time what is to be exported; try again later")
 
     async def stages(self, task_id: str, access: AccessScope = EVERYTHING) -> list[StageView]:
         """A task's stages by number, then the labels that occur only on entries; with what was logged in each."""
