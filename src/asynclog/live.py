@@ -16,7 +16,7 @@ import msgspec
 
 from asynclog import records
 from asynclog.feed import Feed
-from asynclog.model import AUDIT_PLUGIN, AccessScope, Gap, Stage, Step, Task
+from asynclog.model import AUDIT_PLUGIN, Gap, Stage, Step, Task
 from asynclog.records import (
     BatchRecord,
     EntryRecord,
@@ -365,8 +365,3 @@ def _extend(tail: Tail, frame: Frame) -> None:
         entries = (line for lines in newest for line in lines.each())
         for offset, line in enumerate(entries, passed):
             tail.append(seq + offset, record_id + offset, line_record(record.task_id, line))
-
-
-def visible(task: Task, access: AccessScope) -> bool:
-    """Whether a caller may see the task."""
-    return access.sees(task)

@@ -14,6 +14,7 @@ from asynclog.errors import StoreError
 from asynclog.filters import NO_FILTER
 from asynclog.store import removal
 from asynclog.subscription import End
+from asynclog.tasks.reader import EXPORT_PAGE
 from asynclog.tasks.sweeper import CHUNK
 from asynclog.testing import ManualClock
 from tests.library.reading import messages
@@ -43,6 +44,21 @@ async def busy(params: object, context: TaskContext) -> None:
     context.append_trace("begun")
     async with context.stage("s"), context.step("n", input=1):
         context.logger.info("inside")
+
+
+async def test_an_export_of_what_goes_is_no_whole(tasks: TaskManager) -> None:
+    """An export whose task is deleted in its middle fails: nobody takes the part that came for the whole."""
+
+    async def talks(params: object, context: TaskContext) -> None:
+        for number in range(2 * EXPORT_PAGE):
+            context.logger.info("entry %d", number)
+
+    task = await tasks.run(talks)
+    pages = tasks.reader.export(task.id, NO_FILTER)
+    assert len(await anext(pages)) == EXPORT_PAGE
+    await tasks.delete(task.id)
+    with pytest.raises(NotFoundError):
+        _ = [page async for page in pages]
 
 
 async def test_a_deleted_task_is_gone_everywhere(tasks: TaskManager, folder: Path) -> None:

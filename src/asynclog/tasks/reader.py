@@ -11,7 +11,6 @@ import msgspec
 from asynclog.engine import Engine
 from asynclog.errors import InvalidError, NotFoundError, StoreError
 from asynclog.filters import NO_FILTER, LogFilter
-from asynclog.live import visible
 from asynclog.model import EVERYTHING, AccessScope, Entry, Gap, Stage, Step, Task, Value
 from asynclog.protocols import Archive
 from asynclog.queries import (
@@ -86,10 +85,10 @@ class Reader:
     def _known(self, task_id: str, access: AccessScope) -> Task | None:
         """A task that runs, or has just ended, and that the caller sees."""
         live = self._engine.hub.get(task_id)
-        if live is not None and not live.removed and visible(live.task, access):
+        if live is not None and not live.removed and access.sees(live.task):
             return live.task
         ended = self._engine.hub.ended(task_id)
-        return ended if ended is not None and visible(ended, access) else None
+        return ended if ended is not None and access.sees(ended) else None
 
     async def _settled(self, task_id: str, access: AccessScope) -> bool:
         """Wait until the store holds what was logged in the task; False when it cannot do it in time."""
@@ -99,9 +98,9 @@ class Reader:
         """Whether the caller sees a task of which something may not be stored yet."""
         live = self._engine.hub.get(task_id)
         if live is not None and live.feed is not None:
-            return visible(live.task, access)
+            return access.sees(live.task)
         ended = self._engine.hub.ended(task_id)
-        return ended is not None and visible(ended, access)
+        return ended is not None and access.sees(ended)
 
     async def tasks(self, query: TaskQuery) -> TaskPage:
         """A page of tasks."""
@@ -211,7 +210,7 @@ class Reader:
         Asked before and after the store is read: it may be named meanwhile, and is in neither then.
         """
         live = self._engine.hub.get(task_id)
-        if live is None or not visible(live.task, access) or live.feed is None:
+        if live is None or not access.sees(live.task) or live.feed is None:
             return []
         gap = live.feed.growing()
         return [] if gap is None else [gap]
@@ -243,7 +242,8 @@ class Reader:
     ) -> AsyncIterator[list[bytes]]:
         """All matching entries that were there at the start, page by page: constant memory, no long transaction.
 
-        Raises StoreError, in the middle too, when they are not stored in time: a part is not taken for the whole.
+        Raises StoreError, in the middle too, when they are not stored in time, and NotFoundError when the task is
+        deleted meanwhile: a part is not taken for the whole.
         """
         task = await self.task(task_id, access)
         stored = await self._settled(task_id, access)
@@ -251,6 +251,7 @@ class Reader:
         query = msgspec.structs.replace(query, through=task.last_seq)
         while True:
             page = await self._store.entries(query)
+            await self.task(task_id, access)
             if page.lines:
                 yield page.lines
                 query = msgspec.structs.replace(query, after=page.cursors[-1])
@@ -346,11 +347,11 @@ def _is_past(query: EntryQuery, view: EntryView) -> bool:
     return view.page.more and not query.descending
 
 
-async def require(engine: Engine) -> None:
+async def require(engine: Engine, seconds: float) -> None:
     """Return when everything logged before is stored.
 
     Raises:
         StoreError: the store cannot do it in time.
     """
-    if not await engine.settle():
+    if not await engine.settle(seconds):
         raise StoreError("the database does not answer in time; try again later")
