@@ -183,6 +183,9 @@ class RunSource(Protocol):
         States of tasks that are gone are left out.
         """
 
+    async def known(self, task_ids: Sequence[str]) -> list[Task]:
+        """Those of these tasks that are there."""
+
     async def traces(self, task_id: str, after_id: int, limit: int) -> list[tuple[int, TraceItem]]:
         """A task's trace items after a record number, with their numbers, in order."""
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,11 @@ import pytest
 import asynclog
 from asynclog import Settings, TaskManager
 from asynclog.errors import StoreError
-from asynclog.queries import EntryPage, EntryQuery
+from asynclog.queries import EntryPage, EntryQuery, RunState
 from asynclog.records import DeleteRecord
 from asynclog.tasks import rundir
 from asynclog.tasks.follower import Follower
+from asynclog.tasks.runpage import Page
 from asynclog.testing import FaultyDisk
 from asynclog.writer import Writer
 from tests.runfiles.comparing import DEADLINE, actual, compare, expected, settled
@@ -147,6 +149,36 @@ async def test_what_cannot_be_read_holds_nobody_up(tmp_path: Path, monkeypatch: 
         over.set()
         await asyncio.gather(*work)
         await settled(tasks)
+        compare(folder, runs(tasks))
+
+
+async def test_what_is_stored_meanwhile_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks that have to be read are left again and again for what was stored just now; each time one goes on."""
+    folder, looks = tmp_path / "data", list[int]()
+    async with asynclog.open(folder, settings=debug()) as tasks:
+        [follower] = tasks.run_files.followers
+        write, states = follower._write, follower._states
+
+        def stored_meanwhile(pages: Sequence[Page]) -> None:
+            write(pages)
+            if len(looks) < 8:
+                follower._offers.number += 1
+
+        async def looked() -> tuple[list[RunState], bool]:
+            found = await states()
+            looks.append(len(found[0]))
+            return found
+
+        async with follower._round:
+            await ran(tasks, 5)
+            await tasks.engine.settle(DEADLINE)
+            follower._offers.drop(follower._offers.number)
+            monkeypatch.setattr(follower, "_write", stored_meanwhile)
+            monkeypatch.setattr(follower, "_states", looked)
+        await follower.catch_up()
+        assert follower.behind == 0
+        assert looks == sorted(looks, reverse=True)
+        assert {5, 4, 3, 2, 1} <= set(looks)
         compare(folder, runs(tasks))
 
 

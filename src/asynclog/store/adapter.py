@@ -165,6 +165,10 @@ class SqliteStore:
         """Tasks with a run directory after a rank, and how much of these and others is stored."""
         return await self._database.read(lambda connection: runs.after(connection, rank, limit, task_ids))
 
+    async def known(self, task_ids: Sequence[str]) -> list[Task]:
+        """Those of these tasks that are there."""
+        return await self._database.read(lambda connection: history.known(connection, task_ids))
+
     async def traces(self, task_id: str, after_id: int, limit: int) -> list[tuple[int, TraceItem]]:
         """A task's trace items with their numbers."""
         return await self._database.read(lambda connection: runs.traces(connection, task_id, after_id, limit))

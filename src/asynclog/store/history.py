@@ -142,6 +142,16 @@ def task(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> T
     return None if found is None else _decode_task(found[0])
 
 
+def known(connection: sqlite3.Connection, task_ids: Sequence[str]) -> list[Task]:
+    """Those of these tasks that are there, in one step."""
+    asked = msgspec.json.encode(list(task_ids)).decode()
+    found = connection.execute(
+        f"SELECT CAST(json_group_array({_TASK}) AS BLOB) FROM tasks WHERE id IN (SELECT value FROM json_each(?))",
+        (asked,),
+    ).fetchone()
+    return _decode_tasks(found[0])
+
+
 def stages(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> list[Stage]:
     """A task's stages by number."""
     task, params = seen_task(task_id, access)

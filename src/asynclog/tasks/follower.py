@@ -10,10 +10,9 @@ import asyncio
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -27,6 +26,7 @@ from asynclog.protocols import StoredEntries
 from asynclog.queries import Doomed, EntryQuery, RunState
 from asynclog.rendering import run_mark, text_lines
 from asynclog.tasks import cursors, rundir
+from asynclog.tasks.blocking import in_thread
 from asynclog.tasks.cursors import Cursors
 from asynclog.tasks.offers import Offers
 from asynclog.tasks.patience import Patience
@@ -46,12 +46,8 @@ DISCOVERED: Final = 1000
 """Tasks looked at in one query."""
 SAVE_SECONDS: Final = 10.0
 """How old the cursors on disk may be: what a killed process wrote since then is written again at its place."""
-HANGING_SECONDS: Final = 2.0
-"""How long a cancelled call waits for the disk."""
 MAX_TASKS: Final = 10_000
 """Tasks with a cursor; further ones are taken up when some of these are finished."""
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _log = logging.getLogger("asynclog.runfiles")
 
@@ -126,7 +122,7 @@ class Follower:
         if not self._loaded or task.run_id is None or unknown or (cursor is not None and cursor.seq < task.last_seq):
             return None
         try:
-            return await _in_thread(rundir.tail, self._place(task), LOG, lines)
+            return await in_thread(rundir.tail, self._place(task), LOG, lines)
         except OSError:
             return None
 
@@ -139,7 +135,7 @@ class Follower:
             mark = run_mark(doomed.run_id, doomed.task_id)
             place = RunPlace(self.root, doomed.account, doomed.site, doomed.run_id, mark.encode())
             try:
-                await _in_thread(self._remove, place)
+                await in_thread(self._remove, place)
             except OSError as error:
                 self.failures += 1
                 _log.warning("the run directory of the deleted task %s cannot be removed: %s", doomed.task_id, error)
@@ -162,7 +158,7 @@ class Follower:
             with self._engine.hub.listening(changed, lambda _task_id: None):
                 while True:
                     try:
-                        await self.catch_up()
+                        await self._go_round()
                     except StoreError as error:
                         _log.debug("run files wait: %s", error)
                     await self._wait()
@@ -181,25 +177,30 @@ class Follower:
         Raises:
             StoreError: the store cannot be read now.
         """
-        async with self._round:
-            await self._catch_up()
+        while await self._go_round():
+            pass
 
-    async def _catch_up(self) -> None:
-        now, stored = self._engine.clock.monotonic(), self._engine.journal.stored_id
-        if stored == self._seen and not any(failure.until <= now for failure in self._failed.values()):
-            return
-        offers = self._offers.number
-        waiting, more = await self._states()
-        for task_id in self._state.tasks.keys() - {state.task_id for state in waiting}:
-            self._forget(task_id)
-        while waiting := [state for state in waiting if self._is_due(state.task_id)]:
-            groups = [waiting[start : start + PAGES] for start in range(0, len(waiting), PAGES)]
-            waiting = [state for group in groups for state in await self._visit(group)]
-        self._offers.drop(offers)
-        left = self._patience.end_round()
-        self._seen = -1 if more or left else stored
-        if self._engine.clock.monotonic() - self._saved_at >= SAVE_SECONDS:
-            await self._save()
+    async def _go_round(self) -> bool:
+        """Look at every task; True when some were left because more was stored meanwhile, which comes first."""
+        async with self._round:
+            now, stored = self._engine.clock.monotonic(), self._engine.journal.stored_id
+            if stored == self._seen and not any(failure.until <= now for failure in self._failed.values()):
+                return False
+            offers = self._offers.number
+            waiting, more = await self._states()
+            for task_id in self._state.tasks.keys() - {state.task_id for state in waiting}:
+                self._forget(task_id)
+            early = False
+            while not early and (waiting := [state for state in waiting if self._is_due(state.task_id)]):
+                groups = [waiting[start : start + PAGES] for start in range(0, len(waiting), PAGES)]
+                waiting = [state for group in groups for state in await self._visit(group)]
+                early = bool(waiting) and self._offers.number != offers
+            self._offers.drop(offers)
+            left = self._patience.end_round()
+            self._seen = -1 if more or left or early else stored
+            if self._engine.clock.monotonic() - self._saved_at >= SAVE_SECONDS:
+                await self._save()
+            return early
 
     async def _wait(self) -> None:
         await wait_for(self._due, self._engine.clock.sleep, TICK_SECONDS)
@@ -230,31 +231,37 @@ class Follower:
     async def _visit(self, states: Sequence[RunState]) -> list[RunState]:
         """Write a page of each task; those of which there may be more."""
         async with self._lock:
-            found = [await self._page(state) for state in states]
-            pages = [page for page in found if page is not None]
+            offers = self._offers.number
+            pages = await self._pages(states)
             news = [page for page in pages if page.has_news]
             if news:
                 # At first what was just stored: all of it in one thread, without a look at the store.
-                await _in_thread(self._write, news)
+                await in_thread(self._write, news)
             lacking = [page for page in pages if not page.is_whole]
             more = [page.state for page in pages if page.is_whole and self._conclude(page)]
-            for page in lacking:
+            for place, page in enumerate(lacking):
+                if place and self._offers.number != offers:  # what is not taken in time has to be read, too
+                    more.append(page.state)
+                    continue
                 if await self._complete(page):
-                    await _in_thread(self._write, [page])
+                    await in_thread(self._write, [page])
                 if self._conclude(page):
                     more.append(page.state)
             return more
 
-    async def _page(self, state: RunState) -> Page | None:
-        cursor = self._state.tasks.get(state.task_id)
-        if cursor is None:
-            return None
-        task = self._tasks.get(state.task_id) or await self._engine.store.task(state.task_id, EVERYTHING)
-        if task is None or task.run_id is None:
-            self._forget(state.task_id)
-            return None
-        self._tasks[task.id] = task
-        return Page(task, cursor, state)
+    async def _pages(self, states: Sequence[RunState]) -> list[Page]:
+        state = self._state
+        new = [one.task_id for one in states if one.task_id in state.tasks and one.task_id not in self._tasks]
+        if new:
+            found = {task.id: task for task in await self._engine.store.known(new)}
+            self._tasks |= {task_id: task for task_id, task in found.items() if task.run_id is not None}
+            for task_id in set(new) - self._tasks.keys():
+                self._forget(task_id)
+        return [
+            Page(self._tasks[one.task_id], state.tasks[one.task_id], one)
+            for one in states
+            if one.task_id in state.tasks
+        ]
 
     def _write(self, pages: Sequence[Page]) -> None:
         """Take what was just stored, and write the pages that are whole. Blocks."""
@@ -330,7 +337,7 @@ class Follower:
         name, size, after = stage_log(number), 0, 0
         while after < page.cursor.seq:
             found = await self._engine.store.entries(_entries(page.task.id, after, page.cursor.seq, only))
-            size += await _in_thread(self._write_lines, page, name, size, found.lines)
+            size += await in_thread(self._write_lines, page, name, size, found.lines)
             after = found.cursors[-1] if found.more else page.cursor.seq
         page.moved.sizes[name] = size
 
@@ -369,7 +376,7 @@ class Follower:
     async def load(self) -> None:
         """Read the cursors, if that has not been done."""
         if not self._loaded:
-            self._state, self._loaded = await _in_thread(cursors.load, self._memory, self.root), True
+            self._state, self._loaded = await in_thread(cursors.load, self._memory, self.root), True
 
     async def _save(self) -> None:
         data = msgspec.json.encode(self._state)
@@ -377,7 +384,7 @@ class Follower:
         if data == self._saved:
             return
         try:
-            await _in_thread(cursors.save, self._memory, data)
+            await in_thread(cursors.save, self._memory, data)
         except OSError as error:
             self.failures += 1
             self._memory_error = f"{self._memory} cannot be written: {error.strerror}"
@@ -388,13 +395,3 @@ class Follower:
 def _entries(task_id: str, after: int, through: int, only: LogFilter | None = None) -> EntryQuery:
     query = EntryQuery(task_id=task_id, after=after, through=through, limit=PAGE, max_bytes=PAGE_BYTES)
     return query if only is None else msgspec.structs.replace(query, filter=only)
-
-
-async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What a function gives that runs in a thread. A cancelled call waits for it, but not for a disk that hangs."""
-    work = asyncio.get_running_loop().run_in_executor(None, partial(function, *args, **kwargs))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait([work], timeout=HANGING_SECONDS)
-        raise

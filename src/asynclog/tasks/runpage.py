@@ -96,7 +96,8 @@ class Page:
         """Go on with these entries, if there are any."""
         if texts:
             self.texts, self.moved.seq = texts, texts[-1].last
-            self.is_whole = not self.lacks_more
+            labelled = any(text.labelled for text in texts) or bool(self.cursor.strays)
+            self.is_whole = not (self.lacks_more and labelled)  # else the trace can come later
 
     def begin(self, number: int) -> None:
         """The stage's log exists from now on."""
