@@ -28,7 +28,6 @@ GAP_MEMORY: Final = 4096
 """Bytes that have to be free beside an entry before a gap is closed."""
 URGENT: Final = int(Level.ERROR)
 """From this level on the disk is asked to confirm an entry at once."""
-_WOKEN: Final = 1 << 64  # above every id: the inbox is about to be emptied
 
 
 class Ledger:
@@ -48,8 +47,8 @@ class Ledger:
         self.next_id = next_id
         self._frames: list[Frame] = []
         self._feeds: list[Feed | None] = []
-        self._wake_at = 0
-        """The first record id that the inbox does not wait with."""
+        self._wake_at: int | None = 0
+        """The first record id that the inbox does not wait with; None when it is about to be emptied."""
         self._spilling = 0
         """The record id with which a run of those that were not put into the inbox would go on."""
         self.news = False
@@ -98,11 +97,10 @@ class Ledger:
         if feed is not None:
             feed.next_seq = seq + span
             feed.counts[level] += 1
-        elif self._wake_at != _WOKEN:
-            self._wake_at = record_id
         self.next_id = behind = record_id + span
-        if behind > self._wake_at:
-            self._wake_at, self.news = _WOKEN, True
+        wake_at = self._wake_at
+        if wake_at is not None and (feed is None or behind > wake_at):
+            self._wake_at, self.news = None, True
         if free >= 0 or free + reserve >= 0:
             self._free = free
             self._frames.append((record_id, seq, span, payload))
