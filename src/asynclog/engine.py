@@ -38,6 +38,8 @@ from asynclog.writer import Writer, supervise
 
 MOVE_SECONDS: Final = 0.02
 """How long records gather in the inbox before the loop takes them, while somebody waits for them."""
+FAR_BEHIND: Final = 4000
+"""Records that are not stored yet, and take longer to be than most reads."""
 SETTLE_SECONDS: Final = 1.0
 """How long a read waits for the store to hold everything logged before it."""
 CLOSE_SECONDS: Final = 4.0
@@ -208,6 +210,15 @@ class Engine:
     async def settle(self, seconds: float = SETTLE_SECONDS) -> bool:
         """Wait until everything logged before the call can be read; False when the store cannot do it in time."""
         return await self.writer.barrier(seconds)
+
+    async def settle_tasks(self, seconds: float = SETTLE_SECONDS) -> bool:
+        """Wait as `settle` does; while entries come faster than they are stored, only for what is no entry."""
+        return await self.writer.barrier(seconds, self.journal.stated_id if self.far_behind else None)
+
+    @property
+    def far_behind(self) -> bool:
+        """Whether entries come faster than they are stored, so that waiting for the store takes long."""
+        return self.journal.last_id - self.journal.stored_id > FAR_BEHIND
 
     async def change_settings(self, values: Mapping[str, object]) -> None:
         """Change settings for good, from the next log call on.

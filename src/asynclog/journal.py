@@ -108,6 +108,11 @@ class Journal:
         return self._ledger.next_id - 1
 
     @property
+    def stated_id(self) -> int:
+        """The id of the newest record that is no entry: up to it the records say how tasks are now."""
+        return self._ledger.stated_id
+
+    @property
     def size(self) -> int:
         """Bytes of the segments, as far as they are written."""
         return self._shelf.size

@@ -45,6 +45,8 @@ class Ledger:
         self._syncer = syncer
         self._budget = self._free = budget
         self.next_id = next_id
+        self.stated_id = next_id - 1
+        """The newest record that is no entry, or is older than all of this process."""
         self._frames: list[Frame] = []
         self._feeds: list[Feed | None] = []
         self._wake_at: int | None = 0
@@ -97,6 +99,8 @@ class Ledger:
         if feed is not None:
             feed.next_seq = seq + span
             feed.counts[level] += 1
+        else:
+            self.stated_id = record_id
         self.next_id = behind = record_id + span
         wake_at = self._wake_at
         if wake_at is not None and (feed is None or behind > wake_at):
@@ -199,5 +203,6 @@ class Ledger:
             if feed is not None and found == payload:
                 feed.next_seq = max(feed.next_seq, seq + span)
             self.next_id = record_id + span
+            self.stated_id = self.stated_id if seq else record_id
         self.spilled += 1  # it may be in no inbox
         return payload in [frame[3] for frame in (*self._frames[-1:], written) if frame is not None]

@@ -109,9 +109,9 @@ class Writer:
         self._asked = True
         self._news.set()
 
-    async def barrier(self, seconds: float | None = None) -> bool:
-        """Wait until everything appended before the call is stored; False when that takes longer than ``seconds``."""
-        through = self._journal.last_id
+    async def barrier(self, seconds: float | None = None, through: int | None = None) -> bool:
+        """Wait until everything appended before the call, or up to a record, is stored; False when it takes longer."""
+        through = self._journal.last_id if through is None else through
         if self._journal.stored_id >= through:
             return True
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

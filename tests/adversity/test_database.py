@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 
 import asynclog
-from asynclog import StoreError
-from asynclog.engine import Limits
+from asynclog import StoreError, TaskQuery
+from asynclog.engine import FAR_BEHIND, Limits
 from asynclog.filters import NO_FILTER
 from asynclog.settings import Settings
 from asynclog.store.schema import VERSION
 from asynclog.tasks import reader
-from asynclog.tasks.reader import FAR_BEHIND
 from tests.adversity.witness import SETTINGS, accounted, finished, held, numbering, numbers, until
 
 
@@ -78,6 +77,24 @@ async def test_what_is_stored_is_read_while_the_database_is_locked(tmp_path: Pat
             assert (await tasks.reader.stats(ended.id, NO_FILTER)).total == page.total == len(page.lines)
             assert (await tasks.task(ended.id)).status == "success"
             release()
+        await finished(tasks, plugin, task_id)
+
+
+async def test_tasks_are_listed_as_they_are_while_entries_wait(tmp_path: Path) -> None:
+    """While more entries wait than are soon stored, a list of tasks waits only for what says how they are now."""
+    async with numbering(tmp_path) as (tasks, plugin, task_id):
+        plugin.log(50)
+        assert await tasks.engine.settle(10)
+        with held(tmp_path / "asynclog.db") as release:
+            plugin.log(10)
+            assert not await tasks.engine.settle_tasks(0)
+            plugin.log(FAR_BEHIND)
+            assert await tasks.engine.settle_tasks(0)
+            assert [task.id for task in (await tasks.reader.tasks(TaskQuery())).tasks] == [task_id]
+            tasks.external.start("begun meanwhile")
+            assert not await tasks.engine.settle_tasks(0)
+            release()
+        assert len((await tasks.reader.tasks(TaskQuery())).tasks) == 2
         await finished(tasks, plugin, task_id)
 
 

@@ -31,8 +31,6 @@ from asynclog.wire import parse_entry
 
 COUNT_SECONDS: Final = 0.2
 """How long a page may spend on its total."""
-FAR_BEHIND: Final = 4000
-"""Records that are not stored yet, and take longer to be than a page to be read twice."""
 EXPORT_PAGE: Final = 2000
 EXPORT_SECONDS: Final = 10.0
 """How long an export that has given what is stored waits for the rest."""
@@ -103,8 +101,8 @@ class Reader:
         return ended is not None and access.sees(ended)
 
     async def tasks(self, query: TaskQuery) -> TaskPage:
-        """A page of tasks."""
-        await self._engine.settle()
+        """A page of tasks, each in the state it is in now."""
+        await self._engine.settle_tasks()
         return await self._store.tasks(query)
 
     async def logs(  # noqa: PLR0913  # the parameters of the route
@@ -178,10 +176,9 @@ class Reader:
 
         While the store is far behind, a page that has no place for what is not stored yet is not kept waiting for it.
         """
-        task_id, access, journal = query.task_id or "", query.access, self._engine.journal
+        task_id, access = query.task_id or "", query.access
         known = self._known(task_id, access)
-        far_behind = journal.last_id - journal.stored_id > FAR_BEHIND
-        if far_behind and known is not None and not known.dropped and not total:
+        if self._engine.far_behind and known is not None and not known.dropped and not total:
             view = await self._store.view(query, total=False)
             if view is not None and _is_past(query, view):
                 return view, True
