@@ -12,8 +12,10 @@ then the loop itself sleeps for a moment, long enough for a thread to wake up.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final
@@ -39,6 +41,8 @@ class Handover:
         self._timer: asyncio.TimerHandle | None = None
         self._usual = self._short = 0.0
         """The switch interval as it was before, and as it was set."""
+        this = weakref.WeakMethod(self._relax)
+        os.register_at_fork(after_in_child=lambda: (forked := this()) and forked())  # nothing is under way there
 
     def __enter__(self) -> None:
         self._waiting += 1
@@ -61,7 +65,7 @@ class Handover:
             self._short = sys.getswitchinterval()
 
     def _relax(self) -> None:
-        if self._short == sys.getswitchinterval():  # else somebody else has set it meanwhile
+        if self._short == sys.getswitchinterval():  # else it was not set, or somebody else has set it meanwhile
             sys.setswitchinterval(self._usual)
         self._short = 0.0
 

@@ -1,6 +1,7 @@
 """Handing the interpreter over while a thread works."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator
 
@@ -65,3 +66,14 @@ async def test_what_others_set_stays(usual: float) -> None:
     with Handover(), Handover():  # two data directories at once
         assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
     assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS * 3)
+
+
+async def test_a_forked_child_has_the_usual_interval(usual: float) -> None:
+    """What was under way in the parent is not in the child, which keeps no interval that was set for it."""
+    with Handover(lambda _: None):
+        assert sys.getswitchinterval() == SWITCH_SECONDS
+        child = os.fork()
+        if not child:
+            os._exit(0 if sys.getswitchinterval() == usual else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert sys.getswitchinterval() == SWITCH_SECONDS
