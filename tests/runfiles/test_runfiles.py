@@ -334,6 +334,7 @@ async def test_a_mirror_that_is_away_for_a_while(tmp_path: Path) -> None:
     folder, shared = tmp_path / "data", tmp_path / "mount" / "share"
     async with asynclog.open(folder, shared_log_dir=shared) as tasks:
         await ran(tasks, 10)
+        await tasks.run_files.followers[0].settle()
         end = time.monotonic() + DEADLINE
         while tasks.run_files.followers[0].behind or tasks.run_files.followers[1].trouble() is None:
             assert time.monotonic() < end
