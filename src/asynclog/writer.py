@@ -89,10 +89,10 @@ class Writer:
         self.written = 0
 
     def put(self, frames: list[Frame]) -> None:
-        """Queue records, in order; a full batch is written without waiting for the interval."""
+        """Queue records, in order; a whole batch is written without waiting for the interval."""
         self._intake.put(frames)
         if self._intake.queued_id - self._intake.taken >= self._most:
-            self.flush()
+            self._news.set()
 
     @property
     def missing(self) -> int:
@@ -143,27 +143,28 @@ class Writer:
             self._settled(self._intake.taken)
         through, self._asked = 0, True
         while True:
-            if self._asked:
-                self._asked = False
-                through = self._collect()
             if self._commits and self._commits[0].work.done():
                 await self._land()
+            elif self._asked:
+                self._asked = False
+                through = self._collect()
             elif self._has_turn(through):
-                if await self._fill(through):
-                    self._begin(through)
+                known = self._collect()
+                if await self._fill(known):
+                    self._begin(known)
             else:
                 await self._rest()
 
     def _has_turn(self, through: int) -> bool:
-        """Whether there is something to commit now: anything, or beside others a whole batch.
+        """Whether there is something to commit now: a whole batch, or what was asked for if no commit is under way.
 
         Beside a large ingest batch there are fewer: it takes as much memory as many of the others.
         """
-        waiting = through - self._intake.taken
+        whole = self._journal.last_id - self._intake.taken >= self._most
         if not self._commits:
-            return waiting > 0 or bool(self._batch.frames)
+            return whole or self._intake.taken < through or bool(self._batch.frames)
         under_way = self._intake.taken - self._journal.stored_id
-        return waiting >= self._most and len(self._commits) <= AHEAD and under_way < (1 + AHEAD) * self._most
+        return whole and len(self._commits) <= AHEAD and under_way < (1 + AHEAD) * self._most
 
     async def _rest(self) -> None:
         """Wait until a commit is over or the writer is asked for one; when none is under way, at most an interval."""

@@ -26,12 +26,12 @@ class Burglar:
         """What each file that was there held when it was taken away."""
         self._copies: list[Path] = []
         self._chance = chance
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._ways = (self.take, self.put_back, self.copy, self.empty, self.fail, self.fail, self.fail)
 
     def come(self, share: float = 0.1) -> None:
         """Perhaps do something."""
-        with self._lock:
+        with self.lock:
             if self._chance.random() < share:
                 self._chance.choice(self._ways)()
 
@@ -92,7 +92,10 @@ async def test_each_entry_is_in_a_database_that_was_there(tmp_path: Path, seed: 
             failpoints.arm(point, burglar.come)
         try:
             one.start()
-            for _ in range(20):
+            for turn in range(20):
+                if turn == 10:
+                    with burglar.lock:
+                        burglar.take()
                 one.log(chance.randrange(300))
                 one.writer.flush()
                 for _ in range(chance.randrange(4)):

@@ -122,8 +122,6 @@ class HttpProtocol(HttpToolsProtocol, Sender):
         here = sum(client is not None and client[0] == self.client[0] for client in clients)
         return count > limit or here > limit // 2
 
-    # --- reading -----------------------------------------------------------------------------------------------------
-
     def data_received(self, data: bytes) -> None:
         """Parse what came; endless heads, trailers and chunk extensions end here."""
         if self._over:
@@ -189,8 +187,6 @@ class HttpProtocol(HttpToolsProtocol, Sender):
         else:
             super().handle_websocket_upgrade()
 
-    # --- answering ---------------------------------------------------------------------------------------------------
-
     def on_response_complete(self) -> None:
         """An answer was given. The requests that came meanwhile are answered before more of them is read."""
         super().on_response_complete()
@@ -247,8 +243,6 @@ class HttpProtocol(HttpToolsProtocol, Sender):
         )
         self.cycle.more_body = False
         return self.cycle
-
-    # --- time --------------------------------------------------------------------------------------------------------
 
     def look(self, now: float) -> None:
         """End what takes too long; ``now`` is the loop's time."""

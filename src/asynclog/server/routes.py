@@ -37,7 +37,6 @@ SCHEDULE: Final = f"{SCHEDULES}/{{schedule_id}}"
 OPERATIONS: Final = (
     Operation("GET", "/", None, page.index, "The dashboard.", media=("text/html",)),
     Operation("GET", "/assets/{name}", None, page.asset, "A file of the dashboard.", media=("*/*",)),
-    # --- tasks ---
     Operation(
         "GET",
         "/api/tasks",
@@ -109,7 +108,6 @@ OPERATIONS: Final = (
         answer=shapes.Step,
         errors=UNAVAILABLE,
     ),
-    # --- tasks whose code runs elsewhere ---
     Operation(
         "POST",
         LOGS,
@@ -151,7 +149,6 @@ OPERATIONS: Final = (
         answer=shapes.Step,
         errors={**NOT_EXTERNAL, **TOO_LARGE, **UNAVAILABLE},
     ),
-    # --- what tasks logged ---
     Operation(
         "GET",
         LOGS,
@@ -232,7 +229,6 @@ OPERATIONS: Final = (
         answer=shapes.SearchPage,
         errors={404: "There is no such task.", **UNAVAILABLE},
     ),
-    # --- what starts tasks by itself ---
     Operation(
         "GET", SCHEDULES, VIEWER, schedules.listed, "The schedules, oldest first.", answer=scheduleshapes.Schedules
     ),

@@ -13,7 +13,6 @@ from asynclog.server.search import audit
 KEYS: Final = "/api/keys"
 
 SERVICE: Final = (
-    # --- plugins, settings, retention ---
     Operation("GET", "/api/plugins", VIEWER, tasks.plugins, "The plugins there are.", answer=shapes.Plugins),
     Operation(
         "GET",
@@ -60,7 +59,6 @@ SERVICE: Final = (
         answer=shapes.SearchPage,
         errors=UNAVAILABLE,
     ),
-    # --- who may ---
     Operation("GET", "/api/session", VIEWER, session.show, "Who asks, and what they may.", answer=accessshapes.Session),
     Operation(
         "POST",
@@ -111,7 +109,6 @@ SERVICE: Final = (
         status=204,
         errors={409: "Nobody could make keys any more.", **UNAVAILABLE},
     ),
-    # --- the service itself ---
     Operation("GET", "/healthz", None, upkeep.healthz, "Whether the process answers.", answer=shapes.Health),
     Operation(
         "GET",

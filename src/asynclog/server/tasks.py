@@ -18,8 +18,6 @@ from asynclog.server.shapes import StartTask
 from asynclog.tasks.reader import StageView
 from asynclog.wire import stage_object, step_object, task_object
 
-# --- tasks -----------------------------------------------------------------------------------------------------------
-
 
 async def start(call: Call) -> Response:
     """Start a task, here or elsewhere."""
@@ -91,9 +89,6 @@ async def delete(call: Call) -> Response:
     return Response(status_code=204)
 
 
-# --- stages and steps ------------------------------------------------------------------------------------------------
-
-
 async def stages(call: Call) -> Response:
     """A task's stages with what was logged in them."""
     found = await call.tasks.reader.stages(call.task_id, call.access)
@@ -121,9 +116,6 @@ async def step(call: Call) -> Response:
     """One step, with data."""
     found = await call.tasks.reader.step(call.task_id, call.path["step_id"], call.access)
     return answer(step_object(found, data=True))
-
-
-# --- plugins ---------------------------------------------------------------------------------------------------------
 
 
 async def plugins(call: Call) -> Response:

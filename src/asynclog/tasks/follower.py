@@ -93,8 +93,6 @@ class Follower:
         self._offers = Offers()
         self._patience = Patience(lambda: engine.writer.behind, engine.clock.monotonic)
 
-    # --- what others ask ---------------------------------------------------------------------------------------------
-
     def trouble(self) -> str | None:
         """Why run files are behind, as a sentence; None when all is well."""
         if self._failed:
@@ -141,8 +139,6 @@ class Follower:
                 _log.warning("the run directory of the deleted task %s cannot be removed: %s", doomed.task_id, error)
                 return False
             return True
-
-    # --- the work ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Follow for ever. May be cancelled or fail anywhere and be called again."""
@@ -370,8 +366,6 @@ class Follower:
         self._state.tasks.pop(task_id, None)
         self._tasks.pop(task_id, None)
         self._failed.pop(task_id, None)
-
-    # --- the memory --------------------------------------------------------------------------------------------------
 
     async def load(self) -> None:
         """Read the cursors, if that has not been done."""

@@ -93,8 +93,6 @@ class KeyRing:
             return
         self._marked = True
 
-    # --- who is it ---------------------------------------------------------------------------------------------------
-
     @property
     def open(self) -> bool:
         """Whether there is no key, and never was one: nobody is asked then. Revoked and expired keys are keys."""
@@ -139,8 +137,6 @@ class KeyRing:
     def _tell(self) -> None:
         for call in self._listeners:
             call()
-
-    # --- changing them -----------------------------------------------------------------------------------------------
 
     async def create(
         self, name: str, role: Role, access: AccessScope, *, days: float | None = None, by: Principal = LOCAL
@@ -212,8 +208,6 @@ class KeyRing:
         _log.info("key %s (%s) was revoked", key_id, key.name)
         return revoked
 
-    # --- sessions ----------------------------------------------------------------------------------------------------
-
     @property
     def session_secret(self) -> bytes:
         """What sessions are signed with."""
@@ -238,8 +232,6 @@ class KeyRing:
         self._ended[session_id] = until
         self._tell()
         await self._engine.store.end_session(session_id, until, now)
-
-    # --- time passes -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Notice keys that expire and write down what has changed, for ever; the ring's owner runs it."""

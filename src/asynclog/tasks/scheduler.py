@@ -64,8 +64,6 @@ class Scheduler:
         self.fired = 0
         """Tasks started by schedules since the start."""
 
-    # --- what others ask ---------------------------------------------------------------------------------------------
-
     def all(self, access: AccessScope = EVERYTHING) -> list[Schedule]:
         """The schedules a caller may see, oldest first."""
         return [schedule for schedule in self._schedules.values() if access.allows(schedule.account, schedule.site)]
@@ -158,8 +156,6 @@ class Scheduler:
             self._note(schedule_id, last_task_id=task.id, last_error=None)
             return task
 
-    # --- the work ----------------------------------------------------------------------------------------------------
-
     async def load(self) -> None:
         """Read the schedules, and what a killed process had started but not written down.
 
@@ -251,8 +247,6 @@ class Scheduler:
             return
         await wait_for(self._changed, self._engine.clock.sleep, LOOK_SECONDS if seconds <= 0 else seconds)
         self._changed.clear()
-
-    # --- keeping -----------------------------------------------------------------------------------------------------
 
     def _with(self, schedule: Schedule, given: Mapping[str, Any], access: AccessScope) -> Schedule:
         """The schedule with given fields, checked."""
