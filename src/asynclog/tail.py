@@ -19,7 +19,7 @@ TAIL_BYTES: Final = 32 << 20
 """Of all tails together."""
 ENTRY_MEMORY: Final = 700
 """Bytes an entry takes in memory beside its text, about."""
-SHARED: Final = 64
+SHARED: Final = 256
 """Readings of a tail that are kept for others who ask the same; then they are forgotten, and made anew when asked."""
 
 
