@@ -49,7 +49,7 @@ async def test_every_route_that_reads_has_a_deadline(shared: Running, monkeypatc
 async def test_a_deadline_between_two_statements_counts(shared: Running) -> None:
     """A question of several statements is ended, too, when its time runs out while none of them is at work."""
     late = threading.Event()
-    database: Database = shared.tasks.engine.store._database
+    database: Database = shared.tasks.engine._database
 
     def dawdle(connection: sqlite3.Connection) -> Any:
         late.wait(0.3)

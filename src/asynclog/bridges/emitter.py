@@ -32,8 +32,23 @@ class ProgressEmitter(Protocol):
         """The work is done."""
 
 
-class PlainEmitter(ProgressEmitter):
+class PlainEmitter:
     """A `ProgressEmitter` that tells nobody: the base for those who have none, to be wrapped or derived from."""
+
+    def emit_info(self, message: str, **data: Any) -> None:
+        """Something happened."""
+
+    def emit_stage(self, stage: str, message: str = "", **data: Any) -> None:
+        """A phase begins."""
+
+    def emit_progress(self, current: float, total: float | None = None, message: str = "", **data: Any) -> None:
+        """So much of the work is done."""
+
+    def emit_error(self, message: str, error: BaseException | None = None, **data: Any) -> None:
+        """Something went wrong."""
+
+    def emit_complete(self, message: str = "", **data: Any) -> None:
+        """The work is done."""
 
 
 class LogCapturingEmitter:
