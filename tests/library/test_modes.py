@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -32,18 +33,19 @@ async def staged(_params: object, context: TaskContext) -> None:
 
 
 def _modes(folder: Path) -> dict[str, int]:
-    return {
-        path.relative_to(folder.parent).as_posix(): stat.S_IMODE(path.lstat().st_mode)
-        for path in [folder, *folder.rglob("*")]
-    }
+    found = {}
+    for path in [folder, *folder.rglob("*")]:
+        with contextlib.suppress(FileNotFoundError):  # it was renamed or removed by those whose files these are
+            found[path.relative_to(folder.parent).as_posix()] = path.lstat().st_mode
+    return found
 
 
 def _check(folder: Path) -> set[str]:
     """Every folder is 0700 and every file 0600; their names without numbers."""
     found = _modes(folder)
     for name, mode in found.items():
-        expected = 0o700 if (folder.parent / name).is_dir() else 0o600
-        assert mode == expected, f"{name}: {mode:o}"
+        expected = 0o700 if stat.S_ISDIR(mode) else 0o600
+        assert stat.S_IMODE(mode) == expected, f"{name}: {mode:o}"
     return {Path(name).name for name in found}
 
 
