@@ -298,7 +298,7 @@ class _Walk:
             taken += 1
             self.pair(result, key, item, depth, about)
         if taken < (len(snapshot) if length is None else length):
-            result[MORE] = _more(None if length is None else length - taken)
+            result[_free(result, MORE)] = _more(None if length is None else length - taken)
         return result
 
     def pair(self, result: dict[str, Any], key: Any, item: Any, depth: int, about: str | None = None) -> None:
@@ -306,9 +306,7 @@ class _Walk:
         subject = about if about is not None and raw in NAMED else raw
         name = raw if self.redactor.known[raw] is False else self.name(raw)
         hidden = self.redactor.hides(subject, item) or (name is not raw and self.redactor.hides(name, item))
-        if name in result:
-            name = f"{name} #{len(result)}"
-        result[name] = REDACTED if hidden else self.value(item, depth)
+        result[_free(result, name)] = REDACTED if hidden else self.value(item, depth)
 
     def name(self, key: str) -> str:
         self.characters -= min(len(key), MAX_KEY)
@@ -333,6 +331,14 @@ class _Walk:
     def set_text(self, items: list[Any]) -> str:
         """Like ``{1,2}``: a set has no order, so its elements come sorted by their text."""
         return self.string("{" + ",".join(sorted(dumps(item).decode() for item in items)) + "}")
+
+
+def _free(result: Mapping[str, Any], name: str) -> str:
+    """The name, or with a number where another item has it: doubled, for a few steps find one that none has."""
+    free, number = name, len(result)
+    while free in result:
+        free, number = f"{name} #{number}", 2 * number
+    return free
 
 
 def _key_text(key: Any) -> str:
