@@ -181,6 +181,26 @@ async def test_a_stuck_reader_keeps_nothing_up(tmp_path: Path) -> None:
         assert (code, "Traceback" in said) == (0, False), said
 
 
+async def test_a_failing_server_ends_the_service(tmp_path: Path) -> None:
+    """When uvicorn itself fails, everything ends in order, and with 1, so that whoever watches starts it again: a
+    service that goes on without it would look after no connection any more.
+    """
+    async with process(tmp_path) as served:
+        task_id = await served.start("ticking")
+        watcher = asyncio.create_task(_watch(served.url, f"/ws/tasks/{task_id}/logs", []))
+        await served.start("breaking")
+        code, said = await served.end()
+        assert (code, said.splitlines()[-1]) == (
+            1,
+            "refused: the server has failed: no time; its own log says where",
+        ), said
+        assert await watcher == 1001
+    assert read_owner(tmp_path) is None
+    async with running(tmp_path) as service:
+        task = await service.get(f"/api/tasks/{task_id}", shapes.Task)
+        assert (task.status, task.error_message) == ("interrupted", "the service was stopped while it ran")
+
+
 async def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     """The second SIGINT does not wait; what was logged is there at the next start."""
     async with process(tmp_path) as served:

@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import resource
 import socket
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -48,6 +48,24 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self.listening = asyncio.Event()
+
+    async def work(self, listener: socket.socket, failed: Callable[[], None]) -> None:
+        """Serve until `should_exit`. What fails is told at once, and nobody is left with half a service.
+
+        Raises:
+            UnavailableError: uvicorn has failed.
+        """
+        try:
+            await self.serve([listener])
+        except Exception as error:
+            if not self.started:
+                raise
+            _log.exception("the server has failed")
+            if self.should_exit:
+                return  # everything else is being closed already
+            failed()
+            await self.shutdown([listener])
+            raise UnavailableError(f"the server has failed: {error}; its own log says where") from error
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -189,6 +207,7 @@ async def listening(
     origins: Collection[str] = (),
     proxies: Collection[str] = (),
     limits: Limits = DEFAULT_LIMITS,
+    failed: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[str]:
     """Serve a task manager for as long as the block runs; its address.
 
@@ -203,10 +222,11 @@ async def listening(
         origins: whose pages may change something besides its own, where a proxy changes the Host.
         proxies: addresses or networks of reverse proxies that say who asks, in X-Forwarded-For.
         limits: how much there may be at a time.
+        failed: called when the server ends by an error; the block is to end then.
 
     Raises:
         InvalidError: others than this machine could reach it, and there is no API key; or see `bind`.
-        UnavailableError: see `bind`.
+        UnavailableError: see `bind`; or, at the end, the server has failed meanwhile.
     """
     names = Names.of(host, hosts, origins)
     networks = networks_of(proxies)
@@ -215,7 +235,7 @@ async def listening(
     service = Service(tasks, limits=limits)
     server = _Server(_config(build(service, names), networks, _affordable(limits.connections)), service)
     listener = bind(host, port)
-    work = asyncio.create_task(server.serve([listener]), name="asynclog-server")
+    work = asyncio.create_task(server.work(listener, failed), name="asynclog-server")
     ready = asyncio.create_task(server.listening.wait())
     try:
         await asyncio.wait((work, ready), return_when=asyncio.FIRST_COMPLETED)
@@ -230,3 +250,4 @@ async def listening(
         server.should_exit = True
         await asyncio.wait((work,))
         listener.close()
+    work.result()

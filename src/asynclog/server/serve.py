@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
@@ -73,6 +74,7 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
     Raises:
         InvalidError: the host or a name is none, or others could reach it while there is no API key.
         LockedError, StoreError, JournalError, UnavailableError: the directory or the port cannot be had.
+        UnavailableError: the server has failed, and all else has ended in order.
     """
     names = Names.of(host, hosts, origins)
     if names.beyond and not (Path(folder) / "asynclog.db").exists():
@@ -87,17 +89,26 @@ def serve(  # noqa: PLR0913 - the knobs of a process, all by name
 
     async def main() -> None:
         stop = ending.listen()
-        async with (
-            open_tasks(folder, plugins=plugins, plugin_module=plugin_module, configuration=configuration) as tasks,
-            listening(tasks, host, port, hosts=hosts, origins=origins, proxies=proxies, limits=limits) as url,
-        ):
-            _log.info("serving %s at %s", folder, url)
-            gc.freeze()  # what was made until now stays: not to be looked at again
-            if started is not None:
-                await started(tasks, url)
-            await stop.wait()
-            _log.info("going down")
-        ending.closed()
+        with ending.closing():
+            async with (
+                open_tasks(folder, plugins=plugins, plugin_module=plugin_module, configuration=configuration) as tasks,
+                listening(
+                    tasks,
+                    host,
+                    port,
+                    hosts=hosts,
+                    origins=origins,
+                    proxies=proxies,
+                    limits=limits,
+                    failed=ending.begin,
+                ) as url,
+            ):
+                _log.info("serving %s at %s", folder, url)
+                gc.freeze()  # what was made until now stays: not to be looked at again
+                if started is not None:
+                    await started(tasks, url)
+                await stop.wait()
+                _log.info("going down")
 
     gc.set_threshold(*GARBAGE)
     loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
@@ -112,6 +123,7 @@ class _Ending:
         self._stop = asyncio.Event()
         self._timers: list[threading.Timer] = []
         self._closed = False
+        self._code = 1
 
     def listen(self) -> asyncio.Event:
         """Take the signals; the event is set by the first one."""
@@ -120,18 +132,28 @@ class _Ending:
             loop.add_signal_handler(number, self._end, number)
         return self._stop
 
-    def _end(self, number: int) -> None:
+    def begin(self) -> None:
+        """End in order, and in time."""
         if not self._stop.is_set():
             self._stop.set()
             self._leave_after(END_SECONDS)
+
+    def _end(self, number: int) -> None:
+        if not self._stop.is_set():
+            self._code = 0  # it does what it was told to
+            self.begin()
         elif number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.raise_signal(signal.SIGINT)
 
-    def closed(self) -> None:
-        """Everything is closed; the loop's own threads are waited for next."""
-        self._closed = True
-        self._leave_after(THREADS_SECONDS)
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Behind the block everything is closed; the loop's own threads are waited for next."""
+        try:
+            yield
+        finally:
+            self._closed = True
+            self._leave_after(THREADS_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -153,4 +175,4 @@ class _Ending:
         if not self._closed:
             _log.warning("not everything ended in %.0f s; what is not stored is in the journal", END_SECONDS)
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(self._code)
