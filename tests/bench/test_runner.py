@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import main
+from bench.command import main
 from bench.single import measure_apart
 from tests.bench.test_load import ROOT
 
 DEADLINE = 60.0
 
 
-async def bench(*arguments: str, interrupt_at: str = "") -> tuple[int, str]:
+async def bench(*arguments: str, interrupt_at: str = "", python: tuple[str, ...] = ()) -> tuple[int, str]:
     """Run the command; its exit code and what it said. SIGINT comes when it says something certain."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench", *arguments),
+        *(sys.executable, *python, "-m", "bench", *arguments),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -106,6 +106,15 @@ async def test_ctrl_c_shows_what_was_measured(tmp_path: Path) -> None:
     kept = json.loads(out.read_text())
     assert kept["interrupted"]
     assert [scenario["name"] for scenario in kept["scenarios"]] == ["redaction"]
+
+
+async def test_ctrl_c_during_the_imports(tmp_path: Path) -> None:
+    """On Ctrl-C before anything has begun the command is just over."""
+    out = tmp_path / "out.json"
+    code, said = await bench("pages", "--out", str(out), interrupt_at=" asynclog.errors\n", python=("-X", "importtime"))
+    assert code == -signal.SIGINT, said
+    assert "Traceback" not in said
+    assert not out.exists()
 
 
 def test_a_scenario_that_fails_is_an_outcome() -> None:
