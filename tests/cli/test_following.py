@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 
 from tests.cli.commands import SECONDS, Cli, until
 
@@ -21,6 +22,27 @@ def test_a_followed_task_is_shown_whole_up_to_its_end(cli: Cli) -> None:
             assert following.wait(SECONDS) == 1
             running.communicate(timeout=SECONDS)
     assert [entry["message"] for entry in (first, *rest)] == [str(number) for number in range(98, 201)]
+
+
+def test_each_gap_is_shown_once(cli: Cli) -> None:
+    """Dropped entries are named where they would stand, once: behind the newest entry too, and when it is followed."""
+    cli.ok("run", "--", "seq", "20")
+    task = cli.last()
+    gaps = ((4, 6), (16, task["last_seq"]))
+    with sqlite3.connect(cli.folder / "data/asynclog.db") as database:
+        for first, last in gaps:
+            database.execute(
+                "DELETE FROM task_logs WHERE task_id = ? AND seq BETWEEN ? AND ?", (task["id"], first, last)
+            )
+            database.execute("INSERT INTO gaps VALUES (?, ?, ?, 'full')", (task["id"], first, last))
+            database.execute("UPDATE tasks SET dropped = dropped + ? WHERE id = ?", (last - first + 1, task["id"]))
+    database.close()
+    expected = [f"-- entries {first} to {last} are missing: full --" for first, last in gaps]
+    with cli.service():
+        for asked in ([], ["-f"], ["-f", "--all"], ["-f", "-n", "12"], ["-f", "--min-level", "ERROR"]):
+            lines = cli.ok("tail", "last", *asked).splitlines()
+            assert [line for line in lines if line.startswith("--")] == expected, asked
+            assert asked[-1:] == ["ERROR"] or lines[-1] == expected[-1], asked
 
 
 def test_killing_the_service_loses_no_line_and_repeats_none(cli: Cli) -> None:

@@ -148,12 +148,14 @@ async def _tail(place: Place, name: str, conditions: Pairs, lines: int | None, f
         if lines is None:
             await _forward(service, task["id"], conditions, printer)
             return 0
-        after = await _newest(service, task, conditions, lines, printer)
+        after = await _newest(service, task, conditions, lines, printer, follow=follow)
         return await show_live(service, task["id"], conditions, after, printer) if follow else 0
 
 
-async def _newest(service: Service, task: Object, conditions: Pairs, lines: int, printer: LinePrinter) -> int:
-    """Show the newest entries; the seq from which on what comes is new."""
+async def _newest(
+    service: Service, task: Object, conditions: Pairs, lines: int, printer: LinePrinter, *, follow: bool
+) -> int:
+    """Show the newest entries; the seq from which on what comes is new. Gaps behind it are new to who follows."""
     if not lines:
         return int(task["last_seq"])
     entries: list[Object] = []
@@ -169,8 +171,10 @@ async def _newest(service: Service, task: Object, conditions: Pairs, lines: int,
             break
         before = [("before", str(page["next_before"]))]
     first = entries[-1]["seq"] if len(entries) == lines else 0
-    _interleave(printer, entries[::-1], [gap for gap in gaps if gap["to_seq"] > first])
-    return entries[0]["seq"] if entries else 0
+    newest = int(entries[0]["seq"]) if entries else 0
+    last = newest if follow else NO_LIMIT
+    _interleave(printer, entries[::-1], [gap for gap in gaps if first < gap["to_seq"] and gap["from_seq"] < last])
+    return newest
 
 
 async def _forward(service: Service, task_id: str, conditions: Pairs, printer: LinePrinter) -> None:
