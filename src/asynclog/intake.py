@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from operator import itemgetter
 from typing import Final
 
+from asynclog.frames import Frames
 from asynclog.handover import Handover
 from asynclog.journal import Journal
 from asynclog.records import Frame
@@ -26,8 +26,6 @@ PIECE: Final = 256
 """Records taken off the queue at once; their bytes are counted afterwards."""
 
 _NONE: Final = 1 << 64
-_span_of: Final = itemgetter(2)
-_payload_of: Final = itemgetter(3)
 
 _log = logging.getLogger("asynclog.writer")
 
@@ -38,7 +36,7 @@ class Batch:
     __slots__ = ("frames", "queued", "queued_size", "size")
 
     def __init__(self) -> None:
-        self.frames: list[Frame] = []
+        self.frames = Frames()
         self.size = 0
         """Bytes of their payloads."""
         self.queued = 0
@@ -57,14 +55,14 @@ class Intake:
     def __init__(self, journal: Journal, most: int = BATCH_RECORDS) -> None:
         self._journal = journal
         self._most = most
-        self._queue: asyncio.Queue[list[Frame]] = asyncio.Queue()
-        self._chunk: list[Frame] = []
+        self._queue: asyncio.Queue[Frames] = asyncio.Queue()
+        self._chunk = Frames()
         """What was taken off the queue last; up to `_next` it is in a batch."""
         self._next = 0
         self._reader: Iterator[Frame] = iter(())
         self._reader_end = 0
         """The last id of the hole that the reader fills."""
-        self._reading: asyncio.Future[tuple[list[Frame], bool]] | None = None
+        self._reading: asyncio.Future[tuple[Frames, bool]] | None = None
         self._handover = Handover()
         self._sought = -1
         """Behind this id the journal was asked twice."""
@@ -75,10 +73,10 @@ class Intake:
         self.missing = 0
         """Record numbers that were neither in the queue nor in the journal."""
 
-    def put(self, frames: list[Frame]) -> None:
+    def put(self, frames: Frames) -> None:
         """Queue records, in order."""
         self._queue.put_nowait(frames)
-        self.queued_id = frames[-1][0] + frames[-1][2] - 1
+        self.queued_id = frames.last_id
 
     async def fill(self, batch: Batch, through: int) -> None:
         """Take the next records, up to an id, into a batch, as many as it holds.
@@ -111,7 +109,7 @@ class Intake:
 
     def _room(self, batch: Batch) -> int:
         """How many ids the batch may take; an ingest batch takes many."""
-        return self._most - (self.taken + 1 - batch.frames[0][0]) if batch.frames else self._most
+        return self._most - (self.taken + 1 - batch.frames.ids[0]) if batch.frames else self._most
 
     def _queued_id(self) -> int:
         """The first id in the queue; above every other when it is empty."""
@@ -119,7 +117,7 @@ class Intake:
             if self._queue.empty():
                 return _NONE
             self._chunk, self._next = self._queue.get_nowait(), 0
-        return self._chunk[self._next][0]
+        return self._chunk.ids[self._next]
 
     def _hole(self, through: int) -> int:
         """The last id, up to a limit, of the records behind the newest taken that the queue lacks; 0 for none."""
@@ -129,35 +127,35 @@ class Intake:
     def _take(self, batch: Batch, room: int) -> None:
         """Take records of so many ids off the queue, as far as there is no hole between them."""
         piece = self._chunk[self._next : self._next + PIECE]
-        while len(piece) > 1 and not 0 < _ids(piece) <= room:
+        while len(piece) > 1 and not 0 < piece.dense_ids <= room:
             piece = piece[: len(piece) // 2]
-        size = _size(piece)
+        size = piece.size
         self._add(batch, piece, size)
         self._take_off(batch, len(piece), size)
 
     def _pass_over(self, batch: Batch) -> None:
         """Take off the queue what the journal gave already."""
         while self._queued_id() <= self.taken:
-            self._take_off(batch, 1, len(self._chunk[self._next][3]))
+            self._take_off(batch, 1, len(self._chunk.payloads[self._next]))
 
     def _take_off(self, batch: Batch, count: int, size: int) -> None:
         batch.queued += count
         batch.queued_size += size
         self._next += count
         if self._next == len(self._chunk):
-            self._chunk, self._next = [], 0
+            self._chunk, self._next = Frames(), 0
 
-    def _add(self, batch: Batch, frames: list[Frame], size: int) -> None:
-        batch.frames += frames
+    def _add(self, batch: Batch, frames: Frames, size: int) -> None:
+        batch.frames.extend(frames)
         batch.size += size
-        self.taken = frames[-1][0] + frames[-1][2] - 1
+        self.taken = frames.last_id
 
-    def _read(self, hole: int, through: int, room: int) -> asyncio.Future[tuple[list[Frame], bool]]:
+    def _read(self, hole: int, through: int, room: int) -> asyncio.Future[tuple[Frames, bool]]:
         if self._reader_end <= self.taken:
             self._reader, self._reader_end = self._journal.read(self.taken, min(through, hole + BEYOND)), hole
         return asyncio.ensure_future(self._some(self._reader, room))
 
-    async def _some(self, reader: Iterator[Frame], room: int) -> tuple[list[Frame], bool]:
+    async def _some(self, reader: Iterator[Frame], room: int) -> tuple[Frames, bool]:
         with self._handover:
             return await asyncio.to_thread(_some, reader, room)
 
@@ -171,10 +169,10 @@ class Intake:
             raise
         self._reading = None
         for run in _dense(frames):
-            if self._reader_end < run[0][0] != self.taken + 1:
+            if self._reader_end < run.ids[0] != self.taken + 1:
                 break  # beyond the hole only what goes on with it: the rest is in the queue
-            self._miss(run[0][0] - 1)
-            self._add(batch, run, _size(run))
+            self._miss(run.ids[0] - 1)
+            self._add(batch, run, run.size)
         if exhausted and self.taken < self._reader_end:
             if self._sought != self.taken:  # a sync notices files that somebody removed, and rescues what it can
                 self._sought, self._reader_end = self.taken, 0
@@ -195,30 +193,18 @@ class Intake:
             _log.error("%d records from %d to %d are neither in memory nor in the journal", lost, first, through)
 
 
-def _size(frames: list[Frame]) -> int:
-    """Bytes of their payloads."""
-    return sum(map(len, map(_payload_of, frames)))
-
-
-def _ids(frames: list[Frame]) -> int:
-    """How many ids these take; 0 when one is missing between them."""
-    first, (last, _, span, _) = frames[0][0], frames[-1]
-    taken: int = sum(map(_span_of, frames))
-    return taken if first + taken == last + span else 0
-
-
-def _dense(frames: list[Frame]) -> Iterator[list[Frame]]:
+def _dense(frames: Frames) -> Iterator[Frames]:
     """These, cut where ids are missing between them."""
-    if frames and _ids(frames):
+    if frames and frames.dense_ids:
         yield frames
     else:
         for frame in frames:
-            yield [frame]
+            yield Frames.of([frame])
 
 
-def _some(reader: Iterator[Frame], room: int) -> tuple[list[Frame], bool]:
+def _some(reader: Iterator[Frame], room: int) -> tuple[Frames, bool]:
     """Frames that take so many ids, fewer when they are large, and whether there are no more."""
-    frames: list[Frame] = []
+    frames = Frames()
     size = 0
     for frame in reader:
         frames.append(frame)

@@ -22,6 +22,7 @@ from typing import Final
 from asynclog.disk import Disk
 from asynclog.errors import JournalError
 from asynclog.feed import Feed
+from asynclog.frames import Frames
 from asynclog.ledger import Ledger
 from asynclog.lock import quick
 from asynclog.model import Sealed
@@ -275,7 +276,7 @@ class Journal:
         self._tell()
         return sealed
 
-    def take(self, patience: int = 0) -> tuple[list[Frame], list[Feed | None], int]:
+    def take(self, patience: int = 0) -> tuple[Frames, list[Feed | None], int]:
         """Empty the inbox: records in order, beside them their feeds, and the newest id that is theirs or older.
 
         Every record up to that id is among those taken or lies in the segments. So many ids of entries as there is

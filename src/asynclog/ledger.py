@@ -10,10 +10,11 @@ dropped, as a contiguous range of their task that is named by a gap record as so
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from asynclog import records
 from asynclog.feed import Feed
+from asynclog.frames import Frames
 from asynclog.model import Level
 from asynclog.records import Frame
 from asynclog.shelf import Shelf
@@ -22,10 +23,12 @@ from asynclog.trouble import Trouble
 
 RESERVE_BYTES: Final = 8 << 20
 """What records that are no entries (task state, gaps) may take beyond quota and budget."""
-FRAME_MEMORY: Final = 224
+FRAME_MEMORY: Final = 160
 """Bytes a frame takes in memory beside its payload, about."""
 GAP_MEMORY: Final = 4096
 """Bytes that have to be free beside an entry before a gap is closed."""
+_WIDTH: Final = 5
+"""Of a record in the inbox."""
 URGENT: Final = int(Level.ERROR)
 """From this level on the disk is asked to confirm an entry at once."""
 
@@ -47,8 +50,8 @@ class Ledger:
         self.next_id = next_id
         self.stated_id = next_id - 1
         """The newest record that is no entry, or is older than all of this process."""
-        self._frames: list[Frame] = []
-        self._feeds: list[Feed | None] = []
+        self._inbox: list[Any] = []
+        """One behind the other: id, seq, span, payload and feed of each record."""
         self._wake_at: int | None = 0
         """The first record id that the inbox does not wait with; None when it is about to be emptied."""
         self._spilling = 0
@@ -107,8 +110,7 @@ class Ledger:
             self._wake_at, self.news = None, True
         if free >= 0 or free + reserve >= 0:
             self._free = free
-            self._frames.append((record_id, seq, span, payload))
-            self._feeds.append(feed)
+            self._inbox.extend((record_id, seq, span, payload, feed))  # as one act
         else:
             self._spill(record_id, behind)
         if level >= URGENT:
@@ -175,11 +177,12 @@ class Ledger:
             feed.reopen()
         return not feed.shut
 
-    def take(self, patience: int) -> tuple[list[Frame], list[Feed | None], int]:
+    def take(self, patience: int) -> tuple[Frames, list[Feed | None], int]:
         """Empty the inbox, as the journal says."""
-        frames, feeds, last = self._frames, self._feeds, self.next_id - 1
-        self._frames, self._feeds, self._wake_at = [], [], self.next_id + patience
-        return frames, feeds, last
+        inbox, last = self._inbox, self.next_id - 1
+        self._inbox, self._wake_at = [], self.next_id + patience
+        *columns, feeds = (inbox[place::_WIDTH] for place in range(_WIDTH))
+        return Frames(*columns), feeds, last
 
     def release(self, count: int, size: int) -> None:
         """So many records, with payloads of so many bytes, have left memory."""
@@ -196,8 +199,6 @@ class Ledger:
         Returns:
             Whether the record is there.
         """
-        if len(self._feeds) < len(self._frames):
-            self._feeds.append(feed if self._frames[-1][1] else None)
         if written is not None and written[0] >= self.next_id:
             record_id, seq, span, found = written
             if feed is not None and found == payload:
@@ -205,4 +206,5 @@ class Ledger:
             self.next_id = record_id + span
             self.stated_id = self.stated_id if seq else record_id
         self.spilled += 1  # it may be in no inbox
-        return payload in [frame[3] for frame in (*self._frames[-1:], written) if frame is not None]
+        newest = self._inbox[-_WIDTH:]
+        return payload in newest or (written is not None and written[3] == payload)

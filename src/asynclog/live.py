@@ -16,6 +16,7 @@ import msgspec
 
 from asynclog import records
 from asynclog.feed import Feed
+from asynclog.frames import Frames
 from asynclog.model import AUDIT_PLUGIN, Gap, Stage, Step, Task
 from asynclog.records import (
     BatchRecord,
@@ -305,7 +306,7 @@ class Hub:
         for tell in self._listeners:
             tell(task)
 
-    def take(self, frames: list[Frame], feeds: list[Feed | None]) -> None:
+    def take(self, frames: Frames, feeds: list[Feed | None]) -> None:
         """Show records, in journal order, to those who watch. The end of a task comes by `end` instead."""
         wanted = {feed for feed in set(feeds) if feed is None or feed.watched}
         if not wanted:  # the usual case costs next to nothing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from asynclog.frames import Frames
 from asynclog.model import AccessScope, Gap, Schedule, Stage, Step, Task, TraceItem
 from asynclog.principal import ApiKey, Credentials
 from asynclog.queries import (
@@ -21,7 +22,6 @@ from asynclog.queries import (
     TaskPage,
     TaskQuery,
 )
-from asynclog.records import Frame
 
 
 class Clock(Protocol):
@@ -55,9 +55,7 @@ class StoredEntries(Protocol):
 class Store(Protocol):
     """The writing side, with one caller at a time. Every method raises `StoreError` when it cannot be done now."""
 
-    async def commit(
-        self, journal_id: str, frames: Sequence[Frame], through: int, after: int = 0
-    ) -> StoredEntries | None:
+    async def commit(self, journal_id: str, frames: Frames, through: int, after: int = 0) -> StoredEntries | None:
         """Apply records and move the journal's watermark to ``through`` in one transaction, durable on return.
 
         The next records may be given before this call is over: ``after`` is the last record of those before, and if

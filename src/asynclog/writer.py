@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 
 from asynclog import failpoints
 from asynclog.errors import StoreError
+from asynclog.frames import Frames
 from asynclog.intake import BATCH_RECORDS, Batch, Intake
 from asynclog.journal import Journal
 from asynclog.protocols import Clock, Store, StoredEntries
-from asynclog.records import Frame
 
 BACKOFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0)
 """How long to wait after the first, second, … failure in a row; the last one from then on."""
@@ -88,7 +88,7 @@ class Writer:
         self.commits = 0
         self.written = 0
 
-    def put(self, frames: list[Frame]) -> None:
+    def put(self, frames: Frames) -> None:
         """Queue records, in order; a whole batch is written without waiting for the interval."""
         self._intake.put(frames)
         if self._intake.queued_id - self._intake.taken >= self._most:

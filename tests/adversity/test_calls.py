@@ -144,7 +144,7 @@ def check_order(journal: Journal, feeds: list[Feed]) -> None:
     """Ids are dense in the inbox, the same in the journal, and the seqs of every task are dense in that order."""
     frames, owners, last = journal.take()
     assert [frame[0] for frame in frames] == list(range(1, last + 1))
-    assert list(journal.read(0, last)) == frames
+    assert list(journal.read(0, last)) == list(frames)
     for feed in feeds:
         seqs = [frame[1] for frame, owner in zip(frames, owners, strict=True) if owner is feed]
         assert seqs == list(range(1, feed.last_seq + 1))

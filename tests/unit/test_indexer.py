@@ -13,6 +13,7 @@ import pytest
 
 from asynclog.errors import StoreError
 from asynclog.filters import LogFilter
+from asynclog.frames import Frames
 from asynclog.indexer import IDLE_SECONDS, PATIENCE, RETRY_SECONDS, TIDY_SECONDS, Indexer
 from asynclog.queries import EntryQuery
 from asynclog.records import encode
@@ -188,7 +189,7 @@ async def test_entries_with_old_numbers_are_found(tmp_path: Path) -> None:
     async with indexing(tmp_path) as found:
         found.add(2 * SEGMENT // STEP + 1)
         await found.until(lambda: found.indexer.segments == 2)
-        await found.store.commit("foreign", [(3, 900, 1, encode(entry("t", "needle in the hay")))], 3)
+        await found.store.commit("foreign", Frames.of([(3, 900, 1, encode(entry("t", "needle in the hay")))]), 3)
         assert found.segments == [0, 1]
         query = EntryQuery(task_id="t", filter=LogFilter.parse([("search", "needle")]))
         assert len((await found.store.entries(query)).lines) == 1

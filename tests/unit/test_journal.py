@@ -71,7 +71,7 @@ def test_numbers_are_dense(opened: Opener) -> None:
     assert feeds == [one, two, None, one, one]
     assert last == 14
     assert one.by_level() == {"DEBUG": 0, "INFO": 10, "WARNING": 1, "ERROR": 1}
-    assert list(journal.read(0, last)) == frames
+    assert list(journal.read(0, last)) == list(frames)
 
 
 def test_a_reopened_journal_goes_on(opened: Opener) -> None:

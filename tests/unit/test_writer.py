@@ -16,6 +16,7 @@ import pytest
 from asynclog import failpoints
 from asynclog.errors import StoreError
 from asynclog.feed import Feed
+from asynclog.frames import Frames
 from asynclog.intake import BATCH_RECORDS
 from asynclog.journal import Journal
 from asynclog.model import Task
@@ -310,7 +311,7 @@ async def test_none_overtakes_one_that_failed(tmp_path: Path) -> None:
         assert stored == list(range(2, 452))
         assert await one.seqs() == list(range(1, 451))
         with pytest.raises(StoreError, match="not stored yet"):
-            await one.store.commit(one.journal.journal_id, [], 1000, 999)
+            await one.store.commit(one.journal.journal_id, Frames(), 1000, 999)
         assert await one.store.watermark(one.journal.journal_id) == one.journal.last_id
 
 
@@ -348,7 +349,7 @@ async def test_what_is_stored_is_told_while_the_journal_cannot_be_read(
     def fail(_: int) -> None:
         raise OSError(errno.EIO, "injected")
 
-    async with desk(tmp_path, most=100, budget=60_000) as one:
+    async with desk(tmp_path, most=100, budget=45_000) as one:
         go_on = threading.Event()
 
         def wait() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from asynclog.frames import Frames
 from asynclog.model import AccessScope, Gap, Schedule, Stage, Step, Task, TraceItem
 from asynclog.principal import ApiKey, Credentials
 from asynclog.protocols import StoredEntries
@@ -22,7 +23,6 @@ from asynclog.queries import (
     TaskPage,
     TaskQuery,
 )
-from asynclog.records import Frame
 from asynclog.store import apply, blocks, counts, entries, history, keys, outcomes, removal, runs, schedules, settings
 from asynclog.store.batch import Batch
 from asynclog.store.sqlite import Database, QueryTimeoutError
@@ -34,9 +34,7 @@ class SqliteStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def commit(
-        self, journal_id: str, frames: Sequence[Frame], through: int, after: int = 0
-    ) -> StoredEntries | None:
+    async def commit(self, journal_id: str, frames: Frames, through: int, after: int = 0) -> StoredEntries | None:
         """Apply records and move the watermark in one transaction; take them apart while the one before is written."""
         batch: Callable[[], Batch] = partial(Batch, frames)
         if after:

@@ -18,8 +18,9 @@ import msgspec
 
 from asynclog import failpoints
 from asynclog.errors import StoreError
+from asynclog.frames import Frames
 from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, Gap, Level, Step, Task
-from asynclog.records import Frame, Row
+from asynclog.records import Row
 from asynclog.store.batch import Batch
 from asynclog.store.columns import NAMES, NOTHING, NULLABLE, Columns
 from asynclog.store.transaction import transaction
@@ -70,7 +71,7 @@ SELECT ifnull((SELECT record_id FROM watermark WHERE journal_id = ?), 0),
 def commit(
     connection: sqlite3.Connection,
     journal_id: str,
-    frames: Sequence[Frame],
+    frames: Frames,
     batch: Callable[[], Batch],
     through: int,
     after: int,
@@ -81,8 +82,8 @@ def commit(
     found = batch()
     with transaction(connection):
         watermark, newest = connection.execute(_STORED, (journal_id,)).fetchone()
-        if frames and frames[0][0] <= watermark:
-            found = Batch([frame for frame in frames if frame[0] > watermark])
+        if frames and frames.ids[0] <= watermark:
+            found = Batch(Frames.of(frame for frame in frames if frame[0] > watermark))
         _put_tasks(connection, found)
         new = _put_entries(connection, found.entries, newest)
         _put_rest(connection, found)

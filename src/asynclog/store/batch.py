@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Sequence
 from operator import itemgetter
 from typing import Final
 
 import msgspec
 
 from asynclog import records
+from asynclog.frames import Frames
 from asynclog.model import Gap, Level, Stage, Step, Task, TraceItem
 from asynclog.records import (
     BatchRecord,
     DeleteRecord,
     EntryRecord,
-    Frame,
     GapRecord,
     ListedBatchRecord,
     Record,
@@ -32,7 +31,6 @@ from asynclog.store.columns import LEVEL_NAMES, Columns
 _RUNS: Final = re.compile(rb"%b{1,500}|[^%b]+" % (2 * (records.ENTRY.encode(),)), re.DOTALL)
 """Records one after the other that are entries, or that are not, by their tags. A few hundred at once stay in the
 processor's cache."""
-_payload_of: Final = itemgetter(3)
 _tag_of: Final = itemgetter(2)
 """Of a payload: after the heads of the array and of the text, one byte each."""
 
@@ -42,7 +40,7 @@ _log = logging.getLogger("asynclog.store")
 class Batch:
     """Records sorted by what they change; of a task, stage or step only the newest counts."""
 
-    def __init__(self, frames: Sequence[Frame]) -> None:
+    def __init__(self, frames: Frames) -> None:
         self.entries = Columns()
         self.tasks: dict[str, Task] = {}
         self.stages: dict[str, Stage] = {}
@@ -52,7 +50,7 @@ class Batch:
         self.answers: list[tuple[str, str, str]] = []
         self.deleted: dict[str, int] = {}
         try:
-            tags = bytes(map(_tag_of, map(_payload_of, frames)))
+            tags = bytes(map(_tag_of, frames.payloads))
         except IndexError:  # a payload too short for a record
             tags = bytes(len(frames))
         for run in _RUNS.finditer(tags):
@@ -60,7 +58,7 @@ class Batch:
             if run[0][:1] != records.ENTRY.encode() or not self.entries.add_entries(part):
                 self._add_each(part)
 
-    def _add_each(self, frames: Sequence[Frame]) -> None:
+    def _add_each(self, frames: Frames) -> None:
         for record_id, seq, span, payload in frames:
             try:
                 self._add(record_id, seq, span, records.decode(payload))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
+from asynclog.frames import Frames
 from asynclog.model import Level
-from asynclog.records import Frame, Lines, LoggedRecord, Row, labels_of
+from asynclog.records import Lines, LoggedRecord, Row, labels_of
 
 NAMES: Final = (
     "id", "task_id", "seq", "timestamp", "level", "source", "stage", "unit", "step_id", "message", "metadata_json",
@@ -85,12 +85,12 @@ class Columns:
             column.append(value)
         self.counts[row[1], row[5], row[4], row[6]] += 1
 
-    def add_entries(self, frames: Sequence[Frame]) -> bool:
+    def add_entries(self, frames: Frames) -> bool:
         """All these records, each an entry by its tag; False, and nothing is added, when one of them cannot be read.
 
         The payloads are decoded in one go; labels, which are the same bytes in many of them, once each.
         """
-        ids, seqs, _, payloads = zip(*frames, strict=True)
+        payloads = frames.payloads
         try:
             entries = _decode_all(_array_head(_ARRAY, len(payloads)) + b"".join(payloads))
             labels = [entry.labels for entry in entries]
@@ -100,7 +100,7 @@ class Columns:
         timestamps = [entry.timestamp for entry in entries]
         messages = [entry.message for entry in entries]
         metadata = [entry.metadata_json for entry in entries]
-        self._extend(ids, task_ids, seqs, timestamps, levels, *others, messages, metadata)
+        self._extend(frames.ids, task_ids, frames.seqs, timestamps, levels, *others, messages, metadata)
         for each, number in Counter(labels).items():
             task_id, level, source, stage, *_ = self._labels[each]
             self.counts[task_id, source, level, stage] += number

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from asynclog.filters import LogFilter
+from asynclog.frames import Frames
 from asynclog.model import Task
 from asynclog.protocols import StoredEntries
 from asynclog.queries import EntryQuery
-from asynclog.records import Frame, TaskRecord, encode
+from asynclog.records import TaskRecord, encode
 from asynclog.store import apply
 from asynclog.store.apply import read_last_id
 from asynclog.store.batch import Batch
@@ -29,9 +30,9 @@ def connection() -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-def frames(first: int, seqs: range, begin: bool = False) -> list[Frame]:
+def frames(first: int, seqs: range, begin: bool = False) -> Frames:
     """Entries of a task, every fifth one with a unit; the record that it begins before them."""
-    found: list[Frame] = []
+    found = Frames()
     if begin:
         found.append((first, 0, 1, encode(TaskRecord("t", Task(id="t", name="t", plugin="p", created_at=1)))))
     for number, seq in enumerate(seqs, first + len(found)):
@@ -39,8 +40,8 @@ def frames(first: int, seqs: range, begin: bool = False) -> list[Frame]:
     return found
 
 
-def commit(connection: sqlite3.Connection, records: list[Frame], journal_id: str = "ours") -> StoredEntries | None:
-    return apply.commit(connection, journal_id, records, lambda: Batch(records), records[-1][0], 0)
+def commit(connection: sqlite3.Connection, records: Frames, journal_id: str = "ours") -> StoredEntries | None:
+    return apply.commit(connection, journal_id, records, lambda: Batch(records), records.last_id, 0)
 
 
 def seqs_of(connection: sqlite3.Connection, **conditions: str) -> list[int]:

@@ -6,8 +6,9 @@ from collections import Counter
 import msgspec
 import pytest
 
+from asynclog.frames import Frames
 from asynclog.model import Gap
-from asynclog.records import ENTRY, BatchRecord, EntryRecord, Frame, Labels, Lines, encode
+from asynclog.records import ENTRY, BatchRecord, EntryRecord, Labels, Lines, encode
 from asynclog.store.batch import Batch
 
 TASKS = ["0198a7c2-3333-7333-8333-123456789abc", "t2"]
@@ -37,8 +38,8 @@ def logged(record: EntryRecord) -> bytes:
     return encode((ENTRY, encode(shared), record.timestamp, record.message, record.metadata_json))
 
 
-def frames(payloads: list[bytes]) -> list[Frame]:
-    return [(number, number * 2, 1, payload) for number, payload in enumerate(payloads, 1)]
+def frames(payloads: list[bytes]) -> Frames:
+    return Frames.of((number, number * 2, 1, payload) for number, payload in enumerate(payloads, 1))
 
 
 @pytest.mark.parametrize("count", [1, 7, 5_000])
@@ -83,7 +84,7 @@ def test_a_batch_that_cannot_be_read(count: int, messages: list[str], answer: st
     """One with more or fewer values than it says is an entry that says so and a gap: what is around it is stored."""
     part = encode(Lines(count, 1, 20, "s", None, None, messages, None))
     payload = encode(BatchRecord("t9", [msgspec.Raw(part)], "b1", answer))
-    batch = Batch([(1, 1, 3, payload), (4, 4, 1, logged(records(1)[0]))])
+    batch = Batch(Frames.of([(1, 1, 3, payload), (4, 4, 1, logged(records(1)[0]))]))
     assert [row[2] for row in batch.entries.rows()] == [1, 4]
     assert batch.entries.rows()[0][9].startswith("[unstorable: its record cannot be read")
     assert batch.gaps == [Gap(task_id="t9", from_seq=2, to_seq=3, reason="the record of these entries cannot be read")]

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynclog.filters import LogFilter
+from asynclog.frames import Frames
 from asynclog.model import (
     AUDIT_PLUGIN,
     EVERYTHING,
@@ -31,7 +32,6 @@ from asynclog.queries import EntryQuery, TaskQuery
 from asynclog.records import (
     BatchRecord,
     EntryRecord,
-    Frame,
     GapRecord,
     Lines,
     Record,
@@ -106,7 +106,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     """A store with a task ``own`` of account a and site s, and the audit."""
     async with Database(tmp_path / "asynclog.db") as opened:
         found = SqliteStore(opened)
-        frames: list[Frame] = []
+        frames = Frames()
         record_id = 0
         for task_id, values in (("own", {"account": "a", "site": "s"}), (AUDIT_PLUGIN, {})):
             seq = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from asynclog.frames import Frames
 from asynclog.records import ENTRY, encode
 from asynclog.store.columns import Columns
 from asynclog.tasks import offers
@@ -18,7 +19,7 @@ def batch(*numbers: tuple[str, int]) -> Columns:
         for place, (task, seq) in enumerate(numbers, 1)
     ]
     columns = Columns()
-    assert columns.add_entries(frames)
+    assert columns.add_entries(Frames.of(frames))
     return columns
 
 
@@ -73,7 +74,7 @@ def test_many_are_sorted_by_task_and_stage() -> None:
         for stage in [None if n < 300 else "s" if n < 900 else f"s{n % 2}"]
     ]
     columns = Columns()
-    assert columns.add_entries(frames)
+    assert columns.add_entries(Frames.of(frames))
     found = offered(columns)
     for task in range(3):
         [text] = found.texts(f"t{task}", 0, AT_ONCE)
