@@ -17,6 +17,7 @@ from asynclog.queries import (
     LogStats,
     NodeStats,
     PluginStats,
+    RunEntries,
     Runs,
     StageCount,
     TaskPage,
@@ -186,6 +187,14 @@ class RunSource(Protocol):
 
     async def traces(self, task_id: str, after_id: int, limit: int) -> list[tuple[int, TraceItem]]:
         """A task's trace items after a record number, with their numbers, in order."""
+
+    async def run_entries(
+        self, task_id: str, after: int, through: int, stages: Sequence[str] | None = None
+    ) -> RunEntries:
+        """A task's entries from above one seq up to another: with ``stages`` those that carry one of the labels.
+
+        As many as fit into a page (a few thousand entries, about 1 MiB), and at least one if there is any.
+        """
 
     async def newest_names(self, limit: int) -> list[str]:
         """The run ids given out last."""

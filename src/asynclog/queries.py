@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from asynclog.filters import NO_FILTER, LogFilter
 from asynclog.model import AUDIT_PLUGIN, EVERYTHING, AccessScope, Gap, Task, TaskStatus, Value
@@ -164,6 +164,13 @@ class Runs(Value, frozen=True, kw_only=True):
     rank: int
     newest: int
     states: list[RunState]
+
+
+class RunEntries(Value, frozen=True, kw_only=True):
+    """Entries of one task, in order, as the columns that make their lines; ``last`` is how far that is all of them."""
+
+    columns: list[list[Any]]
+    last: int
 
 
 class Doomed(Value, frozen=True, kw_only=True):

@@ -89,9 +89,9 @@ def lines_of(columns: Sequence[Sequence[Any]]) -> list[str]:
     Args:
         columns: what `text_of` takes, of each entry.
     """
-    times, levels, sources, stages, units, messages, metadata = columns
-    if not times:
+    if not columns or not columns[0]:
         return []
+    times, levels, sources, stages, units, messages, metadata = columns
     more = ["\n" if data is None else f" {data}\n" for data in metadata]
     parts = *_moments(times), _labels(levels, sources, stages, units), messages, more
     lines = list(map("".join, zip(*parts, strict=False)))  # what is the same in all of them has no end
@@ -153,12 +153,7 @@ def _with_traceback(metadata_json: str) -> str:
 
 def text_lines(lines: Iterable[bytes]) -> str:
     """Entries, given as JSON, as text, each line ended."""
-    return "".join(lines_of(columns_of(map(parse_entry, lines))))
-
-
-def columns_of(entries: Iterable[Entry]) -> Sequence[Sequence[Any]]:
-    """Entries as `lines_of` takes them."""
-    return [list(column) for column in zip(*map(_values, entries), strict=True)] or [[]] * 7
+    return "".join(lines_of([list(column) for column in zip(*map(_values, map(parse_entry, lines)), strict=True)]))
 
 
 def _values(entry: Entry) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ import pytest
 import asynclog
 from asynclog import Settings, TaskManager
 from asynclog.errors import StoreError
-from asynclog.queries import EntryPage, EntryQuery, RunState
+from asynclog.queries import RunEntries, RunState
 from asynclog.records import DeleteRecord
 from asynclog.tasks import rundir
 from asynclog.tasks.follower import Follower
@@ -92,17 +92,17 @@ async def test_right_behind_the_writer_nothing_is_read(tmp_path: Path, monkeypat
 
     async with asynclog.open(folder, settings=debug(), shared_log_dir=mirror) as tasks:
         follower, late = tasks.run_files.followers
-        entries = tasks.engine.store.entries
+        entries = tasks.engine.store.run_entries
 
-        async def counted(query: EntryQuery) -> EntryPage:
-            read.append(str(query.task_id))
-            return await entries(query)
+        async def counted(task_id: str, after: int, through: int, stages: Sequence[str] | None = None) -> RunEntries:
+            read.append(task_id)
+            return await entries(task_id, after, through, stages)
 
         async with late._round:  # held up
             async with follower._round:
                 task = await tasks.run(plugin)
                 await tasks.engine.settle(DEADLINE)
-            monkeypatch.setattr(tasks.engine.store, "entries", counted)
+            monkeypatch.setattr(tasks.engine.store, "run_entries", counted)
             while follower.behind:
                 follower.wake()
                 await asyncio.sleep(0.02)
@@ -122,7 +122,7 @@ async def test_what_cannot_be_read_holds_nobody_up(tmp_path: Path, monkeypatch: 
         context.logger.info("begun")
         await over.wait()
 
-    async def refused(query: EntryQuery) -> EntryPage:
+    async def refused(*asked: object) -> RunEntries:
         raise StoreError("not now")
 
     async with asynclog.open(folder, settings=debug()) as tasks:
@@ -141,7 +141,7 @@ async def test_what_cannot_be_read_holds_nobody_up(tmp_path: Path, monkeypatch: 
             soon.info("known")
             await tasks.engine.settle(DEADLINE)
         with monkeypatch.context() as patch:
-            patch.setattr(tasks.engine.store, "entries", refused)
+            patch.setattr(tasks.engine.store, "run_entries", refused)
             with pytest.raises(StoreError):
                 await follower.catch_up()
         before = {task_id: cursor.seq for task_id, cursor in follower._state.tasks.items()}

@@ -18,6 +18,7 @@ from asynclog.queries import (
     LogStats,
     NodeStats,
     PluginStats,
+    RunEntries,
     Runs,
     StageCount,
     TaskPage,
@@ -170,6 +171,12 @@ class SqliteStore:
     async def traces(self, task_id: str, after_id: int, limit: int) -> list[tuple[int, TraceItem]]:
         """A task's trace items with their numbers."""
         return await self._database.read(lambda connection: runs.traces(connection, task_id, after_id, limit))
+
+    async def run_entries(
+        self, task_id: str, after: int, through: int, stages: Sequence[str] | None = None
+    ) -> RunEntries:
+        """A page of a task's entries, by column."""
+        return await self._database.read(lambda connection: runs.entries(connection, task_id, after, through, stages))
 
     async def newest_names(self, limit: int) -> list[str]:
         """The run ids given out last."""

@@ -20,11 +20,10 @@ from asynclog.clock import wait_for
 from asynclog.disk import Disk
 from asynclog.engine import Engine
 from asynclog.errors import StoreError
-from asynclog.filters import LogFilter
 from asynclog.model import EVERYTHING, Stage, Task
 from asynclog.protocols import StoredEntries
-from asynclog.queries import Doomed, EntryQuery, RunState
-from asynclog.rendering import run_mark, text_lines
+from asynclog.queries import Doomed, RunEntries, RunState
+from asynclog.rendering import run_mark
 from asynclog.tasks import cursors, rundir
 from asynclog.tasks.blocking import in_thread
 from asynclog.tasks.cursors import Cursors
@@ -32,14 +31,16 @@ from asynclog.tasks.offers import Offers
 from asynclog.tasks.patience import Patience
 from asynclog.tasks.rundir import LOG, Piece, RunPlace
 from asynclog.tasks.runpage import Cursor, Page, stage_log
+from asynclog.tasks.runtext import page_text
 
 TICK_SECONDS: Final = 1.0
 """How often is looked for what has been stored."""
 BACKOFF_SECONDS: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 """How long a task waits after the first, second, … failure in a row to write its files."""
-PAGE: Final = 2000
-"""Entries, or trace items, written at once."""
-PAGE_BYTES: Final = 1 << 20
+TRACES: Final = 2000
+"""Trace items written at once."""
+BACKFILLED: Final = 200_000
+"""Seqs looked through in one question for what carries a label."""
 PAGES: Final = 100
 """Tasks whose pages are written in one go: each go waits for a thread."""
 DISCOVERED: Final = 1000
@@ -284,12 +285,11 @@ class Follower:
             return False
         store, task_id, cursor, state = self._engine.store, page.task.id, page.cursor, page.state
         if state.last_trace > cursor.trace:
-            page.traces = await store.traces(task_id, cursor.trace, PAGE)
+            page.traces = await store.traces(task_id, cursor.trace, TRACES)
             page.moved.trace = page.traces[-1][0] if page.traces else state.last_trace
         if page.lacks_entries:
-            found = await store.entries(_entries(task_id, cursor.seq, state.last_seq))
-            page.lines = found.lines
-            page.moved.seq = found.cursors[-1] if found.more else state.last_seq
+            found = await store.run_entries(task_id, cursor.seq, state.last_seq)
+            page.columns, page.moved.seq = found.columns, found.last
         try:
             if page.begins_stage or (state.ended and cursor.strays):
                 await self._take_stages(page, await store.stages(task_id, EVERYTHING))
@@ -329,17 +329,17 @@ class Follower:
 
     async def _backfill(self, page: Page, number: int) -> None:
         labels = [label for label, known in page.moved.stages.items() if known == number]
-        only = LogFilter.parse_mapping({"stage": labels})
         name, size, after = stage_log(number), 0, 0
         while after < page.cursor.seq:
-            found = await self._engine.store.entries(_entries(page.task.id, after, page.cursor.seq, only))
-            size += await in_thread(self._write_lines, page, name, size, found.lines)
-            after = found.cursors[-1] if found.more else page.cursor.seq
+            through = min(after + BACKFILLED, page.cursor.seq)
+            found = await self._engine.store.run_entries(page.task.id, after, through, labels)
+            size += await in_thread(self._write_entries, page, name, size, found)
+            after = found.last
         page.moved.sizes[name] = size
 
-    def _write_lines(self, page: Page, name: str, offset: int, lines: Sequence[bytes]) -> int:
+    def _write_entries(self, page: Page, name: str, offset: int, entries: RunEntries) -> int:
         """Let one file go on with these entries; how many bytes they are. Blocks."""
-        data = text_lines(lines).encode()
+        data = b"".join(page_text(entries.columns).log)
         with self._disk_lock:
             rundir.write(self._place(page.task), {name: Piece(offset, data)}, self._disk, fresh=page.is_fresh)
         return len(data)
@@ -384,8 +384,3 @@ class Follower:
             self._memory_error = f"{self._memory} cannot be written: {error.strerror}"
             return
         self._saved, self._memory_error = data, None
-
-
-def _entries(task_id: str, after: int, through: int, only: LogFilter | None = None) -> EntryQuery:
-    query = EntryQuery(task_id=task_id, after=after, through=through, limit=PAGE, max_bytes=PAGE_BYTES)
-    return query if only is None else msgspec.structs.replace(query, filter=only)

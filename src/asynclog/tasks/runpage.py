@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from asynclog.model import Task, TraceItem
 from asynclog.queries import RunState
-from asynclog.rendering import columns_of, lines_of, run_head, trace_line
+from asynclog.rendering import run_head, trace_line
 from asynclog.tasks.rundir import LOG, TRACE, Piece
-from asynclog.tasks.runtext import RunText
-from asynclog.wire import parse_entry
+from asynclog.tasks.runtext import RunText, page_text
 
 STRAYS: Final = 1000
 """Labels remembered that belong to no stage yet."""
@@ -50,7 +49,7 @@ class Page:
         """Where the cursor is once this is written."""
         self.texts: Sequence[RunText] = ()
         """Entries as they were stored just now, or in their place"""
-        self.lines: list[bytes] = []
+        self.columns: Sequence[Sequence[Any]] | None = None
         """as they were read."""
         self.traces: list[tuple[int, TraceItem]] = []
         self.began: set[str] = set()
@@ -123,12 +122,7 @@ class Page:
         return {name: Piece(self.moved.sizes.get(name, 0), data) for name, data in pieces.items()}
 
     def _all_texts(self) -> Sequence[RunText]:
-        if not self.lines:
-            return self.texts
-        entries = [parse_entry(line) for line in self.lines]
-        text = RunText()
-        text.add([entry.seq for entry in entries], lines_of(columns_of(entries)), [entry.stage for entry in entries])
-        return [text]
+        return self.texts if self.columns is None else [page_text(self.columns)]
 
     def _log_of(self, label: str, found: dict[str, list[bytes]]) -> list[bytes]:
         """What the log of this label's stage goes on with; what is thrown away where there is no such stage yet."""
@@ -146,7 +140,7 @@ class Page:
 
     def let_go(self) -> None:
         """Hold nothing any more of what was to be written."""
-        self.texts, self.lines, self.traces = (), [], []
+        self.texts, self.columns, self.traces = (), None, []
 
 
 def stage_log(number: int) -> str:

@@ -14,6 +14,7 @@ AT_ONCE: Final = 500
 _SHOWN: Final = (3, 4, 5, 6, 7, 9, 10)
 """Of a `Row`, by place: what `lines_of` takes."""
 _STAGE: Final = 6
+_STAGE_SHOWN: Final = _SHOWN.index(_STAGE)
 
 
 class RunText:
@@ -37,11 +38,9 @@ class RunText:
         """Whether no entry is missing in between."""
         return self.last - self.first + 1 == self.count
 
-    def add(self, seqs: Sequence[int], lines: Sequence[str], stages: Sequence[str | None]) -> None:
+    def add(self, lines: Sequence[str], stages: Sequence[str | None]) -> None:
         """Some entries more."""
-        self.first = self.first or seqs[0]
-        self.last = seqs[-1]
-        self.count += len(seqs)
+        self.count += len(lines)
         text = "".join(lines).encode()
         self.log.append(text)
         if stages.count(stages[0]) == len(stages):
@@ -49,6 +48,15 @@ class RunText:
         else:
             pairs = zip(stages, lines, strict=True)
             self.labelled += [(stage, line.encode()) for stage, line in pairs if stage is not None]
+
+
+def page_text(columns: Sequence[Sequence[Any]]) -> RunText:
+    """Entries of one task by the columns that `lines_of` takes; their seqs are nobody's concern."""
+    text = RunText()
+    for start in range(0, len(columns[0]), AT_ONCE):
+        part = [column[start : start + AT_ONCE] for column in columns]
+        text.add(lines_of(part), part[_STAGE_SHOWN])
+    return text
 
 
 def render(columns: Sequence[Sequence[Any]], cursors: Mapping[str, int]) -> dict[str, RunText]:
@@ -89,7 +97,8 @@ def _add(
         text = texts[task_id]
         if text is None:
             continue
+        text.first, text.last = text.first or seqs[mine[0]], seqs[mine[-1]]
         if len(mine) == len(lines):
-            text.add(seqs, lines, stages)
+            text.add(lines, stages)
         else:
-            text.add(*(list(map(column.__getitem__, mine)) for column in (seqs, lines, stages)))
+            text.add(list(map(lines.__getitem__, mine)), list(map(stages.__getitem__, mine)))
