@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -78,17 +79,30 @@ def _children() -> dict[int, str]:
     return found
 
 
+LEFT_BEHIND: list[str] = []
+"""What this run's processes have left behind, as far as this process knows."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A run that leaves a process behind has failed, whatever its tests said."""
-    leftovers = _children()
-    if leftovers:
-        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        for pid, command in leftovers.items():
-            if reporter is not None:
-                reporter.write_line(f"LEFT BEHIND: process {pid}: {command}", red=True)
+    """A run that leaves a process behind has failed, whatever its tests said; so has one whose workers did."""
+    if not session.config.pluginmanager.hasplugin("dsession"):  # with it, the children are the workers themselves
+        LEFT_BEHIND.extend(f"process {pid}: {command}" for pid, command in _children().items())
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["left_behind"] = LEFT_BEHIND
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    for process in LEFT_BEHIND:
+        if reporter is not None:
+            reporter.write_line(f"LEFT BEHIND: {process}", red=True)
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker has ended: what it left behind counts here. One that crashed tells nothing, and fails the run."""
+    LEFT_BEHIND.extend(getattr(node, "workeroutput", {}).get("left_behind", ()))
 
 
 @pytest.hookimpl(wrapper=True)

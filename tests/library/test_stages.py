@@ -253,7 +253,11 @@ async def test_labels_without_a_stage_are_listed_too(tasks: TaskManager) -> None
     assert shown == [("real", False, 2, {}), ("loose", True, 1, {"u": 1})]
 
 
-@pytest.mark.parametrize("odd", [math.nan, math.inf, 10**30, "many", object(), None, True], ids=repr)
+@pytest.mark.parametrize(
+    "odd",
+    [math.nan, math.inf, 10**30, "many", object(), None, True],
+    ids=["nan", "inf", "1e30", "many", "object", "None", "True"],
+)
 async def test_odd_numbers_in_a_stage_hurt_nobody(tasks: TaskManager, odd: Any) -> None:
     """What is no number a database holds is left out of the counts; the task and its entries go on."""
 

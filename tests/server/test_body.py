@@ -192,7 +192,11 @@ async def test_a_zip_bomb_does_not_go_off(shared: Running, route: str) -> None:
         check(await shared.client.post(route, content=packed, headers={"content-encoding": "gzip"}), 413)
 
 
-@pytest.mark.parametrize("packed", [b"no gzip", gzip.compress(START)[:-9], gzip.compress(START)[:20], b"\x1f\x8b"])
+@pytest.mark.parametrize(
+    "packed",
+    [b"no gzip", gzip.compress(START)[:-9], gzip.compress(START)[:20], b"\x1f\x8b"],
+    ids=["no gzip", "without its end", "its beginning", "two bytes"],
+)
 async def test_broken_gzip_is_refused(shared: Running, packed: bytes) -> None:
     """What says it is gzip and is not, or ends in its middle, is 400, and nothing of it is taken."""
     for route in ("/api/tasks", f"/api/tasks/{await _external(shared)}/logs"):
