@@ -38,8 +38,8 @@ def statement(rows: int) -> str:
 
 
 def connect(path: Path, names: list[str]) -> sqlite3.Connection:
-    """A new database with these tasks."""
-    connection = sqlite3.connect(path, isolation_level=None)
+    """A new database with these tasks, for one thread at a time."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
     prepare(connection)

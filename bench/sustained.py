@@ -1,7 +1,8 @@
 """Twenty tasks logging as fast as they can until all is stored, against the fastest plain insert of the same rows.
 
 Beside it the log calls alone, by nobody but one thread and with nothing stored: since every microsecond of Python code
-holds the interpreter, whichever thread it runs in, that is what storing could reach if it needed no Python at all.
+holds the interpreter, whichever thread it runs in, that is what storing could reach if it needed no Python at all. And
+what two threads reach that do nothing but log, take apart and insert (`bench.shortest`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from asynclog.journal import Journal
 from asynclog.logger import TaskLogger
 from asynclog.server.serve import SWITCH_SECONDS
 from asynclog.settings import Dials
-from bench import plain
+from bench import plain, shortest
 from bench.harness import Bench, Row, Sample, Target, at_least
 
 ROUNDS = 3
@@ -31,7 +32,7 @@ TASKS = 20
 ENTRIES = 10_000
 TURN = 100
 """Entries of a task before those of the next."""
-TARGETS: Final[tuple[Target | str, ...]] = (at_least(0.75), at_least(0.25), at_least(0.25), "shown")
+TARGETS: Final[tuple[Target | str, ...]] = (at_least(0.75), at_least(0.25), at_least(0.25), "shown", "shown")
 
 
 async def _ours(folder: str, *, busy: bool) -> float:
@@ -75,25 +76,24 @@ async def _spin(stop: threading.Event) -> None:
 
 def _logged() -> float:
     """Entries a second of the same log calls, when the journal has them all and nobody stores them."""
-    message = plain.MESSAGE
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "journal", quota=1 << 40)
         loggers = [TaskLogger(journal, Feed(f"{number:012}"), Dials(), time.time_ns) for number in range(TASKS)]
         start = time.perf_counter()
-        for first in range(1, ENTRIES, TURN):
-            for log in loggers:
-                for number in range(first, first + TURN):
-                    if number % 3 == 0:
-                        log.info(message, number, n=1)
-                    else:
-                        log.info(message, number)
+        for first in range(0, ENTRIES, TURN):
+            shortest.log(loggers, first, first + TURN)
             frames, _, _ = journal.take()
-            journal.release(len(frames), sum(len(payload) for _, _, _, payload in frames))
+            journal.release(len(frames), frames.size)
         seconds = time.perf_counter() - start
         assert journal.last_id == TASKS * ENTRIES
         assert not journal.spilled, "the memory for entries was full, as it is not while somebody takes them"
         journal.close()
     return TASKS * ENTRIES / seconds
+
+
+def _shortest() -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        return shortest.rate(Path(folder), TASKS, ENTRIES, TURN)
 
 
 def _inserted() -> float:
@@ -123,6 +123,7 @@ def run(bench: Bench) -> list[Row]:
                 _stored, SWITCH_SECONDS, busy=True
             ),
             "20 tasks, the log calls alone / plain insert": _logged,
+            "20 tasks, logged and inserted by two threads, and nothing else / plain insert": _shortest,
             "plain insert": _inserted,
         },
         bench.rounds(ROUNDS),
