@@ -135,8 +135,8 @@ class History(Protocol):
     async def stages(self, task_id: str, access: AccessScope) -> list[Stage]:
         """A task's stages by number."""
 
-    async def steps(self, task_id: str, access: AccessScope) -> list[Step]:
-        """A task's steps in order, without input and output."""
+    async def steps(self, task_id: str, access: AccessScope, after: str | None = None, limit: int = -1) -> list[Step]:
+        """A task's steps in order, without input and output: after one of them, so many at most (-1: all of them)."""
 
     async def step(self, task_id: str, step_id: str, access: AccessScope) -> Step | None:
         """One step, with input and output."""

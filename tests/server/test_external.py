@@ -51,6 +51,21 @@ async def test_a_life_elsewhere(service: Running) -> None:
     assert shown.log_count == 1
 
 
+async def test_steps_are_numbered(tmp_path: Path) -> None:
+    """Steps count from 0 in the order they begin in, whatever ends meanwhile, and over a restart."""
+    async with running(tmp_path) as service:
+        place = await _begin(service)
+        first = await service.post(f"{place}/steps", {"node_id": "a"})
+        await service.post(f"{place}/steps", {"node_id": "b"})
+        await service.post(f"{place}/steps", {"id": first["id"], "status": "success"})
+        await service.post(f"{place}/steps", {"node_id": "c"})
+    async with running(tmp_path) as service:
+        for node in ("d", "e"):
+            await service.post(f"{place}/steps", {"node_id": node})
+        steps = (await service.get(f"{place}/steps", shapes.Steps)).steps
+    assert [(step.step_index, step.node_id) for step in steps] == list(enumerate("abcde"))
+
+
 async def test_bad_lines_are_named_and_the_others_taken(service: Running) -> None:
     """Only what is no object with a text message, or has a bad level or time, is rejected, with its line number."""
     place = await _begin(service)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from asynclog.server import shapes
+from asynclog.tasks.context import TaskContext
+from asynclog.tasks.reader import STEP_PAGE
 from tests.server.running import Running, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -145,6 +148,48 @@ async def test_stages_and_steps_are_shown(shared: Running) -> None:
     whole = await shared.get(f"/api/tasks/{task_id}/steps/{step.id}", shapes.Step)
     assert (whole.input_data, whole.output_data) == ({"url": "u"}, {"rows": 42})
     assert (await shared.client.get(f"/api/tasks/{task_id}/steps/none")).status_code == 404
+
+
+async def many_steps(params: dict[str, Any], context: TaskContext) -> None:
+    """Has so many steps."""
+    for number in range(params["steps"]):
+        with context.step(f"node {number}"):
+            pass
+
+
+async def test_steps_come_by_pages(shared: Running) -> None:
+    """`limit` and `after` page through a task's steps: each comes once, in order, and the last page says so."""
+    task = await shared.tasks.run(many_steps, {"steps": 25})
+    path = f"/api/tasks/{task.id}/steps"
+    pages = [await shared.get(path, shapes.Steps, limit=10)]
+    while (after := pages[-1].next_after) is not None:
+        assert after == pages[-1].steps[-1].id
+        pages.append(await shared.get(path, shapes.Steps, limit=10, after=after))
+    assert [len(page.steps) for page in pages] == [10, 10, 5]
+    found = [step for page in pages for step in page.steps]
+    assert [step.node_id for step in found] == [f"node {number}" for number in range(25)]
+    assert (await shared.get(path, shapes.Steps)).steps == found
+    assert (await shared.get(path, shapes.Steps, after=found[19].id)).steps == found[20:]
+    assert not (await shared.get(path, shapes.Steps, after=found[-1].id, limit=1)).steps
+    other = await shared.run("staged")
+    [foreign] = (await shared.get(f"/api/tasks/{other}/steps", shapes.Steps)).steps
+    for query in ({"after": "nobody"}, {"after": foreign.id}, {"limit": 0}, {"limit": 5001}):
+        problem = await shared.get(path, shapes.Problem, 422, **query)
+        assert problem.parameter == next(iter(query))
+
+
+async def test_any_number_of_steps_is_one_answer(shared: Running) -> None:
+    """Without a limit all steps come, and are never held as one: they are sent a page at a time."""
+    task = await shared.tasks.run(many_steps, {"steps": 2 * STEP_PAGE + 1})
+    path = f"/api/tasks/{task.id}/steps"
+    async with shared.client.stream("GET", path) as response:
+        assert "content-length" not in response.headers
+        content = await response.aread()
+    steps = msgspec.json.decode(content, type=shapes.Steps)
+    assert [step.node_id for step in steps.steps] == [f"node {number}" for number in range(2 * STEP_PAGE + 1)]
+    assert steps.next_after is None
+    head = await shared.client.head(path)
+    assert (head.status_code, head.headers["content-type"]) == (200, "application/json")
 
 
 async def test_a_label_on_entries_alone_is_a_stage_too(shared: Running) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -20,6 +20,8 @@ from asynclog.server.limits import caller_of
 from asynclog.server.operation import Call, Operation
 from asynclog.server.parameters import read_query
 from asynclog.server.service import Service
+
+Page = TypeVar("Page")
 
 _log: Final = logging.getLogger("asynclog.server")
 
@@ -79,6 +81,13 @@ class Endpoint:
             raw = await read_body(request, room, operation.body_limit)
             body = raw if operation.body is bytes else parse_body(raw, operation.body)
         return Call(request, self._service, request.path_params, query.values, query.filter, body, caller)
+
+
+async def next_page(call: Call, pages: AsyncIterator[Page]) -> Page | None:
+    """The next page of a long answer, in the caller's turn: whoever reads slowly keeps nobody waiting."""
+    async with call.service.turns.turn(call.who, patient=True):
+        call.recheck()
+        return await anext(pages, None)
 
 
 class Stream(StreamingResponse):

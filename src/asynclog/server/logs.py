@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from asynclog.model import timestamp_text
 from asynclog.rendering import csv_header, csv_rows, text_lines
-from asynclog.server.endpoint import Stream
+from asynclog.server.endpoint import Stream, next_page
 from asynclog.server.operation import JSON, NDJSON, Call, answer
 from asynclog.tasks import activity
 from asynclog.tasks.reader import LogPage
@@ -112,12 +112,5 @@ async def _pieces(
         yield first
     if begun is not None:
         yield await asyncio.to_thread(render, begun)
-        while (lines := await _next(call, pages)) is not None:
+        while (lines := await next_page(call, pages)) is not None:
             yield await asyncio.to_thread(render, lines)
-
-
-async def _next(call: Call, pages: AsyncIterator[list[bytes]]) -> list[bytes] | None:
-    """The next page, in the caller's turn: whoever reads slowly keeps nobody waiting."""
-    async with call.service.turns.turn(call.who, patient=True):
-        call.recheck()
-        return await anext(pages, None)

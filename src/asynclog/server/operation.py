@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,8 +20,6 @@ from asynclog.server.passes import Pass
 from asynclog.server.service import Service
 from asynclog.tasks.manager import TaskManager
 from asynclog.wire import encode, task_object
-
-T = TypeVar("T")
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -146,19 +143,6 @@ class Operation:
     def everywhere(self) -> bool:
         """Whether it takes a key for all accounts and sites."""
         return self.beyond or self.role == Role.ADMIN
-
-
-AT_ONCE: Final = 200
-"""Objects that are put together before others have their turn: some 10 ms."""
-
-
-async def listed(name: str, found: Sequence[T], shown: Callable[[T], object]) -> Response:
-    """A JSON response with one array of as many objects as there are, made in turns with everything else."""
-    parts: list[bytes] = []
-    for start in range(0, len(found), AT_ONCE):
-        parts.append(b",".join(encode(shown(one)) for one in found[start : start + AT_ONCE]))
-        await asyncio.sleep(0)
-    return Response(b"".join((encode({name: None})[:-5], b"[", b",".join(parts), b"]}")), media_type=JSON)
 
 
 def created(call: Call, path: str, value: object) -> Response:

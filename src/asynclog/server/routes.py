@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from asynclog.queries import MAX_PAGE
 from asynclog.server import external, logs, page, schedules, scheduleshapes, shapes, tasks
 from asynclog.server.listing import PARAMETERS as TASK_LIST
 from asynclog.server.operation import JSON, NDJSON, Operation
@@ -94,7 +95,11 @@ OPERATIONS: Final = (
         f"{TASK}/steps",
         VIEWER,
         tasks.steps,
-        "A task's steps, without data.",
+        "A task's steps in order, without data.",
+        (
+            whole("limit", "Steps of the page; all of them without it.", 1, MAX_PAGE),
+            text("after", "Only what follows the step with this id."),
+        ),
         hard=True,
         answer=shapes.Steps,
         errors=UNAVAILABLE,

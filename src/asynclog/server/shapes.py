@@ -13,8 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from asynclog.model import StageStatus, StepStatus, TaskStatus, TriggerType
 
 LevelName = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-_TIME = Meta(description="ISO-8601, UTC, six digits of the second, Z.", extra_json_schema={"format": "date-time"})
-Time = Annotated[str, _TIME]
+Time = Annotated[str, Meta(description="ISO-8601, UTC, 6 decimals, Z.", extra_json_schema={"format": "date-time"})]
 Seconds = float
 JsonObject = dict[str, Any]
 Count = Annotated[int, Meta(ge=0)]
@@ -218,9 +217,10 @@ class Step(Shape):
 
 
 class Steps(Shape):
-    """A task's steps in order."""
+    """A task's steps in order; ``next_after`` is the id of the last one, null when no more follow."""
 
     steps: list[Step]
+    next_after: str | None
 
 
 class Plugin(Shape):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
@@ -12,11 +14,14 @@ from asynclog.logger import label
 from asynclog.model import Task
 from asynclog.principal import Role
 from asynclog.server.access import require_starter
+from asynclog.server.endpoint import Stream, next_page
 from asynclog.server.listing import task_query
-from asynclog.server.operation import Call, answer, listed, started
+from asynclog.server.operation import JSON, Call, answer, started
 from asynclog.server.shapes import StartTask
-from asynclog.tasks.reader import StageView
-from asynclog.wire import stage_object, step_object, task_object
+from asynclog.tasks.reader import STEP_PAGE, StageView, StepPage
+from asynclog.wire import encode, stage_object, step_object, task_object
+
+_STEPS: Final = b'{"steps":['
 
 
 async def start(call: Call) -> Response:
@@ -92,7 +97,12 @@ async def delete(call: Call) -> Response:
 async def stages(call: Call) -> Response:
     """A task's stages with what was logged in them."""
     found = await call.tasks.reader.stages(call.task_id, call.access)
-    return answer({"stages": [_stage(view) for view in found]})
+    return Response(await asyncio.to_thread(_stages, found), media_type=JSON)
+
+
+def _stages(views: Sequence[StageView]) -> bytes:
+    """In a thread: a stage may have a hundred thousand units."""
+    return encode({"stages": [_stage(view) for view in views]})
 
 
 def _stage(view: StageView) -> dict[str, Any]:
@@ -107,9 +117,30 @@ def _stage(view: StageView) -> dict[str, Any]:
 
 
 async def steps(call: Call) -> Response:
-    """A task's steps, without data."""
-    found = await call.tasks.reader.steps(call.task_id, call.access)
-    return await listed("steps", found, lambda step: step_object(step, data=False))
+    """A task's steps, without data: a page of them, or however many there are, a page at a time."""
+    limit = call.query["limit"]
+    pages = call.tasks.reader.step_pages(call.task_id, call.access, call.query["after"], limit or STEP_PAGE)
+    first = await anext(pages)
+    if limit is not None or first.next_after is None:
+        return Response(b"".join((_STEPS, await asyncio.to_thread(_shown, first), _end(first))), media_type=JSON)
+    return Stream(_all(call, first, pages), call.service.exports.taken(call.who), media_type=JSON, headers={})
+
+
+def _shown(page: StepPage) -> bytes:
+    return b",".join(encode(step_object(step, data=False)) for step in page.steps)
+
+
+def _end(page: StepPage) -> bytes:
+    return b"]," + encode({"next_after": page.next_after})[1:]
+
+
+async def _all(call: Call, first: StepPage, pages: AsyncIterator[StepPage]) -> AsyncIterator[bytes]:
+    page: StepPage | None = first
+    before = _STEPS
+    while page is not None:
+        yield before + await asyncio.to_thread(_shown, page)
+        before, first, page = b",", page, await next_page(call, pages)
+    yield _end(first)
 
 
 async def step(call: Call) -> Response:

@@ -140,9 +140,9 @@ class SqliteStore:
         """A task's stages by number."""
         return await self._database.read(lambda connection: history.stages(connection, task_id, access))
 
-    async def steps(self, task_id: str, access: AccessScope) -> list[Step]:
+    async def steps(self, task_id: str, access: AccessScope, after: str | None = None, limit: int = -1) -> list[Step]:
         """A task's steps in order, without input and output."""
-        return await self._database.read(lambda connection: history.steps(connection, task_id, access))
+        return await self._database.read(lambda connection: history.steps(connection, task_id, access, after, limit))
 
     async def step(self, task_id: str, step_id: str, access: AccessScope) -> Step | None:
         """One step, with input and output."""

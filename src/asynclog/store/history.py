@@ -50,7 +50,10 @@ _STEP: Final = """json_object('id', id, 'task_id', task_id, 'parent_id', parent_
 
 _STEPS: Final = f"""
 SELECT CAST(json_group_array({_STEP})) AS BLOB)
-  FROM (SELECT *, rowid AS appearance FROM steps WHERE task_id = {{task}} ORDER BY step_index, appearance LIMIT -1)"""
+  FROM (SELECT *, rowid AS appearance FROM steps WHERE task_id = {{task}} AND {{beyond}}
+         ORDER BY step_index, appearance LIMIT ?)"""
+
+_BEYOND: Final = "(step_index, rowid) > (SELECT step_index, rowid FROM steps WHERE task_id = {task} AND id = ?)"
 
 _ONE_STEP: Final = f"""
 SELECT CAST({_STEP}, 'input_json', input_data, 'output_json', output_data) AS BLOB)
@@ -158,10 +161,14 @@ def stages(connection: sqlite3.Connection, task_id: str, access: AccessScope) ->
     return _decode_stages(connection.execute(_STAGES.format(task=task), params).fetchone()[0])
 
 
-def steps(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> list[Step]:
-    """A task's steps in order, without input and output."""
+def steps(
+    connection: sqlite3.Connection, task_id: str, access: AccessScope, after: str | None = None, limit: int = -1
+) -> list[Step]:
+    """A task's steps in order, without input and output: those after one of them, so many at most (-1: all)."""
     task, params = seen_task(task_id, access)
-    return _decode_steps(connection.execute(_STEPS.format(task=task), params).fetchone()[0])
+    beyond, place = ("TRUE", []) if after is None else (_BEYOND.format(task=task), [*params, after])
+    found = connection.execute(_STEPS.format(task=task, beyond=beyond), (*params, *place, limit)).fetchone()
+    return _decode_steps(found[0])
 
 
 def step(connection: sqlite3.Connection, task_id: str, step_id: str, access: AccessScope) -> Step | None:

@@ -50,6 +50,8 @@ class External:
         self._run_files = run_files
         self._answers: dict[str, Answers] = {}
         self._parts: dict[str, asyncio.Lock] = {}
+        self._steps: dict[str, int] = {}
+        """How many steps a task has, once it got one since the start: they may be many, and are read once."""
 
     def resume(self, tasks: Sequence[Task]) -> None:
         """Let the external tasks of a former process go on."""
@@ -237,6 +239,7 @@ class External:
     def _forget(self, task_id: str) -> None:
         self._answers.pop(task_id, None)
         self._parts.pop(task_id, None)
+        self._steps.pop(task_id, None)
 
     async def put_stage(self, task_id: str, given: Mapping[str, Any], access: AccessScope = EVERYTHING) -> Stage:
         """Begin a stage, or with ``id`` change or end one.
@@ -269,10 +272,14 @@ class External:
             known = None if known_id is None else await store.step(task_id, str(known_id), access)
             if known_id is not None and known is None:
                 raise NotFoundError("step", str(known_id))
-            index = len(await store.steps(task_id, access)) if known is None else known.step_index
+            index = self._steps.get(task_id) if known is None else known.step_index
+            if index is None:
+                index = len(await store.steps(task_id, access))
             live, now = await self._live(task_id, access), engine.clock.now()
             step = parts.step_of(task_id, given, known, index, now, engine.settings.dials)
             engine.record(StepRecord(task_id, step))
+            if known is None:
+                self._steps[task_id] = index + 1
             for event in trace.step_error(step, now):
                 engine.record(event)
             self._renew(live)

@@ -35,6 +35,8 @@ EXPORT_PAGE: Final = 2000
 EXPORT_SECONDS: Final = 10.0
 """How long an export that has given what is stored waits for the rest."""
 MAX_BUCKETS: Final = 1000
+STEP_PAGE: Final = 500
+"""Steps that are read at once; some 160 KB as JSON, more with long errors."""
 
 
 class LogPage(Value, frozen=True, kw_only=True):
@@ -61,6 +63,13 @@ class StageView(Value, frozen=True, kw_only=True):
     stage: Stage | None
     log_count: int
     units: dict[str, int]
+
+
+class StepPage(Value, frozen=True, kw_only=True):
+    """Some of a task's steps; ``next_after`` is the id of the last one, None when no more follow."""
+
+    steps: list[Step]
+    next_after: str | None
 
 
 class Reader:
@@ -278,8 +287,35 @@ class Reader:
 
     async def steps(self, task_id: str, access: AccessScope = EVERYTHING) -> list[Step]:
         """A task's steps in order, without input and output."""
+        return [step async for page in self.step_pages(task_id, access) for step in page.steps]
+
+    async def step_pages(
+        self, task_id: str, access: AccessScope = EVERYTHING, after: str | None = None, limit: int = STEP_PAGE
+    ) -> AsyncIterator[StepPage]:
+        """A task's steps in order, without input and output, page by page; at least one page.
+
+        Args:
+            task_id: whose.
+            access: what the caller may see.
+            after: the id of a step; only what follows it.
+            limit: of a page, 1 to 5000.
+
+        Raises:
+            NotFoundError: there is no such task, or not any more.
+            InvalidError: the limit is none, or the task has no such step to begin after.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidError("limit", f"limit is from 1 to {MAX_PAGE}")
         await self._ready(task_id, NO_FILTER, access)
-        return await self._store.steps(task_id, access)
+        if after is not None and await self._store.step(task_id, after, access) is None:
+            raise InvalidError("after", f"after: the task has no step {after!r}; give the id of the last one you have")
+        more = True
+        while more:
+            found = await self._store.steps(task_id, access, after, limit + 1)
+            await self.task(task_id, access)
+            more, found = len(found) > limit, found[:limit]
+            after = found[-1].id if more else None
+            yield StepPage(steps=found, next_after=after)
 
     async def step(self, task_id: str, step_id: str, access: AccessScope = EVERYTHING) -> Step:
         """One step, with input and output."""

@@ -311,6 +311,8 @@ def test_steps_come_in_order_and_one_with_its_data(connection: sqlite3.Connectio
     values: dict[str, Any] = {"id": "s1", "task_id": "t", "step_index": 1, "started_at": 1, **node, **ended, **labels}
     assert [step.id for step in history.steps(connection, "t", EVERYTHING)] == ["s0", "s1", "s2"]
     assert history.steps(connection, "t", EVERYTHING)[1] == Step(**values)
+    assert [step.id for step in history.steps(connection, "t", EVERYTHING, "s0", 1)] == ["s1"]
+    assert history.steps(connection, "other", EVERYTHING, "s0") == []
     assert history.step(connection, "t", "s1", EVERYTHING) == Step(**values, input_json='{"url":1.0}', output_json="[]")
     assert history.step(connection, "other", "s1", EVERYTHING) is None
     assert history.step(connection, "t", "nobody", EVERYTHING) is None

@@ -52,7 +52,7 @@ export type Task = {
     error_message: string | null;
     error_stack: string | null;
     /**
-     * ISO-8601, UTC, six digits of the second, Z.
+     * ISO-8601, UTC, 6 decimals, Z.
      */
     created_at: string;
     started_at: string | null;
@@ -161,10 +161,11 @@ export type UnitCount = {
 /**
  * Steps
  *
- * A task's steps in order.
+ * A task's steps in order; ``next_after`` is the id of the last one, null when no more follow.
  */
 export type Steps = {
     steps: Array<Step>;
+    next_after: string | null;
 };
 
 /**
@@ -184,7 +185,7 @@ export type Step = {
     node_name: string;
     status: 'error' | 'interrupted' | 'running' | 'skipped' | 'success';
     /**
-     * ISO-8601, UTC, six digits of the second, Z.
+     * ISO-8601, UTC, 6 decimals, Z.
      */
     started_at: string;
     finished_at: string | null;
@@ -311,7 +312,7 @@ export type Entry = {
      */
     seq: number;
     /**
-     * ISO-8601, UTC, six digits of the second, Z.
+     * ISO-8601, UTC, 6 decimals, Z.
      */
     timestamp: string;
     level: 'DEBUG' | 'ERROR' | 'INFO' | 'WARNING';
@@ -379,11 +380,11 @@ export type Histogram = {
  */
 export type Bucket = {
     /**
-     * ISO-8601, UTC, six digits of the second, Z.
+     * ISO-8601, UTC, 6 decimals, Z.
      */
     start: string;
     /**
-     * ISO-8601, UTC, six digits of the second, Z.
+     * ISO-8601, UTC, 6 decimals, Z.
      */
     end: string;
     counts: {
@@ -430,11 +431,11 @@ export type Schedule = {
     missed: 'run' | 'skip';
     paused: boolean;
     /**
-     * ISO-8601, UTC, six digits of the second, Z.
+     * ISO-8601, UTC, 6 decimals, Z.
      */
     created_at: string;
     /**
-     * ISO-8601, UTC, six digits of the second, Z.
+     * ISO-8601, UTC, 6 decimals, Z.
      */
     updated_at: string;
     /**
@@ -674,7 +675,7 @@ export type SignIn = {
 export type Ticket = {
     ticket: string;
     /**
-     * ISO-8601, UTC, six digits of the second, Z.
+     * ISO-8601, UTC, 6 decimals, Z.
      */
     expires_at: string;
 };
@@ -701,7 +702,7 @@ export type Key = {
     site: string | null;
     all_scopes: boolean;
     /**
-     * ISO-8601, UTC, six digits of the second, Z.
+     * ISO-8601, UTC, 6 decimals, Z.
      */
     created_at: string;
     created_by: string;
@@ -746,7 +747,7 @@ export type MadeKey = {
     site: string | null;
     all_scopes: boolean;
     /**
-     * ISO-8601, UTC, six digits of the second, Z.
+     * ISO-8601, UTC, 6 decimals, Z.
      */
     created_at: string;
     created_by: string;
