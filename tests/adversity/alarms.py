@@ -67,6 +67,10 @@ def main(folder: Path) -> None:
     assert all(numbers[seq] == number for seq, number in acknowledged.items()), "an acknowledged entry is not there"
     order = list(numbers.values())[:-1]
     assert order == sorted(set(order)), "an entry is there twice, or out of order"
+    taken, _, _ = journal.take()
+    assert list(taken) == sorted(set(frames).intersection(taken)), "what was handed on is not what is written"
+    journal.release(len(taken), taken.size)
+    assert journal.pending_bytes == 0, f"{journal.pending_bytes} bytes are counted as in memory, and nothing is"
     journal.close()
     print(bell.raised, len(acknowledged))  # noqa: T201  # for the test to read
 
