@@ -56,4 +56,18 @@ async def staged(_params: dict[str, Any], context: TaskContext) -> dict[str, Any
         raise ValueError("row 17 is broken")
 
 
-PLUGINS: Mapping[str, object] = {"greet": greet, "hold": hold, "levels": every_level, "staged": staged}
+async def stepping(params: dict[str, Any], context: TaskContext) -> None:
+    """Has so many steps, and logs in the last one."""
+    for number in range(params["steps"]):
+        with context.step(f"node {number}", input={"number": number}):
+            if number == params["steps"] - 1:
+                context.logger.info("in the last step")
+
+
+PLUGINS: Mapping[str, object] = {
+    "greet": greet,
+    "hold": hold,
+    "levels": every_level,
+    "staged": staged,
+    "stepping": stepping,
+}

@@ -102,6 +102,24 @@ async def test_the_tree_filters_and_shows_what_went_in_and_out(page: Page, servi
     await expect(dialog).to_contain_text("42")
 
 
+async def test_a_task_of_many_steps_shows_the_first_and_more_when_asked(page: Page, service: Service) -> None:
+    """Of many steps the first are in the tree, the next ones come by a click; an entry's step opens in any case."""
+    task = await service.run("stepping", {"steps": 720})
+    panel = Panel(page, service.url)
+    await panel.open(task["id"])
+    tree = page.get_by_role("navigation", name="Stages and steps")
+    opening = tree.get_by_role("button", name="Input and output of")
+    await expect(opening).to_have_count(500)
+    await panel.says("in the last step").click()
+    await panel.press("Enter")
+    await page.get_by_role("button", name="input and output", exact=True).click()
+    await expect(page.get_by_role("dialog")).to_contain_text("719")
+    await page.keyboard.press("Escape")
+    await tree.get_by_role("button", name="More steps").click()
+    await expect(opening).to_have_count(720)
+    await expect(tree.get_by_role("button", name="More steps")).to_have_count(0)
+
+
 async def test_dragging_over_the_chart_zooms_and_filters(page: Page, service: Service) -> None:
     """A stretch of the chart becomes since and until in the address, and one click shows the whole again."""
     now = datetime.now(UTC)

@@ -76,8 +76,10 @@ export function getHistogram(id: string, filter: LogFilter, buckets: number, sig
 export const getStages = (id: string, signal?: AbortSignal) =>
   call<Stages>('GET', `${task(id)}/stages`, { signal }).then((answer) => answer.stages)
 
-export const getSteps = (id: string, signal?: AbortSignal) =>
-  call<Steps>('GET', `${task(id)}/steps`, { signal }).then((answer) => answer.steps)
+export function getSteps(id: string, limit: number, after: string | null, signal?: AbortSignal): Promise<Steps> {
+  const query = new URLSearchParams({ limit: String(limit), ...(after === null ? {} : { after }) })
+  return call<Steps>('GET', `${task(id)}/steps`, { query, signal })
+}
 
 export const getStep = (id: string, step: string, signal?: AbortSignal) =>
   call<Step>('GET', `${task(id)}/steps/${encodeURIComponent(step)}`, { signal })

@@ -28,6 +28,16 @@ test('steps nest by parent; an unknown or own parent makes a root instead of a l
   expect(forest[0]?.children.map((node) => node.step.id)).toEqual(['c'])
 })
 
+test('twenty thousand steps beside each other, and in as many stages, are put in order in a moment', () => {
+  const many = Array.from({ length: 20_000 }, (_, at) => step(`s${at}`, at, `stage ${at}`))
+  const { nodes, loose } = stageTree(
+    many.map(({ stage: name }, at) => stage(name as string, at)),
+    many,
+  )
+  expect(nodes.map((node) => node.steps[0]?.step.id)).toEqual(many.map(({ id }) => id))
+  expect(loose).toEqual([])
+})
+
 test('an update keeps what it does not name and its place; a new one goes to the end', () => {
   const list = [{ ...stage('a', 1), log_count: 7 }, stage('b', 2)]
   const updated = upsert(list, { ...stage('a', 1), status: 'error' } as Stage)

@@ -16,30 +16,39 @@ export interface StepNode {
 export function stageTree(stages: readonly Stage[], steps: readonly Step[]): { nodes: StageNode[]; loose: StepNode[] } {
   const ordered = [...stages].sort((a, b) => (a.number ?? Infinity) - (b.number ?? Infinity) || 0)
   const names = new Set(ordered.map((stage) => stage.name))
-  const forest = stepForest(steps)
-  const nodes = ordered.map((stage, at) => ({
-    stage,
+  const byStage = grouped(stepForest(steps), ({ step: { stage } }) =>
+    stage !== null && names.has(stage) ? stage : null,
+  )
+  const loose = byStage.get(null) ?? []
+  const nodes = ordered.map((stage) => {
+    const found = byStage.get(stage.name) ?? []
     // A stage entered twice has two rows of one name: the steps are shown once, under the first.
-    steps:
-      ordered.findIndex((each) => each.name === stage.name) === at
-        ? forest.filter((node) => node.step.stage === stage.name)
-        : [],
-    units: stage.units,
-  }))
-  return { nodes, loose: forest.filter((node) => node.step.stage === null || !names.has(node.step.stage)) }
+    byStage.delete(stage.name)
+    return { stage, steps: found, units: stage.units }
+  })
+  return { nodes, loose }
 }
 
 /** Steps nested under their parents, in the order of their index; an unknown parent makes a root. */
 export function stepForest(steps: readonly Step[]): StepNode[] {
   const known = new Set(steps.map((step) => step.id))
-  const byParent = new Map<string | null, Step[]>()
-  for (const step of [...steps].sort((a, b) => a.step_index - b.step_index)) {
-    const parent = step.parent_id && step.parent_id !== step.id && known.has(step.parent_id) ? step.parent_id : null
-    byParent.set(parent, [...(byParent.get(parent) ?? []), step])
-  }
+  const ordered = [...steps].sort((a, b) => a.step_index - b.step_index)
+  const byParent = grouped(ordered, ({ id, parent_id: parent }) =>
+    parent && parent !== id && known.has(parent) ? parent : null,
+  )
   const build = (parent: string | null): StepNode[] =>
     (byParent.get(parent) ?? []).map((step) => ({ step, children: build(step.id) }))
   return build(null)
+}
+
+function grouped<T>(items: readonly T[], key: (item: T) => string | null): Map<string | null, T[]> {
+  const groups = new Map<string | null, T[]>()
+  for (const item of items) {
+    const group = groups.get(key(item))
+    if (group) group.push(item)
+    else groups.set(key(item), [item])
+  }
+  return groups
 }
 
 /**
