@@ -143,6 +143,33 @@ async def test_a_locked_database_is_said(tmp_path: Path) -> None:
         assert (await service.get(f"/api/tasks/{late['id']}/logs", shapes.LogPage)).complete
 
 
+async def test_what_is_stored_waits_for_nothing(tmp_path: Path) -> None:
+    """Entries across tasks below what is stored are complete, and come at once, while what is newer cannot be stored;
+    so are those of a task that was at rest before.
+    """
+    async with running(tmp_path) as service:
+        task_id = await service.say("before")
+    async with running(tmp_path) as service:
+        older, *_, newest = (await service.get("/api/logs", shapes.SearchPage, order="asc")).entries
+        other = sqlite3.connect(tmp_path / "asynclog.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            await service.post("/api/tasks", {"plugin": "hold"}, 201)
+            for asked, complete in (
+                ({"before_id": newest.id}, True),
+                ({"before_id": newest.id + 1, "order": "asc"}, True),
+                ({"task": task_id}, True),
+                ({"before_id": newest.id + 1000}, False),
+                ({}, False),
+            ):
+                page = await service.get("/api/logs", shapes.SearchPage, **asked)
+                assert page.complete == complete, asked
+                assert older in page.entries
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+
+
 async def test_metrics_are_counted(service: Running) -> None:
     """Prometheus text names records, requests and sockets, and no task."""
     task_id = await service.say("hi")

@@ -30,7 +30,7 @@ async def search(call: Call) -> Response:
     """Entries of all tasks, of a plugin's or of one task."""
     tasks, asked = call.tasks, call.query["task"]
     task = None if asked is None else await tasks.task(asked, call.access)
-    complete = await tasks.engine.settle()
+    complete = await tasks.reader.settled(asked, call.access, call.query["before_id"])
     archive: Archive = tasks.engine.store
     return _page(
         call, await (_across(call, archive) if task is None else _within(call, archive, task)), complete=complete
@@ -40,7 +40,7 @@ async def search(call: Call) -> Response:
 async def audit(call: Call) -> Response:
     """Who changed what: the entries of the audit's task, none before there is one."""
     tasks = call.tasks
-    complete = await tasks.engine.settle()
+    complete = await tasks.reader.settled(None, call.access, call.query["before_id"])
     archive: Archive = tasks.engine.store
     try:
         task = await tasks.task(AUDIT_TASK, call.access)

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from asynclog.engine import Engine
+from asynclog.engine import SETTLE_SECONDS, Engine
 from asynclog.errors import InvalidError, NotFoundError, StoreError
 from asynclog.filters import NO_FILTER, LogFilter
 from asynclog.model import EVERYTHING, AccessScope, Entry, Gap, Stage, Step, Task, Value
@@ -97,9 +97,15 @@ class Reader:
         ended = self._engine.hub.ended(task_id)
         return ended if ended is not None and access.sees(ended) else None
 
-    async def _settled(self, task_id: str, access: AccessScope) -> bool:
-        """Wait until the store holds what was logged in the task; False when it cannot do it in time."""
-        return not self._moves(task_id, access) or await self._engine.settle()
+    async def settled(self, task_id: str | None, access: AccessScope, below: int | None = None) -> bool:
+        """Wait until the store holds what was logged, in the task or anywhere, with an id below this one.
+
+        False when it cannot do it in time.
+        """
+        if task_id is not None and not self._moves(task_id, access):
+            return True
+        last = self._engine.journal.last_id
+        return await self._engine.writer.barrier(SETTLE_SECONDS, last if below is None else min(last, below - 1))
 
     def _moves(self, task_id: str, access: AccessScope) -> bool:
         """Whether the caller sees a task of which something may not be stored yet."""
@@ -191,7 +197,7 @@ class Reader:
             view = await self._store.view(query, total=False)
             if view is not None and _is_past(query, view):
                 return view, True
-        complete = await self._settled(task_id, access)
+        complete = await self.settled(task_id, access)
         return await self._store.view(query, total=total), complete
 
     async def _total(self, query: EntryQuery, view: EntryView) -> int | None:
@@ -207,7 +213,7 @@ class Reader:
         """What was declared dropped, a range that is still growing included."""
         await self.task(task_id, access)
         growing = self._growing(task_id, access)
-        await self._settled(task_id, access)
+        await self.settled(task_id, access)
         return _joined(await self._store.gaps(task_id, access), *growing, *self._growing(task_id, access))
 
     def _growing(self, task_id: str, access: AccessScope) -> list[Gap]:
@@ -223,7 +229,7 @@ class Reader:
 
     async def search(self, query: EntryQuery) -> EntryPage:
         """Entries across tasks, by id."""
-        await self._engine.settle()
+        await self.settled(query.task_id, query.access, query.before if query.task_id is None else None)
         return await self._store.entries(query)
 
     async def stats(self, task_id: str, entry_filter: LogFilter, access: AccessScope = EVERYTHING) -> LogStats:
@@ -252,7 +258,7 @@ class Reader:
         deleted meanwhile: a part is not taken for the whole.
         """
         task = await self.task(task_id, access)
-        stored = await self._settled(task_id, access)
+        stored = await self.settled(task_id, access)
         query = EntryQuery(task_id=task_id, filter=entry_filter, access=access, limit=EXPORT_PAGE, after=0)
         query = msgspec.structs.replace(query, through=task.last_seq)
         while True:
@@ -327,12 +333,12 @@ class Reader:
 
     async def plugin_stats(self, plugin: str, access: AccessScope = EVERYTHING) -> PluginStats:
         """Tasks of a plugin in numbers."""
-        await self._engine.settle()
+        await self._engine.settle_tasks()
         return await self._store.plugin_stats(plugin, access)
 
     async def node_stats(self, plugin: str, access: AccessScope = EVERYTHING) -> list[NodeStats]:
         """Nodes of a plugin's tasks in numbers."""
-        await self._engine.settle()
+        await self._engine.settle_tasks()
         return await self._store.node_stats(plugin, access)
 
     @asynccontextmanager
@@ -355,7 +361,7 @@ class Reader:
     async def _ready(self, task_id: str, entry_filter: LogFilter, access: AccessScope) -> EntryQuery:
         """The query for a task that is there, once the store holds it."""
         await self.task(task_id, access)
-        await self._settled(task_id, access)
+        await self.settled(task_id, access)
         return EntryQuery(task_id=task_id, filter=entry_filter, access=access)
 
 
