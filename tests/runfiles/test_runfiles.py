@@ -24,6 +24,7 @@ from asynclog.queries import RunEntries, RunState
 from asynclog.records import DeleteRecord
 from asynclog.tasks import rundir
 from asynclog.tasks.follower import Follower
+from asynclog.tasks.patience import Patience
 from asynclog.tasks.runpage import Page
 from asynclog.testing import FaultyDisk
 from asynclog.writer import Writer
@@ -183,18 +184,42 @@ async def test_what_is_stored_meanwhile_comes_first(tmp_path: Path, monkeypatch:
 
 
 async def test_a_writer_that_is_behind_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the writer is behind nothing is read for run files, and nothing of an ended task is forgotten either."""
+    """While the writer is behind nothing is written to run files, not even what it has just stored."""
     folder = tmp_path / "data"
     async with asynclog.open(folder, settings=debug()) as tasks:
         [follower] = tasks.run_files.followers
         with monkeypatch.context() as patch:
             patch.setattr(Writer, "behind", True)
+            await ran(tasks, 3)
+            await tasks.engine.settle(DEADLINE)
+            for _ in range(3):
+                await follower.catch_up()
+            assert not actual(runs(tasks))
+        await settled(tasks)
+        assert follower.behind == 0
+        assert compare(folder, runs(tasks)) > 10
+
+
+async def test_a_writer_that_falls_behind_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the writer falls behind in the middle of a round nothing is read, and no ended task is forgotten."""
+    folder, falls = tmp_path / "data", list[bool]()
+    async with asynclog.open(folder, settings=debug()) as tasks:
+        [follower] = tasks.run_files.followers
+        states = follower._states
+
+        async def looked() -> tuple[list[RunState], bool]:
+            falls.append(True)
+            return await states()
+
+        with monkeypatch.context() as patch:
             async with follower._round:
                 await ran(tasks, 3)
                 await tasks.engine.settle(DEADLINE)
                 follower._offers.drop(follower._offers.number)
-            for _ in range(3):
-                await follower.catch_up()
+                patch.setattr(follower, "_states", looked)
+                patch.setattr(follower, "_patience", Patience(lambda: bool(falls), tasks.engine.clock.monotonic))
+            await follower.catch_up()
+            assert falls == [True]
             assert follower.behind == 3
             assert not list(runs(tasks).rglob("automation_run.log"))
         await settled(tasks)

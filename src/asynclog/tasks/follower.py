@@ -183,6 +183,9 @@ class Follower:
             now, stored = self._engine.clock.monotonic(), self._engine.journal.stored_id
             if stored == self._seen and not any(failure.until <= now for failure in self._failed.values()):
                 return False
+            if not self._patience.may_go_on():
+                self._patience.end_round()
+                return False
             offers = self._offers.number
             waiting, more = await self._states()
             for task_id in self._state.tasks.keys() - {state.task_id for state in waiting}:
@@ -280,7 +283,7 @@ class Follower:
 
     async def _complete(self, page: Page) -> bool:
         """Read what the page lacks; False when that cannot be done, or is put off."""
-        if page.lacks_entries and not self._patience.may_read():
+        if page.lacks_entries and not self._patience.may_go_on():
             page.put_off = True
             return False
         store, task_id, cursor, state = self._engine.store, page.task.id, page.cursor, page.state

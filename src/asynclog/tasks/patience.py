@@ -1,4 +1,4 @@
-"""When those come last who read the store for later use: while the writer is behind, but not for ever."""
+"""When those come last who make something for later use: while the writer is behind, but not for ever."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PATIENCE_SECONDS: Final = 10.0
 
 
 class Patience:
-    """Asked before each reading of a round, and at the end of the round.
+    """Asked before a round and before each reading in it, and told the end of the round, also of one not begun.
 
     Args:
         behind: whether the writer is.
@@ -21,11 +21,11 @@ class Patience:
         self._behind = behind
         self._monotonic = monotonic
         self._since: float | None = None
-        """When reading was put off first; None when it is not."""
+        """When something was put off first; None when nothing is."""
         self._over = False
 
-    def may_read(self) -> bool:
-        """Whether to read now, or to leave it for another round."""
+    def may_go_on(self) -> bool:
+        """Whether to go on now, or to leave it for another round."""
         if self._over or not self._behind():
             return True
         now = self._monotonic()
