@@ -108,10 +108,11 @@ class TaskQuery(Value, frozen=True, kw_only=True):
 
 
 class TaskPage(Value, frozen=True, kw_only=True):
-    """Tasks and the cursor of the next page, None at the end."""
+    """Tasks and the cursor of the next page, None at the end; whether all that was known before is among them."""
 
     tasks: list[Task]
     next: str | None
+    complete: bool = True
 
 
 class StageCount(Value, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -128,3 +129,26 @@ def test_lines_are_those_of_the_activity_log(either: Cli) -> None:
     assert whole[-len(entries) :] == entries
     assert any("writer" in line for line in whole[: -len(entries)])
     assert either("tail", "nosuchtask", "-n", "2").returncode == 1
+
+
+def test_what_the_database_cannot_say_is_not_guessed(cli: Cli) -> None:
+    """While the database is locked the list says that tasks may be missing, and `last` is nobody: a command that was
+    meant for the newest task would be carried out on another one.
+    """
+    cli.ok("run", "--name", "stored", "--", "true")
+    with cli.service() as service:
+        other = sqlite3.connect(cli.data / "asynclog.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert cli("run", "--name", "newest", "--", "true").returncode == 0
+        listed = cli("tasks")
+        assert [json.loads(line)["name"] for line in listed.stdout.splitlines()] == ["stored"]
+        assert "the newest tasks, and how the others are now, may be missing" in listed.stderr
+        for command in ("delete", "cancel", "tail"):
+            refused = cli(command, "last")
+            assert (refused.returncode, refused.stdout) == (1, "")
+            assert "name it by its id" in refused.stderr
+        other.execute("ROLLBACK")
+        other.close()
+        service.kill()  # it has said on stderr what was wrong
+        service.wait()
+    assert cli.last()["name"] == "newest"

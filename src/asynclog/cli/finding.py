@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import quote
 
+from asynclog.cli import terminal
 from asynclog.cli.service import Object, Query, RefusedError, Service
-from asynclog.errors import InvalidError, NotFoundError
+from asynclog.errors import InvalidError, NotFoundError, UnavailableError
 
 PAGE: Final = 200
 SEARCHED: Final = 10_000
 """A prefix is looked for among so many of the newest tasks that contain it anywhere."""
 SHOWN: Final = 5
+
+_BEHIND: Final = "the database does not answer the service in time"
 
 
 def path(task_id: str, *more: str) -> str:
@@ -27,12 +30,16 @@ async def find_task(service: Service, name: str) -> Object:
     Raises:
         NotFoundError: none is.
         InvalidError: several are.
+        UnavailableError: which is the newest is not known now.
     """
     if name == "last":
-        newest: list[Object] = (await service.call("GET", "/api/tasks", [("limit", "1")]))["tasks"]
-        if not newest:
+        page: Any = await service.call("GET", "/api/tasks", [("limit", "1")])
+        if not page["complete"]:
+            raise UnavailableError(f"{_BEHIND}, so which task is the last one is not known; name it by its id")
+        if not page["tasks"]:
             raise NotFoundError("task", name)
-        return newest[0]
+        newest: Object = page["tasks"][0]
+        return newest
     try:
         found: Object = await service.call("GET", path(name))
         return found
@@ -73,6 +80,8 @@ async def list_tasks(service: Service, query: Query, limit: int) -> list[Object]
     while len(tasks) < limit:
         asked = [*query, ("limit", str(min(PAGE, limit - len(tasks)))), *cursor]
         page: Any = await service.call("GET", "/api/tasks", asked)
+        if not (page["complete"] or cursor):
+            terminal.say(f"{_BEHIND}; the newest tasks, and how the others are now, may be missing", "WARNING")
         tasks += page["tasks"]
         if page["next"] is None:
             break

@@ -1,7 +1,4 @@
-"""What the service takes and answers, as structs: the schemas of the API description, and what tests check answers by.
-
-Answers are put together by `wire` from values and from JSON that is already there; these structs name their fields.
-"""
+"""What the service takes and answers, as structs that name all fields: the API's schemas. `wire` makes the answers."""
 
 from __future__ import annotations
 
@@ -97,10 +94,11 @@ class Task(Shape):
 
 
 class TaskPage(Shape):
-    """Tasks, newest first unless asked otherwise, and the cursor of the next page."""
+    """Tasks, newest first unless asked otherwise, and the cursor of the next page; complete as in a page of entries."""
 
     tasks: list[Task]
     next: str | None
+    complete: bool
 
 
 class Gap(Shape):

@@ -69,7 +69,8 @@ async def _home(call: Call, body: StartTask) -> tuple[str | None, str | None]:
 async def page(call: Call) -> Response:
     """A page of tasks."""
     found = await call.tasks.reader.tasks(task_query(dict(call.query), call.access))
-    return answer({"tasks": [task_object(task) for task in found.tasks], "next": found.next})
+    shown = [task_object(task) for task in found.tasks]
+    return answer({"tasks": shown, "next": found.next, "complete": found.complete})
 
 
 async def show(call: Call) -> Response:

@@ -116,9 +116,9 @@ class Reader:
         return ended is not None and access.sees(ended)
 
     async def tasks(self, query: TaskQuery) -> TaskPage:
-        """A page of tasks, each in the state it is in now."""
-        await self._engine.settle_tasks()
-        return await self._store.tasks(query)
+        """A page of tasks, each in the state it is in now; not complete when the store cannot say so in time."""
+        complete = await self._engine.settle_tasks()
+        return msgspec.structs.replace(await self._store.tasks(query), complete=complete)
 
     async def logs(  # noqa: PLR0913  # the parameters of the route
         self,

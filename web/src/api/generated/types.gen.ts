@@ -20,11 +20,12 @@ export type Problem = {
 /**
  * TaskPage
  *
- * Tasks, newest first unless asked otherwise, and the cursor of the next page.
+ * Tasks, newest first unless asked otherwise, and the cursor of the next page; complete as in a page of entries.
  */
 export type TaskPage = {
     tasks: Array<Task>;
     next: string | null;
+    complete: boolean;
 };
 
 /**
