@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,14 @@ async def test_metrics_are_counted(service: Running) -> None:
     assert float(values['asynclog_http_requests_total{status="2xx"}']) >= 1
     assert values["asynclog_ready"] == "1.0"
     assert task_id not in response.text
+
+
+async def test_metrics_say_what_an_alarm_needs(service: Running) -> None:
+    """Failures are 0 before there is one, and since when the process runs, and what it takes, is there."""
+    response = await service.client.get("/metrics")
+    values = dict(line.rsplit(" ", 1) for line in response.text.splitlines() if not line.startswith("#"))
+    assert float(values['asynclog_http_requests_total{status="5xx"}']) == 0
+    assert float(values["asynclog_database_bytes"]) > 4096
+    assert 0 < float(values["process_start_time_seconds"]) <= time.time()
+    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"):
+        assert float(values[name]) > 0

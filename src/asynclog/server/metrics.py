@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
@@ -12,6 +15,9 @@ from starlette.responses import Response
 
 from asynclog.server.operation import Call
 from asynclog.server.service import Service
+
+CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
+"""Of statuses, those nobody was answered with included: an alarm on what has no number never rings."""
 
 
 class ServiceCollector(Collector):
@@ -36,6 +42,7 @@ class ServiceCollector(Collector):
         ):
             yield CounterMetricFamily(f"asynclog_{name}", help, value)
         for name, help, value in (
+            ("database_bytes", "Bytes of the database on disk, its write-ahead log included.", _size(engine.folder)),
             ("journal_bytes", "Bytes of the journal on disk.", journal.size),
             ("pending_bytes", "Bytes of records in memory that are not stored yet.", journal.pending_bytes),
             ("run_files_behind", "Tasks whose run files are not finished.", run_files.behind),
@@ -49,13 +56,22 @@ class ServiceCollector(Collector):
             sockets.add_metric([kind], service.sockets(kind))
         yield sockets
         requests = CounterMetricFamily("asynclog_http_requests", "Answered requests.", labels=["status"])
-        for status, count in sorted(service.requests.items()):
-            requests.add_metric([status], count)
+        for status in CLASSES:
+            requests.add_metric([status], service.requests[status])
         yield requests
 
 
+def _size(folder: Path) -> int:
+    size = 0
+    for name in ("asynclog.db", "asynclog.db-wal"):
+        with contextlib.suppress(OSError):  # it need not be there
+            size += (folder / name).stat().st_size
+    return size
+
+
 async def metrics(call: Call) -> Response:
-    """Prometheus text."""
+    """Prometheus text; of the process its start, CPU time, memory and open files, too."""
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     registry.register(ServiceCollector(call.service))
     return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
