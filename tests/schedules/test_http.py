@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from asynclog import InvalidError, TaskContext
 from asynclog.server import scheduleshapes, shapes
@@ -40,6 +41,13 @@ async def wait(_params: object, context: TaskContext) -> None:
 async def service(tmp_path: Path) -> AsyncIterator[Running]:
     """A service with hooks."""
     async with running(tmp_path / "data", plugins={"echo": echo, "wait": wait}, hooks=HOOKS) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """The same, for all tests of this module that make no schedule."""
+    async with running(tmp_path_factory.mktemp("data"), plugins={"echo": echo, "wait": wait}, hooks=HOOKS) as found:
         yield found
 
 
@@ -92,11 +100,13 @@ async def test_a_schedule_from_making_to_removing(service: Running) -> None:
         ({"interval": 60}, "plugin"),
     ],
 )
-async def test_a_bad_schedule_is_refused(service: Running, body: dict[str, Any], parameter: str) -> None:
-    """What cannot be scheduled is 422 and names the field."""
-    response = await service.client.post("/api/schedules", json=body)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_bad_schedule_is_refused(shared: Running, body: dict[str, Any], parameter: str) -> None:
+    """What cannot be scheduled is 422 and names the field; nothing is."""
+    response = await shared.client.post("/api/schedules", json=body)
     assert response.status_code == 422
     assert response.json()["parameter"] == parameter
+    assert (await shared.client.get("/api/schedules")).json()["schedules"] == []
 
 
 async def test_a_run_beside_another_is_refused(service: Running) -> None:
@@ -153,10 +163,11 @@ def shapes_checked(content: bytes) -> Any:
         (b'{"a": 1}', "application/cloudevents+json; charset=utf-8", {"a": 1}),
     ],
 )
-async def test_bodies_of_every_kind(service: Running, content: bytes, media: str, wanted: Any) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_bodies_of_every_kind(shared: Running, content: bytes, media: str, wanted: Any) -> None:
     """JSON and forms are decoded, everything else is text."""
     headers = HEADER | {"Content-Type": media}
-    response = await service.client.post("/api/hooks/hashed", content=content, headers=headers)
+    response = await shared.client.post("/api/hooks/hashed", content=content, headers=headers)
     assert response.json()["trigger_data"]["body"] == wanted
 
 

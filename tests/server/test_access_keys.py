@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 
 from asynclog.errors import InvalidError
 from asynclog.model import EVERYTHING, AccessScope
@@ -31,6 +32,13 @@ OWN_LOGS = ("asynclog", "uvicorn", "aiosqlite")
 async def guard(tmp_path: Path) -> AsyncIterator[Guarded]:
     """A service with the key of an admin."""
     async with guarded(tmp_path / "data", {"admin": (Role.ADMIN, EVERYTHING)}) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def refusing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guarded]:
+    """The same for those tests of this module that are refused what they ask for."""
+    async with guarded(tmp_path_factory.mktemp("data"), {"admin": (Role.ADMIN, EVERYTHING)}) as found:
         yield found
 
 
@@ -109,11 +117,12 @@ async def test_a_key_is_shown_once(guard: Guarded) -> None:
         ({"name": "x", "role": "viewer", "id": "0123456789ab"}, "id"),
     ],
 )
-async def test_a_key_that_cannot_be(guard: Guarded, body: dict[str, Any], parameter: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_key_that_cannot_be(refusing: Guarded, body: dict[str, Any], parameter: str) -> None:
     """What makes no key is 422 and named; none is made."""
-    answer = await guard.ask("admin", "POST", "/api/keys", json=body)
+    answer = await refusing.ask("admin", "POST", "/api/keys", json=body)
     assert (answer.status_code, answer.json()["parameter"]) == (422, parameter), answer.text
-    assert len(guard.service.tasks.keys.all()) == 1
+    assert len(refusing.service.tasks.keys.all()) == 1
 
 
 async def test_only_the_whole_key_opens(guard: Guarded) -> None:

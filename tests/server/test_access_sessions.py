@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 from itsdangerous import TimestampSigner
 from websockets.asyncio.client import connect
 
@@ -33,6 +34,13 @@ NAMES = {
 async def guard(tmp_path: Path) -> AsyncIterator[Guarded]:
     """A service with an admin, an operator and a viewer of one account."""
     async with guarded(tmp_path / "data", NAMES) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def unchanged(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guarded]:
+    """The same for those tests of this module that change nothing in it."""
+    async with guarded(tmp_path_factory.mktemp("data"), NAMES) as found:
         yield found
 
 
@@ -65,11 +73,12 @@ async def test_a_browser_signs_in(guard: Guarded) -> None:
 
 
 @pytest.mark.parametrize("header", [{"x-forwarded-proto": "https"}, {"origin": "https://127.0.0.1:{port}"}])
-async def test_behind_https_the_cookie_keeps_to_it(guard: Guarded, header: dict[str, str]) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_behind_https_the_cookie_keeps_to_it(unchanged: Guarded, header: dict[str, str]) -> None:
     """Where the browser speaks https, the cookie is never sent in the clear."""
-    port = guard.service.url.rsplit(":", 1)[1]
+    port = unchanged.service.url.rsplit(":", 1)[1]
     headers = {name: value.format(port=port) for name, value in header.items()}
-    assert "Secure" in (await _sign_in(guard, guard.keys["ann"], **headers)).headers["set-cookie"].split("; ")
+    assert "Secure" in (await _sign_in(unchanged, unchanged.keys["ann"], **headers)).headers["set-cookie"].split("; ")
 
 
 async def test_a_wrong_key_signs_nobody_in(guard: Guarded) -> None:
@@ -220,19 +229,19 @@ async def test_a_session_changes_nothing_without_the_header(guard: Guarded) -> N
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-async def test_another_site_changes_nothing(guard: Guarded, headers: dict[str, str]) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_another_site_changes_nothing(unchanged: Guarded, headers: dict[str, str]) -> None:
     """A write that a page of another site makes is 403, with whatever it manages to send; so is its WebSocket."""
-    session = {**cookie(await guard.sign_in("ann")), **MARK, **headers}
+    ask, ann = unchanged.ask, unchanged.keys["ann"]
+    session = {**cookie(await unchanged.sign_in("ann")), **MARK, **headers}
     body = {"external": True, "name": "x"}
-    assert (await guard.ask(None, "POST", "/api/tasks", json=body, headers=session)).status_code == 403
-    assert (await guard.ask("ann", "POST", "/api/tasks", json=body, headers=headers)).status_code == 403
-    assert (
-        await guard.ask(None, "POST", "/api/session", json={"key": guard.keys["ann"]}, headers=headers)
-    ).status_code == 403
+    assert (await ask(None, "POST", "/api/tasks", json=body, headers=session)).status_code == 403
+    assert (await ask("ann", "POST", "/api/tasks", json=body, headers=headers)).status_code == 403
+    assert (await ask(None, "POST", "/api/session", json={"key": ann}, headers=headers)).status_code == 403
     with pytest.raises(Exception, match="HTTP 403"):
-        async with guard.socket("/ws/tasks", **session):
+        async with unchanged.socket("/ws/tasks", **session):
             pass
-    assert (await guard.ask("admin", "GET", "/api/tasks")).json()["tasks"] == []
+    assert (await ask("admin", "GET", "/api/tasks")).json()["tasks"] == []
 
 
 async def test_behind_a_proxy(tmp_path: Path) -> None:
@@ -265,14 +274,15 @@ async def test_behind_a_proxy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "media", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"]
 )
-async def test_a_form_changes_nothing_where_all_is_open(service: Running, media: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_form_changes_nothing_where_all_is_open(shared: Running, media: str) -> None:
     """Without keys, too, a page's form is refused, even our own page's; a program may send any type or none."""
     body = b'{"external": true, "name": "x"}'
-    for browser in ({"Origin": service.url}, {"Sec-Fetch-Site": "same-origin"}):
-        answer = await service.client.post("/api/tasks", content=body, headers={"Content-Type": media, **browser})
+    for browser in ({"Origin": shared.url}, {"Sec-Fetch-Site": "same-origin"}):
+        answer = await shared.client.post("/api/tasks", content=body, headers={"Content-Type": media, **browser})
         assert answer.status_code == 415
-    assert (await service.client.post("/api/tasks", content=body, headers={"Content-Type": media})).status_code == 201
-    assert (await service.client.post("/api/tasks", content=body)).status_code == 201
+    assert (await shared.client.post("/api/tasks", content=body, headers={"Content-Type": media})).status_code == 201
+    assert (await shared.client.post("/api/tasks", content=body)).status_code == 201
 
 
 # --- tickets ---

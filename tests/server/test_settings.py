@@ -66,11 +66,12 @@ async def test_the_services_own_log_follows_its_level(service: Running) -> None:
         ({"log_level": None}, "log_level"),
     ],
 )
-async def test_a_bad_setting_changes_nothing(service: Running, body: dict[str, object], parameter: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_bad_setting_changes_nothing(shared: Running, body: dict[str, object], parameter: str) -> None:
     """A bad value or name is 422 and names it; the good ones beside it are not taken either."""
-    response = await service.client.put(PLACE, json={"retention_max_tasks": 5} | body)
+    response = await shared.client.put(PLACE, json={"retention_max_tasks": 5} | body)
     assert (response.status_code, response.json()["parameter"]) == (422, parameter)
-    assert (await service.get(PLACE, shapes.LoggingSettings)).retention_max_tasks == 0
+    assert (await shared.get(PLACE, shapes.LoggingSettings)).retention_max_tasks == 0
 
 
 async def test_a_pinned_setting_stays(tmp_path: Path) -> None:
