@@ -8,6 +8,7 @@ awaits, and a query of many statements costs one hop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
@@ -65,6 +66,11 @@ class _Deadline:
     def _due(self) -> None:
         self._call()
         self._timer = self._loop.call_later(AGAIN_SECONDS, self._due)
+
+    def ring(self) -> None:
+        """It is time."""
+        self.cancel()
+        self._due()
 
     def cancel(self) -> None:
         """It is not needed any more."""
@@ -261,7 +267,7 @@ class Database:
                 if sound and generation == self._generation and not connection.in_transaction:
                     self._idle.append(connection)
                 else:
-                    await connection.close()
+                    await to_its_end(connection.close())
 
     async def build(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function that attaches databases in memory, on a read-only connection that only it gets.
@@ -282,10 +288,9 @@ class Database:
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            connection.stop_query()
-            await asyncio.wait([work])
-            if not work.cancelled():
-                work.exception()
+            timer.ring()
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                await to_its_end(work)  # whoever goes away may be cancelled again and again until they are gone
             raise
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:

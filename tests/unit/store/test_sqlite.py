@@ -223,3 +223,32 @@ async def test_a_transaction_that_was_not_ended_is_read_in_no_more(tmp_path: Pat
             await database.read(endless, 0.01)
         await database.write(put("new"))
         assert await database.read(names) == ["new"]
+
+
+async def test_a_query_that_nobody_waits_for_ends(tmp_path: Path) -> None:
+    """A read that is cancelled, however often, is interrupted and over when the call is, and leaves no error behind
+    that nobody asks for.
+    """
+    left: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context))
+    inside, over = threading.Event(), threading.Event()
+
+    def count(connection: sqlite3.Connection) -> None:
+        inside.set()
+        try:
+            connection.execute("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT sum(x) FROM n")
+        finally:
+            over.set()
+
+    async with Database(tmp_path / "asynclog.db") as database:
+        work = asyncio.ensure_future(database.read(count))
+        assert await asyncio.to_thread(inside.wait, DEADLINE_SECONDS)
+        while not work.done():
+            work.cancel()
+            await asyncio.sleep(0)
+        assert work.cancelled()
+        assert over.is_set()
+        del work
+        gc.collect()
+        assert await database.read(names) == []
+    assert not left
