@@ -168,6 +168,34 @@ async def test_the_lease_is_renewed_and_expires(folder: Path) -> None:
             await ingest(tasks, task.id, {"message": "too late"})
 
 
+class SetClock(ManualClock):
+    """A wall clock that somebody sets."""
+
+    def set(self, seconds: float) -> None:
+        """Set it forward, or back."""
+        self._now += round(seconds * 1_000_000)
+
+
+@pytest.mark.parametrize("hours", [1, -24])
+async def test_a_clock_that_is_set_ends_no_task_and_keeps_none(folder: Path, hours: int) -> None:
+    """When the wall clock jumps, or the machine slept, external tasks have ten minutes from then on, no less, no more."""
+    clock = SetClock()
+    async with asynclog.open(folder, clock=clock) as tasks:
+        task = tasks.external.start("scrape")
+        await clock.advance(60)
+        clock.set(hours * 3600)
+        await clock.advance(LEASE - 60)
+        assert (await tasks.task(task.id)).status == "running"
+        await ingest(tasks, task.id, {"message": "here"})
+        await clock.advance(LEASE - 60)
+        assert (await tasks.task(task.id)).status == "running"
+        live = tasks.engine.hub.get(task.id)
+        assert live is not None
+        await clock.advance(120)
+        await until(lambda: live.ended)
+        assert (await tasks.task(task.id)).status == "interrupted"
+
+
 async def test_a_restart_leaves_it_running_and_its_lease_too(folder: Path) -> None:
     """A restart does not end an external task; a lease that ran out meanwhile does."""
     clock = ManualClock()

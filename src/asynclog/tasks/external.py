@@ -41,6 +41,9 @@ RENEW_MICROSECONDS: Final = 30_000_000
 EXPIRY_SECONDS: Final = 5.0
 """How often leases are looked at."""
 
+JUMP_SECONDS: Final = 60.0
+"""How far the wall clock goes off from the steady one, between two looks, when it was set or the machine slept."""
+
 
 class External:
     """Starts, feeds and ends external tasks."""
@@ -316,25 +319,34 @@ class External:
 
     def _renew(self, live: Live) -> None:
         until = self._engine.clock.now() + LEASE_MICROSECONDS
-        if until - (live.task.lease_until or 0) >= RENEW_MICROSECONDS:
+        if abs(until - (live.task.lease_until or 0)) >= RENEW_MICROSECONDS:
             task = msgspec.structs.replace(live.task, lease_until=until)
             live.set_task(task)
             self._engine.record(TaskRecord(task.id, task))
 
     async def expire(self) -> None:
-        """Interrupt external tasks whose lease is over, for ever; the manager's owner runs it."""
+        """Interrupt external tasks whose lease is over, for ever; the manager's owner runs it.
+
+        When the wall clock was set, or the machine slept, leases begin anew: nobody was silent for that long.
+        """
+        clock = self._engine.clock
         while True:
-            await self._engine.clock.sleep(EXPIRY_SECONDS)
+            wall, steady = clock.now(), clock.monotonic()
+            await clock.sleep(EXPIRY_SECONDS)
+            jump = (clock.now() - wall) / 1_000_000 - (clock.monotonic() - steady)
             for live in self._engine.hub:
-                if self._is_silent(live):
+                if abs(jump) > JUMP_SECONDS and self._is_open(live):
+                    self._renew(live)
+                elif self._is_silent(live):
                     with contextlib.suppress(StoreError):  # it is looked at again, and the writer says what is wrong
                         await self._expire(live)
 
+    def _is_open(self, live: Live) -> bool:
+        return live.task.external and live.feed is not None and not live.feed.sealed
+
     def _is_silent(self, live: Live) -> bool:
         """Whether an external task's lease is over."""
-        task, feed = live.task, live.feed
-        silent = (task.lease_until or 0) < self._engine.clock.now()
-        return task.external and feed is not None and not feed.sealed and silent
+        return self._is_open(live) and (live.task.lease_until or 0) < self._engine.clock.now()
 
     async def _expire(self, live: Live) -> None:
         task_id = live.task.id
