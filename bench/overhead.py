@@ -7,7 +7,8 @@ when nothing of the one before is left to do, and ends when all of its own is do
 
 Beside it the same task logs with the standard library to a file: what is called once a millisecond finds little of its
 code and data in the caches, whoever wrote it, and how little depends on the machine and on who else uses it. And it
-does the least that an entry can cost in this interpreter (`bench.floor`), which shows what the aim leaves.
+does the least that an entry can cost in this interpreter (`bench.floor`), which shows what the aim leaves; and it makes
+the log calls into a journal from which nobody stores anything.
 
 The search index is off meanwhile: it is built when the task rests, so a silent turn would pay for a logging one. What
 it costs is measured at the end.
@@ -27,6 +28,10 @@ from typing import Any, Final
 
 import asynclog
 from asynclog import TaskContext, TaskManager
+from asynclog.feed import Feed
+from asynclog.journal import Journal
+from asynclog.logger import TaskLogger
+from asynclog.settings import Dials
 from bench.floor import Floor
 from bench.harness import Bench, Row, Sample, at_most
 from bench.pace import due
@@ -38,7 +43,7 @@ TARGETS: Final = {1_000: 10, 10_000: 5}
 INDEXED: Final = 16_384
 """Entries that need not be indexed for the index to be there: the newest few thousand never are."""
 
-_SHOWN: Final = ("asynclog", "FileHandler", "the floor")
+_SHOWN: Final = ("asynclog", "FileHandler", "the floor", "the log calls alone")
 
 Call = Callable[[int], object]
 
@@ -95,11 +100,29 @@ async def _running(folder: Path) -> AsyncIterator[tuple[TaskManager, Call, Call]
         handler.close()
 
 
+class _Alone:
+    """Log calls, safe when they return, and nobody who stores what they say."""
+
+    def __init__(self, folder: Path) -> None:
+        self._journal = Journal(folder, quota=1 << 40)
+        self._logger = TaskLogger(self._journal, Feed("alone"), Dials(), time.time_ns)
+
+    def log(self, number: int) -> None:
+        self._logger.info("handled chunk %d of the work", number, chunk=number)
+
+    def finish(self) -> None:
+        frames, _, _ = self._journal.take()
+        self._journal.release(len(frames), frames.size)
+
+    def close(self) -> None:
+        self._journal.close()
+
+
 async def _measure(bench: Bench, rate: int) -> list[Row]:
     seconds = bench.amount(SECONDS, 1)
     with tempfile.TemporaryDirectory() as folder:
         async with _running(Path(folder)) as (tasks, ours, theirs):
-            floor = Floor(Path(folder))
+            floor, alone = Floor(Path(folder)), _Alone(Path(folder) / "alone")
             turn = partial(_work, tasks, rate, seconds)
             found = await bench.turns_async(
                 {
@@ -107,10 +130,12 @@ async def _measure(bench: Bench, rate: int) -> list[Row]:
                     "silent": partial(turn, None),
                     "FileHandler": partial(turn, theirs),
                     "the floor": partial(turn, floor.log, floor.commit),
+                    "the log calls alone": partial(turn, alone.log, alone.finish),
                 },
                 bench.rounds(ROUNDS),
             )
             floor.close()
+            alone.close()
             index = [await _index(tasks)] if rate == max(TARGETS) else []
     rows = _rows(rate, seconds, {name: Sample(name, "cpu s", values) for name, values in found.items()})
     return [*rows, *index]
@@ -119,7 +144,7 @@ async def _measure(bench: Bench, rate: int) -> list[Row]:
 def _rows(rate: int, seconds: int, cpu: dict[str, Sample]) -> list[Row]:
     logging, silent = cpu["asynclog"].median, cpu["silent"].median
     share = (logging - silent) / seconds
-    ours, theirs, floor = (_above(cpu[name], cpu["silent"], rate * seconds) for name in _SHOWN)
+    ours, theirs, floor, calls = (_above(cpu[name], cpu["silent"], rate * seconds) for name in _SHOWN)
     return [
         Row(
             f"CPU of an entry, {rate:,}/s, everything included / FileHandler",
@@ -135,6 +160,13 @@ def _rows(rate: int, seconds: int, cpu: dict[str, Sample]) -> list[Row]:
             floor,
             "shown",
             "formatted, checksummed, mapped, synced and inserted in one thread, and nothing else",
+        ),
+        Row(
+            f"of it the log calls alone, {rate:,}/s / the least it can cost",
+            calls,
+            floor,
+            "shown",
+            "labelled, redacted, numbered and in the journal, which is synced; nothing is stored",
         ),
     ]
 
