@@ -13,7 +13,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from asynclog import InvalidError, TaskContext
+from asynclog import InvalidError, Task, TaskContext
+from asynclog.live import Live
 from asynclog.server import scheduleshapes, shapes
 from asynclog.testing import FaultyDisk
 from tests.server.running import DEADLINE, Running, running
@@ -119,6 +120,26 @@ async def test_a_run_beside_another_is_refused(service: Running) -> None:
     await service.client.post(f"/api/tasks/{task['id']}/cancel")
     await service.tasks.wait(task["id"])
     assert (await service.client.get(path)).json()["running_task_id"] is None
+
+
+async def test_the_list_looks_at_each_running_task_once(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a list of schedules costs grows with the schedules and the running tasks, not with one times the other."""
+    for number in range(20):
+        await service.tasks.scheduler.create({"plugin": "echo", "interval": 86_400.0, "name": f"every day {number}"})
+        service.tasks.external.start(f"running {number}")
+    looks = 0
+    task: property = vars(Live)["task"]
+
+    def looked_at(live: Live) -> Task:
+        nonlocal looks
+        looks += 1
+        found: Task = task.__get__(live)
+        return found
+
+    await service.tasks.engine.settle()
+    monkeypatch.setattr(Live, "task", property(looked_at))
+    assert len((await service.get("/api/schedules", scheduleshapes.Schedules)).schedules) == 20
+    assert looks < 60
 
 
 async def test_a_webhook_starts_a_plugin(service: Running) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -20,6 +22,7 @@ from asynclog.server.limits import RETRY_SECONDS
 from asynclog.server.operation import JSON, Call, answer, created, started
 from asynclog.server.problems import MalformedError
 from asynclog.server.service import Service
+from asynclog.settings import Dials
 from asynclog.tasks.audit import schedule_change
 from asynclog.wire import raw, time_or_none
 
@@ -38,13 +41,28 @@ def _given(call: Call) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
 
 
-def _shown(call: Call, schedule: Schedule) -> dict[str, Any]:
-    dials = call.tasks.engine.settings.dials
+async def _shown(call: Call, schedule: Schedule) -> dict[str, Any]:
+    [shown] = await _all_shown(call, [schedule])
+    return shown
+
+
+async def _all_shown(call: Call, schedules: Sequence[Schedule]) -> list[dict[str, Any]]:
+    """Their params, which may be large and many, are looked through in a thread."""
+    running = call.tasks.scheduler.running()
+    params = await asyncio.to_thread(_params, schedules, call.tasks.engine.settings.dials)
+    return [_fields(*shown, running.get(shown[0].id)) for shown in zip(schedules, params, strict=True)]
+
+
+def _params(schedules: Sequence[Schedule], dials: Dials) -> list[str]:
+    return [values.capture(schedule.params, dials.max_data_size, dials.redactor) for schedule in schedules]
+
+
+def _fields(schedule: Schedule, params: str, running: str | None) -> dict[str, Any]:
     return {
         "id": schedule.id,
         "name": schedule.name,
         "plugin": schedule.plugin,
-        "params": raw(values.capture(schedule.params, dials.max_data_size, dials.redactor)),
+        "params": raw(params),
         "account": schedule.account,
         "site": schedule.site,
         "cron": schedule.cron,
@@ -59,13 +77,13 @@ def _shown(call: Call, schedule: Schedule) -> dict[str, Any]:
         "last_task_id": schedule.last_task_id,
         "last_error": schedule.last_error,
         "skipped": schedule.skipped,
-        "running_task_id": call.tasks.scheduler.running(schedule.id),
+        "running_task_id": running,
     }
 
 
 async def listed(call: Call) -> Response:
     """All schedules."""
-    return answer({"schedules": [_shown(call, schedule) for schedule in call.tasks.scheduler.all(call.access)]})
+    return answer({"schedules": await _all_shown(call, call.tasks.scheduler.all(call.access))})
 
 
 def _named(call: Call) -> Schedule:
@@ -88,12 +106,12 @@ async def create(call: Call) -> Response:
         raise TooManyError(f"there are {most} schedules, and no more are taken; remove some", RETRY_SECONDS)
     schedule = await call.tasks.scheduler.create(_given(call), call.access)
     call.note("schedule.create", schedule.id, **schedule_change(None, schedule))
-    return created(call, f"/api/schedules/{schedule.id}", _shown(call, schedule))
+    return created(call, f"/api/schedules/{schedule.id}", await _shown(call, schedule))
 
 
 async def show(call: Call) -> Response:
     """One of them."""
-    return answer(_shown(call, _named(call)))
+    return answer(await _shown(call, _named(call)))
 
 
 async def change(call: Call) -> Response:
@@ -106,7 +124,7 @@ async def change(call: Call) -> Response:
     change = schedule_change(known, schedule)
     if change["after"]:
         call.note("schedule.change", schedule.id, name=schedule.name, **change)
-    return answer(_shown(call, schedule))
+    return answer(await _shown(call, schedule))
 
 
 async def remove(call: Call) -> Response:

@@ -75,12 +75,10 @@ class Scheduler:
             raise NotFoundError("schedule", schedule_id)
         return found
 
-    def running(self, schedule_id: str) -> str | None:
-        """The id of a task of this schedule that runs now."""
-        for live in self._engine.hub:
-            if live.feed is not None and live.task.schedule_id == schedule_id:
-                return live.task.id
-        return None
+    def running(self) -> dict[str, str]:
+        """The ids of tasks that run now, by their schedule."""
+        tasks = (live.task for live in self._engine.hub if live.feed is not None)
+        return {task.schedule_id: task.id for task in tasks if task.schedule_id is not None}
 
     def trouble(self) -> str | None:
         """What does not work, as a sentence."""
@@ -149,7 +147,7 @@ class Scheduler:
         async with self._lock:  # what is written down meanwhile would be taken for all there is
             schedule = self.get(schedule_id, access)
             permit(schedule)
-            running = self.running(schedule_id)
+            running = self.running().get(schedule_id)
             if running is not None:
                 raise ConflictError(f"the task {running} of this schedule still runs; wait for its end, or cancel it")
             task = await self._begin(schedule, {"scheduled_at": None, "missed": 0})
@@ -198,6 +196,7 @@ class Scheduler:
             self._note(schedule.id, last_at=None, updated_at=now, next_at=_next(schedule, now))
         elif next_at <= now:
             await self._fire(schedule, next_at, now)
+            await asyncio.sleep(0)  # a thousand may be due at midnight
 
     async def _fire(self, schedule: Schedule, first: int, now: int) -> None:
         try:
@@ -206,7 +205,7 @@ class Scheduler:
             latest, count = first, 1
         on_time = now - latest <= LATE
         changes: dict[str, Any] = {"last_at": latest, "next_at": _next(schedule, now)}
-        if self.running(schedule.id) is not None:
+        if schedule.id in self.running():
             _log.warning("the schedule %s (%s) is due, but its last task still runs", schedule.id, schedule.name)
             changes["skipped"] = schedule.skipped + count
         elif not on_time and schedule.missed == "skip":
