@@ -87,6 +87,15 @@ async def test_what_lists_show_whole_is_bounded(shared: Running) -> None:
     assert (await shared.client.post("/api/tasks", json={"external": True, "name": "é" * 1000})).status_code == 201
 
 
+@pytest.mark.parametrize("word", ["unknown field", "required field", "out of range", "x - at `$.y`", "`", "' - at `$"])
+async def test_a_bad_value_is_taken_for_no_message(shared: Running, word: str) -> None:
+    """A value, or a field's name, that looks like the decoder's own words is 422 like any other."""
+    place = f"/api/tasks/{await _external(shared)}"
+    check(await shared.client.post(f"{place}/finish", json={"status": word}), 422, "status")
+    check(await shared.client.post(f"{place}/steps", json={"node_id": "n", "status": word}), 422, "status")
+    assert (await shared.client.post(f"{place}/finish", json={"status": "success", word: 1})).status_code == 422
+
+
 async def test_a_batch_of_nothing_but_lines_is_refused(shared: Running) -> None:
     """Millions of lines without entries keep no processor busy: more lines than entries could have are 422."""
     place = f"/api/tasks/{await _external(shared)}/logs"

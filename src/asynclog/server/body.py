@@ -40,6 +40,9 @@ _ESCAPE: Final = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u([dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
 )
 
+_PLACED: Final = re.compile(r"(.*) - at `([^`]*)`", re.DOTALL)
+_NAMED: Final = re.compile(r"Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL)
+
 
 class Bodies:
     """How much of all bodies is in memory. On the event loop."""
@@ -219,7 +222,7 @@ def read_json(body: bytes, kind: Any = Any) -> Any:
                 raise
             return msgspec.json.decode(mended, type=kind)
     except msgspec.ValidationError as error:
-        if "out of range" in str(error):
+        if str(error).startswith("Number out of range"):
             raise MalformedError("The body holds a number that is too large; send it as text.") from None
         raise
     except (msgspec.DecodeError, UnicodeError) as error:
@@ -234,10 +237,9 @@ def _mend(escape: re.Match[bytes]) -> bytes:
 
 
 def _fault(said: str) -> tuple[str, str]:
-    """What msgspec said as (field, sentence)."""
-    sentence, _, path = said.partition(" - at `")
-    if "unknown field" in said or "required field" in said:
-        name = sentence.split("`")[1]
-    else:
-        name = path.strip("`").removeprefix("$").removeprefix(".") or "body"
+    """What msgspec said as (field, sentence). It says what was sent, too, which may look like words of its own."""
+    placed = _PLACED.fullmatch(said)
+    sentence, path = (said, "") if placed is None else placed.groups()
+    named = _NAMED.fullmatch(sentence)
+    name = (path.removeprefix("$").removeprefix(".") or "body") if named is None else named[1]
     return name, f"{name}: {sentence[:1].lower()}{sentence[1:]}"
