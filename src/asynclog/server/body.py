@@ -41,6 +41,7 @@ _ESCAPE: Final = re.compile(
 )
 
 _PLACED: Final = re.compile(r"(.*) - at `([^`]*)`", re.DOTALL)
+_TOO_LARGE: Final = ("Number out of range", "Integer value out of range")
 _NAMED: Final = re.compile(r"Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL)
 
 
@@ -222,7 +223,7 @@ def read_json(body: bytes, kind: Any = Any) -> Any:
                 raise
             return msgspec.json.decode(mended, type=kind)
     except msgspec.ValidationError as error:
-        if str(error).startswith("Number out of range"):
+        if str(error).startswith(_TOO_LARGE):
             raise MalformedError("The body holds a number that is too large; send it as text.") from None
         raise
     except (msgspec.DecodeError, UnicodeError) as error:
