@@ -95,6 +95,23 @@ def test_following_ends_with_the_key(cli: Cli) -> None:
         command.communicate(timeout=SECONDS)
 
 
+def test_a_command_outlives_its_key(cli: Cli) -> None:
+    """A command goes on when the key it is recorded with counts no more; that it is not recorded any more is said."""
+    root = _add(cli, "root", "--role", "admin")
+    ann = _add(cli, "ann", "--role", "operator")
+    go = cli.folder / "go"
+    script = f"echo one; while [ ! -e {go} ]; do sleep 0.02; done; echo two; exit 3"
+    with cli.service(), cli.running("run", "--", "sh", "-c", script, ASYNCLOG_API_KEY=ann) as command:
+        until(lambda: "one" in cli("tail", "last", ASYNCLOG_API_KEY=root).stdout)
+        assert cli("keys", "revoke", _listed(cli, root)["ann"]["id"], ASYNCLOG_API_KEY=root).returncode == 0
+        assert command.stderr is not None
+        assert "the command goes on, and is not recorded any more" in command.stderr.readline()
+        go.touch()
+        out, said = command.communicate(timeout=SECONDS)
+        assert (command.returncode, out) == (3, "one\ntwo\n"), said
+        assert "lines could not be recorded" in said
+
+
 def test_a_host_that_others_reach_takes_a_key(cli: Cli) -> None:
     """`serve` refuses to listen for others while there is no key, by a host or a name, and does with one."""
     for arguments in (

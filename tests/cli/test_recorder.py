@@ -9,7 +9,7 @@ import pytest
 
 from asynclog.cli import recorder
 from asynclog.cli.recorder import Recorder
-from asynclog.cli.service import LostError, Object, Query, RefusedError
+from asynclog.cli.service import LostError, Object, Query, RefusedError, refusal
 
 
 class Service:
@@ -69,3 +69,17 @@ async def test_a_service_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyP
         pytest.raises(LostError, match="has not answered"),
     ):
         await sending.finish({"status": "success"})
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_failure_that_passes_is_no_refusal(status: int) -> None:
+    """What a proxy answers while the service is started again, or the service when it is overloaded or fails, ends no
+    task: it is asked again.
+    """
+    assert isinstance(refusal(status, b"<html>Bad Gateway</html>"), LostError)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422])
+def test_a_refusal_stays_one(status: int) -> None:
+    """What will not be otherwise the next time is not asked again."""
+    assert isinstance(refusal(status, b"{}"), RefusedError)

@@ -46,7 +46,9 @@ class Recorder:
         self.dropped = 0
         """Lines that did not, and will not, arrive."""
         self.ended = asyncio.Event()
-        """The service takes no more: the task was cancelled or deleted there, or has ended otherwise."""
+        """The task was cancelled or deleted in the service, or has ended otherwise there."""
+        self._refused = False
+        """The service takes no more, although the task goes on."""
 
     def __enter__(self) -> Self:
         return self
@@ -66,14 +68,18 @@ class Recorder:
         }
         if metadata is not None:
             line["metadata"] = metadata
-        if self.ended.is_set() or not self._spool.put(msgspec.json.encode(line) + b"\n"):
+        if self._over or not self._spool.put(msgspec.json.encode(line) + b"\n"):
             self.dropped += 1
         else:
             self._due.set()
 
+    @property
+    def _over(self) -> bool:
+        return self._refused or self.ended.is_set()
+
     async def run(self) -> None:
-        """Send what comes, until `close` or the end of the task."""
-        while not self.ended.is_set():
+        """Send what comes, until `close`, the end of the task, or a refusal."""
+        while not self._over:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ALIVE_SECONDS):
                     await self._due.wait()
@@ -94,10 +100,12 @@ class Recorder:
             self.dropped += batch.count(b"\n")
             raise
         except RefusedError as error:
-            self.ended.set()
             self.dropped += batch.count(b"\n") + self._spool.lines
-            if error.status not in (404, 409):
-                terminal.say(f"the service takes no more lines: {error}", "WARNING")
+            if error.status in (404, 409):
+                self.ended.set()
+            else:
+                self._refused = True
+                terminal.say(f"{error}; the command goes on, and is not recorded any more", "WARNING")
 
     async def _insist(self, what: str, query: Query, body: object, then: str) -> Any:
         """Post something until it is answered; ``then`` says what becomes of it as long as nobody answers."""

@@ -15,8 +15,8 @@ from asynclog.errors import AsynclogError, UnavailableError
 
 Query = Sequence[tuple[str, str]]
 Object = dict[str, Any]
-LATER: Final = frozenset({429, 503})
-"""Statuses after which the same may be asked again."""
+LATER: Final = frozenset({408, 429})
+"""Statuses, besides those of the service's (or its proxy's) own failures, after which the same may be asked again."""
 
 
 class RefusedError(AsynclogError):
@@ -65,4 +65,4 @@ def refusal(status: int, body: bytes) -> AsynclogError:
     found = problem.get("detail") or problem.get("title") if isinstance(problem, dict) else None
     message = found if isinstance(found, str) else body[:200].decode(errors="replace").strip()
     message = message or f"the service answered with status {status}"
-    return LostError(message) if status in LATER else RefusedError(status, message)
+    return LostError(message) if status in LATER or status >= 500 else RefusedError(status, message)
