@@ -22,7 +22,6 @@ from asynclog.disk import Disk
 from asynclog.errors import StoreError
 from asynclog.feed import Feed
 from asynclog.indexer import Indexer
-from asynclog.intake import BATCH_RECORDS
 from asynclog.journal import BUDGET_BYTES, QUOTA_BYTES, SEGMENT_BYTES, Journal
 from asynclog.live import Hub
 from asynclog.lockfile import DirectoryLock
@@ -37,7 +36,7 @@ from asynclog.tail import TAIL_BYTES, TailBudget
 from asynclog.writer import Writer, supervise
 
 MOVE_SECONDS: Final = 0.02
-"""How long records gather in the inbox before the loop takes them, while somebody waits for them."""
+"""How long records gather in the inbox before the loop takes them, but for a whole batch that nobody watches."""
 FAR_BEHIND: Final = 4000
 """Records that are not stored yet, and take longer to be than most reads."""
 SETTLE_SECONDS: Final = 1.0
@@ -159,7 +158,8 @@ class Engine:
 
     def _schedule(self) -> None:
         if self._mover is None:
-            self._mover = self._loop.call_later(MOVE_SECONDS, self.collect)
+            at_once = self.writer.is_lacking and not self.hub.watched
+            self._mover = self._loop.call_later(0 if at_once else MOVE_SECONDS, self.collect)
 
     def collect(self) -> int:
         """Move the inbox, in order, to those who watch and to the writer's queue; the newest id that is theirs.
@@ -172,7 +172,7 @@ class Engine:
             self._mover = None
         if self._begun != self._database.begun:
             self._begin_anew()
-        frames, feeds, last = self.journal.take(0 if self.hub.watched else BATCH_RECORDS)
+        frames, feeds, last = self.journal.take(0 if self.hub.watched else self.writer.patience)
         if frames:
             self.writer.put(frames)
             try:

@@ -95,6 +95,17 @@ class Writer:
             self._news.set()
 
     @property
+    def patience(self) -> int:
+        """How many record ids may follow without being put: until there is another whole batch."""
+        return self._most - (self._journal.last_id - self._intake.taken) % self._most
+
+    @property
+    def is_lacking(self) -> bool:
+        """Whether there is a whole batch, but not all of it was put yet."""
+        taken = self._intake.taken
+        return self._intake.queued_id - taken < self._most <= self._journal.last_id - taken
+
+    @property
     def missing(self) -> int:
         """Record numbers that were neither in the queue nor in the journal."""
         return self._intake.missing

@@ -135,9 +135,10 @@ async def test_nobody_is_woken_for_entries_that_nobody_watches(tmp_path: Path, m
         await engine.journal.sync()
         monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
         logger = engine.logger(feed)
-        for number in range(BATCH_RECORDS):
+        for number in range(BATCH_RECORDS - 1):
             logger.info("%d", number)
         assert calls == 0
+        logger.info("a batch")
         logger.info("one more than a batch")
         assert calls == 1
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -158,6 +159,26 @@ async def test_nobody_is_woken_for_entries_that_nobody_watches(tmp_path: Path, m
         assert calls == before
         begin(engine, "another")
         assert calls == before + 1
+
+
+async def test_a_batch_is_written_as_soon_as_it_is_there(tmp_path: Path) -> None:
+    """What the writer was given already counts: a batch is whole with it, and then nobody waits for anything."""
+    async with open_engine(tmp_path, clock=ManualClock()) as engine:
+        feed = begin(engine)
+        assert await engine.settle(DEADLINE_SECONDS)
+        logger, loop = engine.logger(feed), asyncio.get_running_loop()
+        for number in range(BATCH_RECORDS - 10):
+            logger.info("%d", number)
+        engine.collect()
+        for number in range(11):
+            assert engine._mover is None
+            logger.info("%d", number)
+        await asyncio.sleep(0)
+        assert engine._mover is not None
+        assert engine._mover.when() <= loop.time()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while engine.journal.stored_id < engine.journal.last_id - 1:  # the clock stands still
+                await asyncio.sleep(0.001)
 
 
 async def test_two_engines_in_one_process(tmp_path: Path) -> None:
