@@ -2,7 +2,7 @@
 
 Beside it the log calls alone, by nobody but one thread and with nothing stored: since every microsecond of Python code
 holds the interpreter, whichever thread it runs in, that is what storing could reach if it needed no Python at all. And
-what two threads reach that do nothing but log, take apart and insert (`bench.shortest`).
+what three threads reach that do nothing but log, take apart and insert (`bench.shortest`).
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def run(bench: Bench) -> list[Row]:
                 _stored, SWITCH_SECONDS, busy=True
             ),
             "20 tasks, the log calls alone / plain insert": _logged,
-            "20 tasks, logged and inserted by two threads, and nothing else / plain insert": _shortest,
+            "20 tasks, logged and inserted by three threads, and nothing else / plain insert": _shortest,
             "plain insert": _inserted,
         },
         bench.rounds(ROUNDS),
