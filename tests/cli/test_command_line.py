@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,39 @@ def test_a_service_that_is_not_there_is_said(cli: Cli) -> None:
     assert cli("tasks", "--url", "ftp://x").returncode == 2
     with cli.service():
         assert cli.ok("tasks", "--data", "elsewhere", "--url", str(cli.url())) == ""
+
+
+class _Stranger(BaseHTTPRequestHandler):
+    """No asynclog: sends those elsewhere who ask for /moved/…, and has a page for all others."""
+
+    def do_GET(self) -> None:
+        moved = self.path.startswith("/moved/")
+        self.send_response(301 if moved else 200)
+        self.send_header("Location" if moved else "Content-Language", "https://logs.example.org/" if moved else "en")
+        self.end_headers()
+        self.wfile.write(b"<html>under construction</html>")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is said about it."""
+
+
+def test_an_address_that_is_another_s_is_one_sentence(cli: Cli) -> None:
+    """What answers at an address that was mistyped, or that nothing could, is told in a sentence, as no fault of ours."""
+    with HTTPServer(("127.0.0.1", 0), _Stranger) as stranger:
+        threading.Thread(target=stranger.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{stranger.server_port}"
+        for address, code, sentence in (
+            (url, 1, f"what answers at {url} is no asynclog"),
+            (f"{url}/moved", 1, "sends to https://logs.example.org/"),
+            ("http://127.0.0.1:99999", 2, "is not the address of a service"),
+            ("http://[::1", 2, "is not the address of a service"),
+            ("http://exa mple", 2, "is not the address of a service"),
+            (f"{url}/é", 2, "is not the address of a service"),
+        ):
+            done = cli("tasks", "--url", address)
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done
+            assert sentence in done.stderr
+        stranger.shutdown()
 
 
 def test_settings_are_changed_for_good_unless_they_are_pinned(either: Cli) -> None:

@@ -49,7 +49,10 @@ class RemoteService:
         exchange = _Exchange(self._current(), self._headers, method, path, query, body)
         async with _abortable(exchange):
             data = await asyncio.to_thread(exchange.whole)
-        return msgspec.json.decode(data) if data else None
+        try:
+            return msgspec.json.decode(data) if data else None
+        except msgspec.DecodeError:  # another program, or a proxy that says it is being worked on
+            raise LostError(f"what answers at {self._url} is no asynclog") from None
 
     async def stream(self, path: str, query: Query = ()) -> AsyncGenerator[bytes, None]:
         """See `Service.stream`."""
@@ -113,10 +116,24 @@ class RemoteService:
 
     def _current(self) -> str:
         self._url = self._locate() or self._url
-        parts = urlsplit(self._url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(self._url):
             raise InvalidError("url", f"{self._url!r} is not the address of a service, such as http://127.0.0.1:8700")
         return self._url
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and url.isascii()
+            and url.isprintable()
+            and " " not in url
+        )
+    except ValueError:  # a port, or an address of IPv6, that is none
+        return False
 
 
 class _Exchange:
@@ -157,6 +174,9 @@ class _Exchange:
         self._answer = answer = self._connection.getresponse()
         if answer.status >= 400:
             raise _refusal(answer.status, answer.read(), shown=bool(self._key))
+        if answer.status >= 300:
+            place = answer.headers.get("Location") or "another address"
+            raise RefusedError(answer.status, f"{self._url} sends to {place}; name the address of the service itself")
         return answer
 
     def _lost(self, error: Exception) -> LostError:
