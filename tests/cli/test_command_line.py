@@ -101,7 +101,7 @@ class _Stranger(BaseHTTPRequestHandler):
 
 
 def test_an_address_that_is_another_s_is_one_sentence(cli: Cli) -> None:
-    """What answers at an address that was mistyped, or that nothing could, is told in a sentence, as no fault of ours."""
+    """Whatever answers at an address that was mistyped, or cannot, is told in a sentence, as no fault of ours."""
     with HTTPServer(("127.0.0.1", 0), _Stranger) as stranger:
         threading.Thread(target=stranger.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{stranger.server_port}"
