@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import sqlite3
@@ -43,9 +44,18 @@ def _forms(secret: str) -> list[bytes]:
     return [raw, base64.b64encode(raw)[:-4], raw.hex().encode(), raw[::-1]]
 
 
+def files_in(folder: Path) -> list[bytes]:
+    """The raw bytes of every file of a data directory, which may be in use."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # renamed or removed by those whose it is
+            found.append(path.read_bytes())
+    return found
+
+
 def everything_in(folder: Path) -> bytes:
     """The raw bytes of every file of a data directory, and every cell of its database whatever its encoding there."""
-    parts = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
+    parts = files_in(folder)
     names = [str(path).encode() for path in folder.rglob("*")]
     database = folder / "asynclog.db"
     if database.exists():

@@ -22,6 +22,7 @@ from asynclog.server.listening import listening
 from asynclog.tasks.keyring import MARK
 from asynclog.tasks.opening import open_tasks
 from tests.server.access import Guarded, end, guarded
+from tests.server.canaries import files_in
 from tests.server.running import DEADLINE, Running, eventually, running
 
 DAY = 86_400
@@ -278,17 +279,13 @@ async def test_nothing_of_a_secret_is_kept(
         async with found.socket(f"/ws/tasks?ticket={ticket}") as socket:
             await socket.recv()
         secrets = [key.rpartition(PREFIX)[2].partition("_")[2] for key in found.keys.values()] + [ticket]
-        while_running = _contents(tmp_path)
+        while_running = b"".join(files_in(tmp_path))
     said = "".join(record.getMessage() for record in caplog.records if record.name.startswith(OWN_LOGS))
     assert "was revoked" in said
-    for content in (while_running, _contents(tmp_path), said.encode(), "".join(capfd.readouterr()).encode()):
+    for content in (while_running, b"".join(files_in(tmp_path)), said.encode(), "".join(capfd.readouterr()).encode()):
         for secret in secrets:
             assert secret.encode() not in content
     assert any(path.name == "asynclog.db" for path in tmp_path.iterdir())
-
-
-def _contents(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 # --- the database cannot be written ---
