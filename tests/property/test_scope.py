@@ -172,7 +172,8 @@ async def _try_references(world: World) -> None:
                 assert foreign[0] in (403, 404, 409)
     for schedule in world.schedules:
         if not schedule.seen:
-    assert (await _get(world, "/api/tasks", schedule=schedule.id))[2] == '{"tasks":[],"next":null,"complete":true}'
+            nothing = '{"tasks":[],"next":null,"complete":true}'
+            assert (await _get(world, "/api/tasks", schedule=schedule.id))[2] == nothing
     await _try_homes(world)
 
 
