@@ -19,8 +19,8 @@ PAGE: Final = 5000
 """Entries of a page, at most."""
 PAGE_BYTES: Final = 1 << 20
 """Characters of messages and metadata of a page, about: it has as many entries as fit if its first ones are typical."""
-LARGE: Final = 16_384
-"""Characters from which on an entry is read by itself, if there is still room: that bounds the memory of a page."""
+LARGE: Final = 2048
+"""Characters above which an entry is read by itself, if there is still room: a page takes `PAGE` times that at most."""
 
 _AFTER: Final = """
 SELECT json_group_array(id) FILTER (WHERE run_id IS NOT NULL AND deleted_at IS NULL), ifnull(max(rank), ?1),

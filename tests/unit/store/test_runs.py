@@ -92,14 +92,15 @@ def test_a_page_is_bounded(connection: sqlite3.Connection, size: int, count: int
     assert [int(found[5]) for found in whole(connection, 0, count)] == list(range(1, count + 1))
 
 
-def test_a_few_large_ones_do_not_fill_the_memory(connection: sqlite3.Connection) -> None:
+@pytest.mark.parametrize(("size", "count"), [(1 << 19, 40), (10_000, 400)])
+def test_large_ones_do_not_fill_the_memory(connection: sqlite3.Connection, size: int, count: int) -> None:
     """Behind small entries that promise little, a page holds no more large ones than have room."""
     add_task(connection, "t")
-    large = [entry(message=f"{n:9}".ljust(1 << 19)) for n in range(17, 57)]
+    large = [entry(message=f"{n:9}".ljust(size)) for n in range(17, 17 + count)]
     add_entries(connection, [*(entry(message=str(n)) for n in range(1, 17)), *large])
-    page = runs.entries(connection, "t", 0, 56, None)
+    page = runs.entries(connection, "t", 0, 16 + count, None)
     assert sum(map(len, page.columns[5])) <= runs.PAGE_BYTES
-    assert [int(found[5]) for found in whole(connection, 0, 56)] == list(range(1, 57))
+    assert [int(found[5]) for found in whole(connection, 0, 16 + count)] == list(range(1, 17 + count))
 
 
 def test_what_is_deleted_meanwhile_is_passed_over(connection: sqlite3.Connection) -> None:
