@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,7 +17,7 @@ from asynclog.queries import TaskQuery
 from asynclog.server import shapes
 from asynclog.server.listing import listed
 from asynclog.server.tasksocket import PENDING, SHOWN, Lines, _Changes
-from tests.server.running import DEADLINE, Running, frames
+from tests.server.running import DEADLINE, Running, frames, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -82,6 +84,21 @@ async def test_a_running_task_is_listed_however_old(shared: Running) -> None:
         await viewer.until(lambda _: bool(viewer.frames))
     assert held["id"] in viewer.tasks
     assert len(viewer.tasks) == 101
+
+
+async def test_a_running_task_is_listed_though_it_is_not_stored(tmp_path: Path) -> None:
+    """Whoever opens the list while the database is locked sees what runs."""
+    async with running(tmp_path) as service:
+        other = sqlite3.connect(tmp_path / "asynclog.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            new = await service.post("/api/tasks", {"plugin": "hold"}, 201)
+            async with service.socket("/ws/tasks?status=running") as socket:
+                viewer = Viewer(socket)
+                await viewer.until(lambda tasks: new["id"] in tasks)
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
 
 
 async def test_a_bad_query_and_a_talking_client(shared: Running) -> None:

@@ -71,15 +71,12 @@ class TaskSocket:
             await connection.send(frame)
 
     async def _current(self, query: TaskQuery) -> list[Task]:
-        """The newest tasks, and all that run now."""
-        reader = self._service.tasks.reader
-        newest = (await reader.tasks(msgspec.structs.replace(query, limit=RECENT))).tasks
-        statuses = tuple(s for s in ("pending", "running") if not query.status or s in query.status)
-        if not statuses:
-            return newest
-        running = await reader.tasks(msgspec.structs.replace(query, status=statuses, limit=RUNNING))
-        known = {task.id for task in newest}
-        return newest + [task for task in running.tasks if task.id not in known]
+        """The newest tasks, and all that run now: as they are, whatever the store knows of these yet."""
+        tasks = self._service.tasks
+        newest = (await tasks.reader.tasks(msgspec.structs.replace(query, limit=RECENT))).tasks
+        running = [task for live in tasks.engine.hub if live.feed is not None and listed(task := live.task, query)]
+        known = {task.id: task for task in newest} | {task.id: task for task in running[-RUNNING:]}
+        return list(known.values())
 
 
 class Lines:
