@@ -23,8 +23,9 @@ from asynclog.trouble import Trouble
 
 RESERVE_BYTES: Final = 8 << 20
 """What records that are no entries (task state, gaps) may take beyond quota and budget."""
-FRAME_MEMORY: Final = 160
-"""Bytes a frame takes in memory beside its payload, about."""
+FRAME_MEMORY: Final = 208
+"""Bytes a frame takes in memory beside its payload, about: some 140, and what the encoder leaves free behind a payload
+of 100 to 200 bytes. (It may be half of it, so large ones take up to half more than is counted.)"""
 GAP_MEMORY: Final = 4096
 """Bytes that have to be free beside an entry before a gap is closed."""
 _WIDTH: Final = 5
@@ -179,10 +180,10 @@ class Ledger:
 
     def take(self, patience: int) -> tuple[Frames, list[Feed | None], int]:
         """Empty the inbox, as the journal says."""
-        inbox, last = self._inbox, self.next_id - 1
-        self._inbox, self._wake_at = [], self.next_id + patience
-        *columns, feeds = (inbox[place::_WIDTH] for place in range(_WIDTH))
-        return Frames(*columns), feeds, last
+        *columns, feeds = (self._inbox[place::_WIDTH] for place in range(_WIDTH))
+        taken = Frames(*columns), feeds, self.next_id - 1
+        self._inbox, self._wake_at = [], self.next_id + patience  # last: what raises before has taken nothing
+        return taken
 
     def release(self, count: int, size: int) -> None:
         """So many records, with payloads of so many bytes, have left memory."""
@@ -206,5 +207,5 @@ class Ledger:
             self.next_id = record_id + span
             self.stated_id = self.stated_id if seq else record_id
         self.spilled += 1  # it may be in no inbox
-        newest = self._inbox[-_WIDTH:]
+        newest = self._inbox[-_WIDTH:][3:4]
         return payload in newest or (written is not None and written[3] == payload)

@@ -2,10 +2,16 @@
 
 import asyncio
 import errno
+import gc
 import os
+import sys
+import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -13,11 +19,14 @@ from asynclog import failpoints, records, segments
 from asynclog.disk import Disk
 from asynclog.errors import JournalError
 from asynclog.feed import Feed
+from asynclog.intake import Batch, Intake
 from asynclog.journal import Journal
-from asynclog.ledger import FRAME_MEMORY
+from asynclog.ledger import FRAME_MEMORY, Ledger
+from asynclog.logger import TaskLogger
 from asynclog.model import Sealed
 from asynclog.records import EntryRecord, GapRecord, encode
 from asynclog.segments import Segment
+from asynclog.settings import Dials
 from asynclog.shelf import FIRST_BYTES
 from asynclog.testing import FaultyDisk
 
@@ -145,6 +154,35 @@ def test_memory_is_bounded_by_spilling(opened: Opener) -> None:
     journal.release(len(frames), sum(len(frame[3]) for frame in frames))
     assert journal.pending_bytes == 0
     assert feed.dropped == 0
+
+
+async def test_memory_is_what_is_counted(opened: Opener) -> None:
+    """A record takes about what is counted for it: in the inbox, once it was taken, and in a batch."""
+    journal, count = opened(), 5000
+    logger = TaskLogger(journal, Feed("t" * 26), Dials(), time.time_ns)
+    logger.info("the first one")
+    journal.take()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, counted = tracemalloc.get_traced_memory()[0], journal.pending_bytes
+
+        def taken() -> float:
+            gc.collect()
+            return (tracemalloc.get_traced_memory()[0] - before) / (journal.pending_bytes - counted)
+
+        for number in range(count):
+            logger.info("fetched %d charts from the dashboard and stored them where they belong, as they were", number)
+        assert 0.8 < taken() < 1.1
+        intake, batch = Intake(journal), Batch()
+        intake.taken = 1
+        intake.put(journal.take()[0])
+        assert 0.8 < taken() < 1.1
+        await intake.fill(batch, journal.last_id)
+        assert len(batch.frames) == count
+        assert 0.8 < taken() < 1.1
+    finally:
+        tracemalloc.stop()
 
 
 def test_dropping_is_one_range(opened: Opener) -> None:
@@ -456,6 +494,34 @@ def test_interrupted_rolling(opened: Opener, *, sealing: bool) -> None:
         assert journal.append(feed, entry(number, 1000), 20) == number
     for after in range(11):
         assert [frame[1] for frame in journal.read(after, journal.last_id)] == list(range(after + 1, 12))
+
+
+def test_interrupted_taking(opened: Opener) -> None:
+    """Wherever a signal handler raises while the inbox is looked through, all of it is there the next time."""
+    journal, feed = opened(), Feed("t")
+    code = Ledger.take.__code__
+    lines = sorted({line for _, _, line in code.co_lines() if line is not None})[1:-1]
+    assert len(lines) > 1
+
+    def trace(frame: FrameType, event: str, _: Any, at: int) -> Any:
+        if frame.f_code is code and frame.f_lineno == at:
+            raise KeyboardInterrupt
+        return partial(trace, at=at)
+
+    former = sys.gettrace()
+    for line in lines:
+        journal.append(feed, entry(line), 20)
+        sys.settrace(partial(trace, at=line))
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                journal.take()
+        finally:
+            sys.settrace(former)
+    frames, feeds, _ = journal.take()
+    assert [frame[1] for frame in frames] == list(range(1, len(lines) + 1))
+    assert feeds == [feed] * len(lines)
+    journal.release(len(frames), frames.size)
+    assert journal.pending_bytes == 0
 
 
 def test_logging_while_sealing(opened: Opener) -> None:
