@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ TEST_VARIABLES = {"ASYNCLOG_SAMPLE_DATA", "ASYNCLOG_CHROMIUM", "ASYNCLOG_REQUIRE
 # No deadline: a shared machine pauses when it likes, and no test here asserts a time.
 settings.register_profile("asynclog", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("asynclog")
+
+# Where the environment keeps Python from keeping bytecode, each of the hundreds of processes that tests start would
+# compile everything anew: half of a command's time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell that runs the suite in the background lets it ignore SIGINT, and every process a test starts and interrupts
 # would inherit that.
