@@ -74,8 +74,9 @@ class Intake:
         """Record numbers that were neither in the queue nor in the journal."""
 
     def put(self, frames: Frames) -> None:
-        """Queue records, in order."""
-        self._queue.put_nowait(frames)
+        """Queue records, in order, a batch of them at a time: what is taken together is held together."""
+        for start in range(0, len(frames), self._most):
+            self._queue.put_nowait(frames[start : start + self._most])
         self.queued_id = frames.last_id
 
     async def fill(self, batch: Batch, through: int) -> None:

@@ -370,7 +370,7 @@ async def test_what_is_stored_is_told_while_the_journal_cannot_be_read(
             go_on.set()
             await one.until(waiting.done, step=1.0)
             assert waiting.result()
-            assert "cannot be read" in str(one.writer.error)
+            await one.until(lambda: "cannot be read" in str(one.writer.error), step=1.0)  # what lies behind it still
         finally:
             go_on.set()
             failpoints.arm("store.applied", None)
