@@ -19,6 +19,8 @@ export interface RowPage<T> {
   readonly rows: readonly T[]
   /** There is more in the direction asked for. */
   readonly more: boolean
+  /** What comes behind the last row is not stored yet. */
+  readonly partial?: boolean
 }
 
 /** Where rows come from: pages by key in both directions. */
@@ -36,6 +38,8 @@ export interface ScrollRequest {
 
 /** Rows arriving faster than this are shown together. */
 const FLUSH_MS = 80
+/** How soon rows that were not stored yet are asked for again. */
+const AGAIN_MS = 250
 /** Following trims only when this much has come in, not at every flush. */
 const SLACK = 1_000
 
@@ -58,6 +62,7 @@ export class Rows<T> {
   private newest = -Infinity
   private flushTimer: ReturnType<typeof setTimeout> | undefined
   private flushedAt = 0
+  private againTimer: ReturnType<typeof setTimeout> | undefined
 
   get window(): RowWindow<T> {
     return this.#window
@@ -106,11 +111,13 @@ export class Rows<T> {
     this.overflowed = false
     this.newest = -Infinity
     clearTimeout(this.flushTimer)
+    clearTimeout(this.againTimer)
     try {
       const window = (await early) ?? (await readAround(source, place, control.signal))
       if (control.signal.aborted) return
       this.#error = null
       await this.show(window, place, control.signal)
+      if (place === 'end' && !this.#window.atEnd) this.openAgain(source)
     } catch (error) {
       if (control.signal.aborted || isAbort(error)) return
       this.opening = null
@@ -218,7 +225,16 @@ export class Rows<T> {
   close(): void {
     this.control.abort()
     clearTimeout(this.flushTimer)
+    clearTimeout(this.againTimer)
     this.source = null
+  }
+
+  /** The end was not stored yet: whoever follows it, or sees nothing, is shown it as soon as it is. */
+  private openAgain(source: RowSource<T>): void {
+    this.againTimer = setTimeout(() => {
+      if (this.source !== source || this.#window.atEnd) return
+      if (this.#following || !this.#window.rows.length) void this.open(source, 'end', this.#following)
+    }, AGAIN_MS)
   }
 
   private flush(): void {
@@ -255,6 +271,12 @@ export class Rows<T> {
     if (place === 'end') this.scrollToEnd()
     else if (place === 'start') this.#scroll = { index: 0, align: 'start' }
     else this.#scroll = { index: indexAtOrAfter(window, place.key, source), align: 'center' }
+    if (!window.atEnd) {
+      // What arrived meanwhile does not follow the last row.
+      this.#fresh += this.arrived.length
+      this.arrived = []
+      this.overflowed = false
+    }
     this.flush()
   }
 
@@ -272,6 +294,7 @@ export class Rows<T> {
     const reached = !page.more && this.newest <= (last ? source.key(last) : this.lastKey(source))
     this.#window = append(this.#window, page.rows, source, reached)
     if (reached) this.#fresh = 0
+    if (page.partial && !page.rows.length) this.againTimer = setTimeout(() => void this.grow('end'), AGAIN_MS)
     await tick()
     this.#shift = true
     this.#window = trimStart(this.#window, source)
@@ -293,7 +316,7 @@ export class Rows<T> {
 export async function readAround<T>(source: RowSource<T>, place: Place, signal: AbortSignal): Promise<RowWindow<T>> {
   if (place === 'end') {
     const page = await source.page('end', signal)
-    return { rows: page.rows, atStart: !page.more, atEnd: true }
+    return { rows: page.rows, atStart: !page.more, atEnd: !page.partial }
   }
   if (place === 'start') {
     const page = await source.page('start', signal)

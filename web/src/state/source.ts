@@ -1,3 +1,4 @@
+import { ApiError } from '../api/client'
 import { getCrossLogs, getLogs } from '../api/routes'
 import type { Entry, Gap, LogPage } from '../api/types'
 import { filterKey, toQuery, type LogFilter } from '../log/filter'
@@ -8,6 +9,10 @@ import type { From, RowPage, RowSource } from './rows.svelte'
 export const PAGE_ROWS = 500
 /** Of what is shown first: enough for any screen, and for `LogList` not to want the next page at once. */
 export const FIRST_ROWS = 200
+
+/** How often the service, which waits a second itself, is asked for rows that are not stored yet. */
+const ATTEMPTS = 5
+const NOT_STORED = 'The database does not store in time what was logged here; it is not lost. Try again in a moment.'
 
 /** A task's entries under one filter, oldest first, keyed by seq. Pages already seen come from the cache. */
 export function taskSource(
@@ -25,13 +30,21 @@ export function taskSource(
       const known = cache.get(name)
       if (known) return known
       const limit = from === 'end' || from === 'start' ? FIRST_ROWS : PAGE_ROWS
-      const answer = await getLogs(id, filter, { ...cursor(from), limit }, signal)
+      const between = typeof from === 'object' && 'before' in from
+      const backwards = from === 'end' || between
+      const ask = () => getLogs(id, filter, { ...cursor(from), limit }, signal)
+      let answer = await ask()
+      // What is not stored yet would be missing between these rows and those that are shown.
+      for (let again = 0; between && !answer.complete; again += 1) {
+        if (again === ATTEMPTS) throw new ApiError(503, 'Not all is there yet', NOT_STORED)
+        answer = await ask()
+      }
       seen(answer)
-      const backwards = from === 'end' || (typeof from === 'object' && 'before' in from)
-      const more = (backwards ? answer.next_before : answer.next_after) !== null
-      const page = { rows: backwards ? answer.entries.reverse() : answer.entries, more }
+      const partial = !answer.complete
+      const more = backwards ? answer.next_before !== null : answer.next_after !== null || partial
+      const page = { rows: backwards ? answer.entries.reverse() : answer.entries, more, partial }
       // Only a page bounded by its keys stays true while entries are added.
-      if (more && from !== 'end')
+      if (more && from !== 'end' && !partial)
         cache.put(
           name,
           page,
