@@ -147,8 +147,13 @@ def test_what_the_database_cannot_say_is_not_guessed(cli: Cli) -> None:
             refused = cli(command, "last")
             assert (refused.returncode, refused.stdout) == (1, "")
             assert "name it by its id" in refused.stderr
+        started = cli("start", "command", "-p", 'argv=["true"]').stdout.strip()
+        for asked in ((), ("--all",)):
+            shown = cli("tail", started, *asked)
+            assert (shown.returncode, "the newest entries may be missing" in shown.stderr) == (0, True), shown
         other.execute("ROLLBACK")
         other.close()
         service.kill()  # it has said on stderr what was wrong
         service.wait()
-    assert cli.last()["name"] == "newest"
+    names = [task["name"] for task in cli.objects("tasks")]
+    assert names == ["command", "newest", "stored"]

@@ -22,6 +22,7 @@ NEWEST: Final = 100
 ACTIVITY: Final = 1_000_000
 """Lines of an activity log at most."""
 NO_LIMIT: Final = 1 << 62
+BEHIND: Final = "the database does not answer the service in time; the newest entries may be missing"
 
 
 @click.command()
@@ -165,6 +166,8 @@ async def _newest(
         limit = str(min(PAGE, lines - len(entries)))
         asked = [*conditions, ("order", "desc"), ("limit", limit), ("total", "false"), *before]
         page = await service.call("GET", path(task["id"], "logs"), asked)
+        if not page["complete"] and not follow:
+            terminal.say(BEHIND, "WARNING")
         entries += page["entries"]
         gaps = page["gaps"]
         if page["next_before"] is None:
@@ -179,7 +182,7 @@ async def _newest(
 
 async def _forward(service: Service, task_id: str, conditions: Pairs, printer: LinePrinter) -> None:
     """Show all entries, page by page."""
-    after = 0
+    after: int | None = 0
     while after is not None:
         asked = [*conditions, ("after", str(after)), ("limit", str(PAGE)), ("total", "false")]
         page = await service.call("GET", path(task_id, "logs"), asked)
@@ -187,6 +190,8 @@ async def _forward(service: Service, task_id: str, conditions: Pairs, printer: L
         gaps = [g for g in page["gaps"] if g["to_seq"] > after and (last is None or g["to_seq"] <= last)]
         _interleave(printer, page["entries"], gaps)
         after = last
+        if after is None and not page["complete"]:
+            terminal.say(BEHIND, "WARNING")
 
 
 def _interleave(printer: LinePrinter, entries: list[Object], gaps: list[Object]) -> None:
