@@ -56,7 +56,7 @@ SELECT max(seq), json_group_array(seq) FILTER (WHERE large),
   FROM (SELECT *, {_SIZE} > :large AS large {_ROWS}
         ifnull((SELECT min(:limit, 1 + :bytes / (1 + sum({_SIZE}) / count(*))) FROM (SELECT * {_ROWS} 16)), 0))"""
 
-_ENTRY: Final = "SELECT message, metadata_json FROM task_logs WHERE task_id = ? AND seq = ?"
+_ENTRY: Final = "SELECT CAST(message AS BLOB), CAST(metadata_json AS BLOB) FROM task_logs WHERE task_id = ? AND seq = ?"
 
 _NEWEST: Final = """
 SELECT json_group_array(run_id)
@@ -100,11 +100,19 @@ def entries(
     asked = {"task": task_id, "after": after, "through": through, "stages": labels}
     bounds = {"limit": PAGE, "bytes": PAGE_BYTES, "large": LARGE}
     last, large, *arrays = connection.execute(sql, asked | bounds).fetchone()
-    columns = [decode(array) for decode, array in zip(_COLUMNS, arrays, strict=True)]
+    columns = [_decoded(decode, array) for decode, array in zip(_COLUMNS, arrays, strict=True)]
     if last is None:
         return RunEntries(columns=columns, last=through)
     seqs, room = _decode_numbers(large), PAGE_BYTES - len(arrays[-2]) - len(arrays[-1])
     return _with_large(connection, task_id, RunEntries(columns=columns, last=last), seqs, room)
+
+
+def _decoded(decode: Callable[[bytes], list[Any]], array: bytes) -> list[Any]:
+    """A column; with marks in place of what is no text, but lies damaged in the database: the rest goes on."""
+    try:
+        return decode(array)
+    except UnicodeDecodeError:
+        return decode(array.decode(errors="replace").encode())
 
 
 def _with_large(
@@ -115,11 +123,13 @@ def _with_large(
     place = -1
     for seq in seqs:
         place = messages.index(None, place + 1)
-        found: tuple[str, str | None] | None = connection.execute(_ENTRY, (task_id, seq)).fetchone()
+        found: tuple[bytes, bytes | None] | None = connection.execute(_ENTRY, (task_id, seq)).fetchone()
         if found is None:  # deleted meanwhile, with its task
             return _cut(page, place, seq)
-        messages[place], metadata[place] = found
-        room -= sum(len(text or "") for text in found)
+        message, data = found
+        messages[place] = message.decode(errors="replace")
+        metadata[place] = None if data is None else data.decode(errors="replace")
+        room -= len(message) + len(data or b"")
         if room < 0 and place:
             return _cut(page, place, seq - 1)
     return page

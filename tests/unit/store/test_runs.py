@@ -110,7 +110,7 @@ def test_what_is_deleted_meanwhile_is_passed_over(connection: sqlite3.Connection
     deleted = list[str]()
 
     def delete(statement: str) -> None:
-        if statement.startswith("SELECT message") and not deleted:
+        if statement.startswith("SELECT CAST(message") and not deleted:
             deleted.append(statement)
             connection.execute("DELETE FROM task_logs WHERE seq = 3")
 
@@ -119,6 +119,30 @@ def test_what_is_deleted_meanwhile_is_passed_over(connection: sqlite3.Connection
     connection.set_trace_callback(None)
     assert deleted
     assert found == ["1", "2", "4", "5"]
+
+
+@pytest.mark.parametrize("size", [1, 20_000])
+def test_a_damaged_text_holds_nothing_up(connection: sqlite3.Connection, size: int) -> None:
+    """Where bytes of a text are none of UTF-8 it shows marks in their place; what is around them comes as it is."""
+    add_task(connection, "t")
+    add_entries(connection, [entry(message=str(n) * size, metadata_json='{"é":1}') for n in range(1, 4)])
+    update = "UPDATE task_logs SET {0} = CAST(x'61eda080ff' || CAST({0} AS BLOB) AS TEXT) WHERE seq = 2"
+    for column in ("message", "unit"):
+        connection.execute("UPDATE task_logs SET unit = 'u'")
+        connection.execute(update.format(column))
+    found = whole(connection, 0, 3)
+    assert [entry[5][-size:] for entry in found] == ["1" * size, "2" * size, "3" * size]
+    assert found[1][5].startswith("a\ufffd")
+    assert [entry[4] for entry in found] == ["u", "a" + "\ufffd" * 4 + "u", "u"]
+    assert {entry[6] for entry in found} == {'{"é":1}'}
+
+
+def test_an_empty_message_may_have_much_metadata(connection: sqlite3.Connection) -> None:
+    """What is read by itself for its metadata comes with them, whatever its message is."""
+    add_task(connection, "t")
+    data = f'{{"data":"{"x" * 20_000}"}}'
+    add_entries(connection, [entry(message="", metadata_json=data), entry(message="y" * 20_000)])
+    assert [found[5:] for found in whole(connection, 0, 2)] == [("", data), ("y" * 20_000, None)]
 
 
 def test_a_page_is_read_in_the_order_of_its_index(connection: sqlite3.Connection) -> None:
