@@ -4,7 +4,7 @@ One thread makes the log calls, as many as it can, and sleeps for a moment now a
 the others would hardly get the interpreter. One takes the records apart, as the store does beside the commit before,
 and one inserts them by statements of thousands of rows. No event loop, no tasks to begin or end, no counts, no
 watermark, no run files, nobody who could watch or wait: what a store in threads of this interpreter could reach with
-these log calls. (Two threads, of which one takes apart and inserts, reach a seventh less.)
+these log calls. (Two threads, of which one takes apart and inserts, reach a sixth less.)
 """
 
 from __future__ import annotations
