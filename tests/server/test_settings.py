@@ -147,6 +147,22 @@ async def test_a_locked_database_is_said(tmp_path: Path) -> None:
         assert (await service.get(f"/api/tasks/{late['id']}/logs", shapes.LogPage)).complete
 
 
+async def test_the_own_log_is_not_filled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """While the database is locked the service's own log says which requests cannot be answered, not each of them."""
+    async with running(tmp_path) as service:
+        other = sqlite3.connect(tmp_path / "asynclog.db", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        try:
+            asked = [service.client.put("/api/settings/logging", json={"log_level": "INFO"}) for _ in range(2)]
+            assert [answer.status_code for answer in await asyncio.gather(*asked)] == [503, 503]
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+    said = [record.getMessage() for record in caplog.records if "cannot be answered now" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith("PUT /api/settings/logging cannot be answered now: the database")
+
+
 async def test_what_is_stored_waits_for_nothing(tmp_path: Path) -> None:
     """Entries across tasks below what is stored are complete, and come at once, while what is newer cannot be stored;
     so are those of a task that was at rest before.

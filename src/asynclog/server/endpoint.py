@@ -44,7 +44,7 @@ class Endpoint:
                 response = await self._handle(request, operation, room)
         except AsynclogError as error:
             if isinstance(error, UnavailableError):
-                _log.warning("%s %s cannot be answered now: %s", request.method, operation.path, error)
+                self._tell(operation, error)
             return problems.of_error(error)
         except HTTPException as error:
             return problems.of_http_error(error, request.method)
@@ -58,6 +58,14 @@ class Endpoint:
         if request.method == "HEAD" and isinstance(response, Stream):
             return await response.head()
         return response
+
+    def _tell(self, operation: Operation, error: UnavailableError) -> None:
+        """Say in our own log what cannot be answered, now and then: while it lasts every request may meet it."""
+        route = f"{operation.method} {operation.path}"
+        left_out = self._service.unanswered.left_out(route)
+        if left_out is not None:
+            more = f" ({left_out:,} more since this was said)" if left_out else ""
+            _log.warning("%s cannot be answered now: %s%s", route, error, more)
 
     async def _handle(self, request: Request, operation: Operation, room: Held) -> Response:
         call = await self._read(request, operation, room)

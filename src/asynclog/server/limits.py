@@ -27,6 +27,8 @@ FRAMES: Final = 200
 """Frames a client may send on one WebSocket at once,"""
 FRAMES_A_SECOND: Final = 20.0
 """and from then on."""
+SAID_SECONDS: Final = 10.0
+"""How long what was said in the service's own log is not said again."""
 
 _UNLESS_SAID: Final = Server()
 
@@ -133,6 +135,26 @@ class Requests:
         if len(self._due) >= KNOWN and caller not in self._due:
             self._due = {name: then for name, then in self._due.items() if then > now - AHEAD_SECONDS}
         self._due[caller] = due + 1 / self._a_second
+
+
+class Seldom:
+    """How often the service's own log says the same: what every request meets would fill it."""
+
+    def __init__(self, clock: Callable[[], float], seconds: float = SAID_SECONDS) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._said: dict[str, tuple[float, int]] = {}
+        """By what it is about, of which there are few: when it was said, and how often it was not since."""
+
+    def left_out(self, about: str) -> int | None:
+        """How often it was left out since it was said last; None when it is to be left out now, too."""
+        now = self._clock()
+        said, times = self._said.get(about, (now - self._seconds, 0))
+        if now - said < self._seconds:
+            self._said[about] = said, times + 1
+            return None
+        self._said[about] = now, 0
+        return times
 
 
 class Begun:

@@ -13,7 +13,7 @@ from asynclog.principal import Principal
 from asynclog.server.access import Access
 from asynclog.server.body import Bodies
 from asynclog.server.failures import Failures
-from asynclog.server.limits import DEFAULT_LIMITS, EXPORTS, EXPORTS_EACH, Begun, Limits, Places, Requests
+from asynclog.server.limits import DEFAULT_LIMITS, EXPORTS, EXPORTS_EACH, Begun, Limits, Places, Requests, Seldom
 from asynclog.server.passes import Pass
 from asynclog.server.turns import Turns
 from asynclog.tasks.manager import TaskManager
@@ -54,6 +54,7 @@ class Service:
         self.subscriptions = Places("subscriptions", limits.subscriptions, limits.subscriptions_per_key)
         self.asked = Requests(time.monotonic, limits.requests_per_second)
         self.begun = Begun(limits.tasks_per_key, self._is_open)
+        self.unanswered = Seldom(time.monotonic)
         self.bodies = Bodies()
         self.exports = Places("exports", EXPORTS, EXPORTS_EACH)
         self.turns = Turns()
