@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import asynclog
 from asynclog import AccessScope, ConflictError, InvalidError, NotFoundError, TaskManager, TooLargeError
 from asynclog.disk import Disk
+from asynclog.engine import FAR_BEHIND
 from asynclog.filters import LogFilter
 from asynclog.live import SHOWN
 from asynclog.tail import Entries
@@ -166,6 +168,22 @@ async def test_the_lease_is_renewed_and_expires(folder: Path) -> None:
         assert (await tasks.reader.step(task.id, step.id)).status == "interrupted"
         with pytest.raises(ConflictError):
             await ingest(tasks, task.id, {"message": "too late"})
+
+
+async def test_entries_that_wait_keep_no_stage_from_beginning(folder: Path) -> None:
+    """While thousands of entries are not stored yet a step begins all the same: it does not depend on them."""
+    async with asynclog.open(folder) as tasks:
+        task = tasks.external.start("flooded")
+        assert await tasks.engine.settle()
+        other = sqlite3.connect(folder / "asynclog.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            await ingest(tasks, task.id, *({"message": str(number)} for number in range(2 * FAR_BEHIND)))
+            step = await tasks.external.put_step(task.id, {"node_id": "n"})
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+        assert (await tasks.reader.step(task.id, step.id)).node_id == "n"
 
 
 class SetClock(ManualClock):

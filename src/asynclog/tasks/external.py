@@ -297,7 +297,8 @@ class External:
             yield
 
     async def _settled(self) -> None:
-        if not await self._engine.settle():
+        """Wait until the store knows the tasks' stages and steps; in a flood of entries not for those."""
+        if not await self._engine.settle_tasks():
             raise StoreError("the database does not answer in time; try again later")
 
     async def _live(self, task_id: str, access: AccessScope) -> Live:
