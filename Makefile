@@ -3,6 +3,8 @@ PYTHON ?= python3
 PORT ?= 8700
 DATA ?= data
 TESTS ?= tests
+# Most of the suite waits for processes and disks, so two share it; a file of tests stays in one of them.
+WORKERS ?= 2
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -51,7 +53,7 @@ run: setup web ## serve the demo at http://127.0.0.1:8700 on ./data
 test: test-python test-web ## run the whole suite; TESTS=tests/unit runs a part of it
 
 test-python: setup web browser
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
 
 test-web: setup $(MODULES)
 	$(NPM) test
