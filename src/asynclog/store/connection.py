@@ -12,6 +12,8 @@ from typing import Final, Self, TypeVar
 
 import aiosqlite
 
+from asynclog.store.shielding import to_its_end
+
 T = TypeVar("T")
 
 BUSY_MS: Final = 1000
@@ -37,10 +39,28 @@ class Connection(aiosqlite.Connection):
         self._thread.daemon = True  # what it holds is in the journal: it must not keep a process from ending
 
     async def opened(self) -> Self:
-        """Itself, once it is connected; raises what connecting raises."""
+        """Itself, once it is connected; raises what connecting raises. A cancelled call waits until it is over.
+
+        Whoever did not wait would leave a thread that tells its result to a loop that may be closed by then.
+        """
         self._thread.start()
-        _ = await self._connect()
+        connecting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((connecting, self._establish))
+        try:
+            await to_its_end(connecting)
+        except BaseException:
+            stopping = self.stop()
+            if stopping is not None:
+                await to_its_end(stopping)
+            raise
         return self
+
+    def _establish(self) -> None:
+        self._connection = self._connector()
+
+    async def close(self) -> None:
+        """Close it behind what was submitted before, and end its thread. A cancelled call waits until it is over."""
+        await to_its_end(super().close())
 
     def submit(self, function: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         """Have a function run behind those that were submitted before. Raises ValueError when it is closed."""
