@@ -122,6 +122,11 @@ class Sealed(Value, frozen=True):
     last_seq: int
 
 
+def end_of(started_at: int | None, now: int) -> int:
+    """When something ends that ends now: not before it started, though the clock was set back meanwhile."""
+    return now if started_at is None else max(started_at, now)
+
+
 class Task(Value, frozen=True):
     """One execution of a plugin.
 

@@ -141,6 +141,9 @@ class History(Protocol):
     async def step(self, task_id: str, step_id: str, access: AccessScope) -> Step | None:
         """One step, with input and output."""
 
+    async def open_steps(self, task_id: str, access: AccessScope) -> tuple[int, list[Step]]:
+        """How many steps a task has, and those that run, with input and output."""
+
     async def plugin_stats(self, plugin: str, access: AccessScope) -> PluginStats:
         """Tasks of a plugin in numbers."""
 

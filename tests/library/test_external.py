@@ -12,12 +12,14 @@ import msgspec
 import pytest
 
 import asynclog
-from asynclog import AccessScope, ConflictError, InvalidError, NotFoundError, TaskManager, TooLargeError
+from asynclog import AccessScope, ConflictError, InvalidError, NotFoundError, StoreError, TaskManager, TooLargeError
 from asynclog.disk import Disk
 from asynclog.engine import FAR_BEHIND
 from asynclog.filters import LogFilter
 from asynclog.live import SHOWN
+from asynclog.model import Stage
 from asynclog.tail import Entries
+from asynclog.tasks import changes
 from asynclog.tasks.external import EXPIRY_SECONDS
 from asynclog.testing import ManualClock
 from tests.library.reading import entries, messages, steps, until
@@ -186,6 +188,60 @@ async def test_entries_that_wait_keep_no_stage_from_beginning(folder: Path) -> N
         assert (await tasks.reader.step(task.id, step.id)).node_id == "n"
 
 
+async def test_parts_are_changed_and_ended_while_the_database_is_locked(folder: Path) -> None:
+    """In one backlog a stage and a step begin, change and end; the end of the task ends those that are left."""
+    async with asynclog.open(folder) as tasks:
+        task = tasks.external.start("flooded")
+        assert await tasks.engine.settle()
+        external = tasks.external
+        other = sqlite3.connect(folder / "asynclog.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            await ingest(tasks, task.id, *({"message": str(number)} for number in range(2 * FAR_BEHIND)))
+            stage = await external.put_stage(task.id, {"name": "s"})
+            await external.put_stage(task.id, {"id": stage.id, "processed": 5})
+            await external.put_stage(task.id, {"id": stage.id, "status": "success"})
+            second = await external.put_stage(task.id, {"name": "t"})
+            step = await external.put_step(task.id, {"node_id": "n", "input_data": [1]})
+            await external.put_step(task.id, {"id": step.id, "status": "success", "output_data": [2]})
+            left = await external.put_step(task.id, {"node_id": "m"})
+            with pytest.raises(NotFoundError):
+                await external.put_step(task.id, {"id": stage.id, "status": "success"})
+            await external.finish(task.id, "success")
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+        shown = [(view.stage.number, view.stage) for view in await tasks.reader.stages(task.id) if view.stage]
+        assert [(number, stage.status, stage.processed) for number, stage in shown] == [
+            (1, "success", 5),
+            (2, "interrupted", None),
+        ]
+        assert shown[1][1].id == second.id
+        kept = [await tasks.reader.step(task.id, step.id), await tasks.reader.step(task.id, left.id)]
+        assert [(one.step_index, one.status) for one in kept] == [(0, "success"), (1, "interrupted")]
+        assert (kept[0].input_json, kept[0].output_json) == ("[1]", "[2]")
+
+
+async def test_parts_that_wait_for_the_store_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When too many changes wait for the database the next one is refused, and taken once it answers again."""
+    monkeypatch.setattr(changes, "KEPT", 3)
+    async with asynclog.open(folder) as tasks:
+        task = tasks.external.start("busy")
+        assert await tasks.engine.settle()
+        other = sqlite3.connect(folder / "asynclog.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            begun = [await tasks.external.put_step(task.id, {"node_id": str(number)}) for number in range(3)]
+            with pytest.raises(StoreError, match="later"):
+                await tasks.external.put_step(task.id, {"node_id": "one more"})
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+        assert await tasks.engine.settle(30)
+        begun.append(await tasks.external.put_step(task.id, {"node_id": "one more"}))
+        assert [step.step_index for step in begun] == [0, 1, 2, 3]
+
+
 class SetClock(ManualClock):
     """A wall clock that somebody sets."""
 
@@ -262,24 +318,25 @@ async def test_the_lease_and_the_client_end_it_once(folder: Path, monkeypatch: p
     clock = KeepersClock()
     async with asynclog.open(folder, clock=clock) as tasks:
         task = tasks.external.start("scrape")
-        settle = tasks.engine.settle
+        store = tasks.engine.store
+        stages = store.stages
         ending: list[asyncio.Task[asynclog.Task]] = []
 
-        async def settle_late(*seconds: float) -> bool:
-            """While the keeper waits for the store the client comes, and has time enough to come first."""
-            monkeypatch.setattr(tasks.engine, "settle", settle)
+        async def stages_late(task_id: str, access: AccessScope) -> list[Stage]:
+            """While the keeper reads the store the client comes, and has time enough to come first."""
+            monkeypatch.setattr(store, "stages", stages)
             ending.append(asyncio.create_task(tasks.external.finish(task.id, "success")))
             await asyncio.wait(ending, timeout=0.5)
-            return await settle(*seconds)
+            return await stages(task_id, access)
 
         await clock.advance(LEASE - 3)
-        assert await settle()
-        monkeypatch.setattr(tasks.engine, "settle", settle_late)
+        assert await tasks.engine.settle()
+        monkeypatch.setattr(store, "stages", stages_late)
         rounds = clock.rounds
         await clock.advance(6)
         await until(lambda: clock.rounds > rounds)  # the keeper has done its work
         [told] = await asyncio.gather(*ending, return_exceptions=True)
-        assert await settle()
+        assert await tasks.engine.settle()
         status = (await tasks.task(task.id)).status
         assert status == (told.status if isinstance(told, asynclog.Task) else "interrupted")
         assert len(await entries(tasks, task.id)) == 2

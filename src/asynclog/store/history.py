@@ -59,6 +59,11 @@ _ONE_STEP: Final = f"""
 SELECT CAST({_STEP}, 'input_json', input_data, 'output_json', output_data) AS BLOB)
   FROM steps WHERE task_id = {{task}} AND id = ?"""
 
+_OPEN_STEPS: Final = f"""
+SELECT count(*), CAST(json_group_array({_STEP}, 'input_json', input_data, 'output_json', output_data))
+       FILTER (WHERE status = 'running') AS BLOB)
+  FROM steps WHERE task_id = {{task}}"""
+
 _ENDED: Final = "deleted_at IS NULL AND status IN ('success', 'failed', 'cancelled', 'interrupted')"
 
 _TOO_OLD: Final = f"""
@@ -176,6 +181,13 @@ def step(connection: sqlite3.Connection, task_id: str, step_id: str, access: Acc
     task, params = seen_task(task_id, access)
     found = connection.execute(_ONE_STEP.format(task=task), (*params, step_id)).fetchone()
     return None if found is None else _decode_step(found[0])
+
+
+def open_steps(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> tuple[int, list[Step]]:
+    """How many steps a task has, and those that run, with input and output."""
+    task, params = seen_task(task_id, access)
+    number, running = connection.execute(_OPEN_STEPS.format(task=task), params).fetchone()
+    return number, _decode_steps(running)
 
 
 def expired(

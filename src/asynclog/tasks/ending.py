@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from asynclog import records
 from asynclog.engine import Engine
 from asynclog.feed import Feed
-from asynclog.model import EVERYTHING, Sealed, Task
+from asynclog.model import Sealed, Stage, Step, Task, end_of
 from asynclog.records import StageRecord, StepRecord, TaskRecord
 from asynclog.store.shielding import to_its_end
 from asynclog.tasks import trace
@@ -53,31 +54,34 @@ async def _tell(engine: Engine, closed: Task) -> None:
     engine.hub.end(closed, engine.journal.last_id)
 
 
-async def end_parts(engine: Engine, task_id: str, now: int) -> None:
-    """End the stages and steps, as the store knows them, that a task had begun and whose code is gone."""
-    await engine.settle()
-    for stage in await engine.store.stages(task_id, EVERYTHING):
-        if stage.status == "running":
-            closed = msgspec.structs.replace(stage, status="interrupted", finished_at=now)
-            engine.record(StageRecord(task_id, closed))
-            for event in trace.stage_change(closed, now):
-                engine.record(event)
-    for known in await engine.store.steps(task_id, EVERYTHING):
-        if known.status != "running":
+def end_parts(engine: Engine, running: Iterable[Stage | Step], now: int) -> None:
+    """End the stages and steps that a task had begun and whose code is gone."""
+    for part in running:
+        if isinstance(part, Step):
+            ended = msgspec.structs.replace(part, status="interrupted", finished_at=end_of(part.started_at, now))
+            engine.record(StepRecord(part.task_id, ended))
             continue
-        step = await engine.store.step(task_id, known.id, EVERYTHING)
-        if step is not None:
-            engine.record(StepRecord(task_id, msgspec.structs.replace(step, status="interrupted", finished_at=now)))
+        closed = msgspec.structs.replace(part, status="interrupted", finished_at=end_of(part.started_at, now))
+        engine.record(StageRecord(part.task_id, closed))
+        for event in trace.stage_change(closed, now):
+            engine.record(event)
 
 
-async def interrupt(engine: Engine, task: Task, reason: str, feed: Feed | None = None) -> Task:
+async def interrupt(
+    engine: Engine, task: Task, running: Iterable[Stage | Step], reason: str, feed: Feed | None = None
+) -> Task:
     """End a task whose code is gone, with the stages and steps it had begun."""
     feed = feed or Feed.of(task)
     now = engine.clock.now()
-    await end_parts(engine, task.id, now)
+    end_parts(engine, running, now)
     engine.logger(feed, "system").warning("task interrupted: %s", reason)
     _log.warning("the task %s (%s) is interrupted: %s", task.id, task.name, reason)
     ended = msgspec.structs.replace(
-        task, status="interrupted", cancelling=False, finished_at=now, error_message=reason, lease_until=None
+        task,
+        status="interrupted",
+        cancelling=False,
+        finished_at=end_of(task.started_at, now),
+        error_message=reason,
+        lease_until=None,
     )
     return await finish(engine, feed, ended)

@@ -1,7 +1,7 @@
 """External tasks: their code runs elsewhere and logs over HTTP. They live as long as their lease is renewed.
 
-State owned here, by task: the answers to batches that may not be stored yet, and a lock for its stages and steps. What
-the tasks are is the engine's.
+State owned here, by task: the answers to batches that may not be stored yet, a lock for its stages and steps, and how
+many steps there are. What the tasks are is the engine's.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from asynclog.feed import Feed
 from asynclog.live import Live
 from asynclog.logger import label
 from asynclog.model import EVERYTHING, AccessScope, Stage, Step, Task
-from asynclog.records import BatchRecord, StageRecord, StepRecord, TaskRecord
+from asynclog.records import BatchRecord, TaskRecord
 from asynclog.tasks import parts, trace
 from asynclog.tasks.answers import Answers
 from asynclog.tasks.beginning import new_task
+from asynclog.tasks.changes import Changes
 from asynclog.tasks.ending import end_parts, finish, interrupt
 from asynclog.tasks.ingest import Parsed, parse_in_turns
 from asynclog.tasks.runfiles import RunFiles
@@ -52,9 +53,10 @@ class External:
         self._engine = engine
         self._run_files = run_files
         self._answers: dict[str, Answers] = {}
+        self._changes = Changes(engine)
         self._parts: dict[str, asyncio.Lock] = {}
         self._steps: dict[str, int] = {}
-        """How many steps a task has, once it got one since the start: they may be many, and are read once."""
+        """How many steps a task has, once it got one since the start: the store is asked once."""
 
     def resume(self, tasks: Sequence[Task]) -> None:
         """Let the external tasks of a former process go on."""
@@ -213,7 +215,7 @@ class External:
     async def _end(self, live: Live, status: str, result: Any, error_message: str | None) -> Task:
         engine, feed, task_id = self._engine, live.feed, live.task.id
         with contextlib.suppress(StoreError):  # the end of the task does not wait for the database
-            await end_parts(engine, task_id, engine.clock.now())
+            end_parts(engine, await self._changes.running(task_id), engine.clock.now())
         if feed is None or feed.sealed:
             raise ConflictError(f"the task {task_id} was ended by somebody else meanwhile")
         limit = engine.settings.dials.max_data_size
@@ -256,10 +258,10 @@ class External:
             NotFoundError, ConflictError, StoreError.
         """
         async with self._changing(task_id, access):
-            engine, known = self._engine, await self._engine.store.stages(task_id, access)
+            engine, known = self._engine, await self._changes.stages(task_id)
             live, now = await self._live(task_id, access), engine.clock.now()
             stage = parts.stage_of(task_id, given, known, now, engine.settings.dials)
-            engine.record(StageRecord(task_id, stage))
+            self._changes.record(stage)
             begun = given.get("id") is None
             if begun:
                 engine.record(trace.stage_start(stage, now))
@@ -271,16 +273,16 @@ class External:
     async def put_step(self, task_id: str, given: Mapping[str, Any], access: AccessScope = EVERYTHING) -> Step:
         """Begin a step, or with ``id`` change or end one; arguments (see `parts.step_of`) and errors as above."""
         async with self._changing(task_id, access):
-            engine, store, known_id = self._engine, self._engine.store, given.get("id")
-            known = None if known_id is None else await store.step(task_id, str(known_id), access)
+            engine, known_id = self._engine, given.get("id")
+            known = None if known_id is None else await self._changes.step(task_id, str(known_id))
             if known_id is not None and known is None:
                 raise NotFoundError("step", str(known_id))
             index = self._steps.get(task_id) if known is None else known.step_index
             if index is None:
-                index = len(await store.steps(task_id, access))
+                index, _ = await engine.store.open_steps(task_id, access)
             live, now = await self._live(task_id, access), engine.clock.now()
             step = parts.step_of(task_id, given, known, index, now, engine.settings.dials)
-            engine.record(StepRecord(task_id, step))
+            self._changes.record(step)
             if known is None:
                 self._steps[task_id] = index + 1
             for event in trace.step_error(step, now):
@@ -290,16 +292,11 @@ class External:
 
     @contextlib.asynccontextmanager
     async def _changing(self, task_id: str, access: AccessScope) -> AsyncIterator[None]:
-        """What the store knows of the task's stages and steps is all there is, and nobody else changes it meanwhile."""
+        """There is room for a change of the task's stages and steps, and nobody else changes one meanwhile."""
         await self._live(task_id, access)
         async with self._parts.setdefault(task_id, asyncio.Lock()):
-            await self._settled()
+            await self._changes.make_room()
             yield
-
-    async def _settled(self) -> None:
-        """Wait until the store knows the tasks' stages and steps; in a flood of entries not for those."""
-        if not await self._engine.settle_tasks():
-            raise StoreError("the database does not answer in time; try again later")
 
     async def _live(self, task_id: str, access: AccessScope) -> Live:
         """The running external task."""
@@ -352,7 +349,7 @@ class External:
     async def _expire(self, live: Live) -> None:
         task_id = live.task.id
         async with self._parts.setdefault(task_id, asyncio.Lock()):
-            await self._settled()
+            left = await self._changes.running(task_id)
             if self._is_silent(live):  # else it was heard of, or has ended, meanwhile
-                await interrupt(self._engine, live.task, "it was silent for longer than its lease", live.feed)
+                await interrupt(self._engine, live.task, left, "it was silent for longer than its lease", live.feed)
                 self._forget(task_id)

@@ -11,6 +11,7 @@ from asynclog.engine import Engine
 from asynclog.errors import StoreError
 from asynclog.model import Task
 from asynclog.queries import TaskQuery
+from asynclog.tasks.changes import Changes
 from asynclog.tasks.ending import interrupt
 
 REPLAY_SECONDS: Final = 300.0
@@ -37,14 +38,18 @@ async def recover(engine: Engine) -> list[Task]:
     Raises:
         StoreError: the store cannot be read.
     """
-    external = []
+    external, changes = [], Changes(engine)
     query = TaskQuery(status=("pending", "running"), limit=_PAGE, descending=False)
     while True:
         page = await engine.store.tasks(query)
         external += [task for task in page.tasks if task.external]
         lost = [task for task in page.tasks if not task.external]
-        await asyncio.gather(*(interrupt(engine, task, "the service stopped while it ran") for task in lost))
+        await asyncio.gather(*(_end(engine, changes, task) for task in lost))
         if page.next is None:
             break
         query = msgspec.structs.replace(query, cursor=page.next)
     return external
+
+
+async def _end(engine: Engine, changes: Changes, task: Task) -> None:
+    await interrupt(engine, task, await changes.running(task.id), "the service stopped while it ran")
