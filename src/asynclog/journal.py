@@ -300,6 +300,9 @@ class Journal:
     def mark_stored(self, through: int) -> bool:
         """Records up to here are in the store; True when there are segments that may hold nothing else."""
         self.stored_id = max(self.stored_id, through)
+        with self._lock:
+            if self.stored_id >= self.last_id:
+                self._ledger.rest()
         return self._shelf.has_closed
 
     def remove_stored(self) -> None:

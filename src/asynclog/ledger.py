@@ -187,7 +187,12 @@ class Ledger:
 
     def release(self, count: int, size: int) -> None:
         """So many records, with payloads of so many bytes, have left memory."""
-        self._free += size + FRAME_MEMORY * count
+        self._free = min(self._free + size + FRAME_MEMORY * count, self._budget)
+
+    def rest(self) -> None:
+        """All records are stored: none is in memory, and whatever a signal handler that raised left counted is not."""
+        if not self._inbox:
+            self._free = self._budget
 
     def reconcile(self, feed: Feed | None, payload: bytes, written: Frame | None) -> bool:
         """Let the numbers agree with what the segment holds, after a signal handler raised while this record was put.
