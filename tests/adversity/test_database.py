@@ -222,8 +222,8 @@ async def test_lost_while_running(tmp_path: Path, harm: object) -> None:
     """A database that is removed, replaced or overwritten under a running service is begun anew.
 
     Kept: what was not stored when it happened and everything after, and the running task itself. Lost: what was only in
-    the database. Said: a damaged file was set aside, or it was removed. The task runs on and sees nothing. Settings
-    that were changed before are there at the next start.
+    the database. Said: a damaged file was set aside, or it was removed, and which entries are lost. The task runs on
+    and sees nothing. Settings that were changed before are there at the next start.
     """
     assert callable(harm)
     async with numbering(tmp_path) as (tasks, plugin, task_id):
@@ -248,6 +248,7 @@ async def test_lost_while_running(tmp_path: Path, harm: object) -> None:
     found = numbers(tmp_path, task_id)
     assert found == list(range(606 - len(found), 606))
     assert len(found) >= 505
+    assert accounted(tmp_path, task_id)[1] == 605 - len(found) + 1  # and that the task began
     aside = list(tmp_path.glob("asynclog.db.damaged-*"))
     assert bool(aside) == (harm in (replace_by_garbage, overwrite_with_garbage, write_garbage, empty))
     assert ("set aside" in said) == bool(aside)
@@ -255,7 +256,10 @@ async def test_lost_while_running(tmp_path: Path, harm: object) -> None:
 
 
 async def test_replaced_by_an_older_copy(tmp_path: Path) -> None:
-    """A backup put in the place of the running database is taken up: its entries are there, and all new ones."""
+    """A backup put in the place of the running database is taken up: its entries are there, and all new ones.
+
+    Those in between, which were in neither, are named.
+    """
     async with numbering(tmp_path / "data") as (tasks, plugin, task_id):
         plugin.log(50)
         assert await tasks.engine.settle(10)
@@ -271,6 +275,7 @@ async def test_replaced_by_an_older_copy(tmp_path: Path) -> None:
     found = numbers(tmp_path / "data", task_id)
     assert found == [*range(1, 51), *range(151 - (len(found) - 50), 151)]
     assert len(found) >= 100
+    assert accounted(tmp_path / "data", task_id)[1] == 150 - len(found)
 
 
 @pytest.mark.parametrize("content", [b"", b"short", os.urandom(50_000), b"SQLite format 3\0" + os.urandom(9_000)])
@@ -363,4 +368,5 @@ async def test_ids_that_another_history_has_used(tmp_path: Path) -> None:
         assert tasks.engine.troubles() == []
     assert numbers(copy, task_one) == list(range(1, 301))
     assert numbers(copy, task_two)[-100:] == list(range(51, 151))
+    accounted(copy, task_two)
     assert numbers(copy, task_three) == list(range(1, 11))

@@ -340,7 +340,10 @@ async def test_no_journal_at_the_start(tmp_path: Path) -> None:
 
 
 async def test_damage_between_two_lives(tmp_path: Path) -> None:
-    """A torn tail, a flipped bit, files that are not ours: the service starts, keeps the valid rest, and says what."""
+    """A torn tail, a flipped bit, files that are not ours: the service starts, keeps the valid rest, and says what.
+
+    The entries that went with the damaged part are named by their range.
+    """
     limits = Limits(segment=3_000)
     async with numbering(tmp_path / "a", limits=limits) as (tasks, plugin, task_id):
         assert await tasks.engine.settle(10)
@@ -370,3 +373,4 @@ async def test_damage_between_two_lives(tmp_path: Path) -> None:
     assert len(found) == 200 - lost
     assert found == sorted(set(found))
     assert found[-1] == 200
+    assert accounted(tmp_path / "b", task_id)[1] == lost

@@ -26,6 +26,7 @@ from asynclog.queries import (
 )
 from asynclog.store import apply, blocks, counts, entries, history, keys, outcomes, removal, runs, schedules, settings
 from asynclog.store.batch import Batch
+from asynclog.store.losses import Losses
 from asynclog.store.sqlite import Database, QueryTimeoutError
 
 
@@ -34,6 +35,7 @@ class SqliteStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._losses = Losses()
 
     async def commit(self, journal_id: str, frames: Frames, through: int, after: int = 0) -> StoredEntries | None:
         """Apply records and move the watermark in one transaction; take them apart while the one before is written."""
@@ -41,7 +43,7 @@ class SqliteStore:
         if after:
             batch = self._database.beside(batch)
         return await self._database.write(
-            lambda connection: apply.commit(connection, journal_id, frames, batch, through, after)
+            lambda connection: apply.commit(connection, journal_id, frames, batch, through, after, self._losses)
         )
 
     async def watermark(self, journal_id: str) -> int:

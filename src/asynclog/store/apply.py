@@ -19,10 +19,11 @@ import msgspec
 from asynclog import failpoints
 from asynclog.errors import StoreError
 from asynclog.frames import Frames
-from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, Gap, Level, Step, Task
+from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, Gap, Level, Step, Task, TraceItem
 from asynclog.records import Row
 from asynclog.store.batch import Batch
 from asynclog.store.columns import NAMES, NOTHING, NULLABLE, Columns
+from asynclog.store.losses import Losses
 from asynclog.store.transaction import transaction
 
 ROWS: Final = 4000
@@ -75,6 +76,7 @@ def commit(
     batch: Callable[[], Batch],
     through: int,
     after: int,
+    losses: Losses,
 ) -> Columns | None:
     """`Store.commit` for SQLite: all of it in one transaction, or nothing. ``batch`` gives the frames, sorted."""
     if after and read_watermark(connection, journal_id) < after:  # before it waits for a lock, and others for it
@@ -82,11 +84,14 @@ def commit(
     found = batch()
     with transaction(connection):
         watermark, newest = connection.execute(_STORED, (journal_id,)).fetchone()
+        losses.look(watermark, frames, through)
         if frames and frames.ids[0] <= watermark:
             found = Batch(Frames.of(frame for frame in frames if frame[0] > watermark))
         _put_tasks(connection, found)
         new = _put_entries(connection, found.entries, newest)
         _put_rest(connection, found)
+        for gap in losses.gaps(connection, found.owners() | found.tasks.keys() | set(found.entries.task_ids)):
+            _put_gap(connection, gap)
         connection.execute(
             "INSERT INTO watermark (journal_id, record_id) VALUES (?, ?) "
             "ON CONFLICT (journal_id) DO UPDATE SET record_id = max(record_id, excluded.record_id)",
@@ -305,7 +310,8 @@ def _count(connection: sqlite3.Connection, entries: Columns, *, exact: bool) -> 
 
 
 _PUT_STAGE: Final = _Put("INSERT OR REPLACE INTO stages", 13)
-_PUT_TRACE: Final = _Put("INSERT INTO trace_items", 5, "ON CONFLICT DO NOTHING")
+_PUT_TRACE: Final = _Put("INSERT INTO trace_items", 5)
+_SAME_TRACES: Final = "SELECT * FROM trace_items WHERE id IN (SELECT value FROM json_each(?))"
 _PUT_ANSWER: Final = _Put("INSERT INTO batches", 3, "ON CONFLICT DO NOTHING")
 _STEP_COLUMNS: Final = (
     "id task_id parent_id step_index stage unit node_id node_type node_name status started_at finished_at input_data "
@@ -321,13 +327,26 @@ _PUT_STEP: Final = _Put(
 def _put_rest(connection: sqlite3.Connection, batch: Batch) -> None:
     _put_many(connection, _PUT_STAGE, [msgspec.structs.astuple(stage) for stage in batch.stages.values()])
     _put_many(connection, _PUT_STEP, [_step_values(step) for step in batch.steps.values()])
-    traces = [(record_id, item.task_id, item.timestamp, item.event, item.data_json) for record_id, item in batch.traces]
-    _put_many(connection, _PUT_TRACE, traces)
+    _put_traces(connection, batch.traces)
     for gap in batch.gaps:
         _put_gap(connection, gap)
     _put_many(connection, _PUT_ANSWER, batch.answers)
     for task_id, deleted_at in batch.deleted.items():
         connection.execute("UPDATE tasks SET deleted_at = ? WHERE id = ?", (deleted_at, task_id))
+
+
+def _put_traces(connection: sqlite3.Connection, traces: Sequence[tuple[int, TraceItem]]) -> None:
+    """Insert trace items; where another history has used their numbers, or higher ones, they get higher ones too."""
+    rows: list[tuple[Any, ...]] = [
+        (record_id, item.task_id, item.timestamp, item.event, item.data_json) for record_id, item in traces
+    ]
+    newest = connection.execute("SELECT max(id) FROM trace_items").fetchone()[0] if rows else None
+    if newest is not None and rows[0][0] <= newest:
+        there = set(connection.execute(_SAME_TRACES, (_json([row[0] for row in rows]),)))
+        rows = [row for row in rows if row not in there]
+        by = max(0, newest + 1 - rows[0][0]) if rows else 0
+        rows = [(record_id + by, *rest) for record_id, *rest in rows]
+    _put_many(connection, _PUT_TRACE, rows)
 
 
 def _put_gap(connection: sqlite3.Connection, gap: Gap) -> None:

@@ -1,4 +1,4 @@
-"""Records as they are applied to a database that has entries of another history."""
+"""Records as they are applied to a database that has entries of another history, and where some are missing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import pytest
 
 from asynclog.filters import LogFilter
 from asynclog.frames import Frames
-from asynclog.model import Task
+from asynclog.model import EVERYTHING, Gap, Sealed, Task, TraceItem
 from asynclog.protocols import StoredEntries
 from asynclog.queries import EntryQuery
-from asynclog.records import TaskRecord, encode
+from asynclog.records import DeleteRecord, GapRecord, TaskRecord, TraceRecord, encode
 from asynclog.store import apply
 from asynclog.store.apply import read_last_id
 from asynclog.store.batch import Batch
-from asynclog.store.entries import page
+from asynclog.store.entries import gaps, page
+from asynclog.store.losses import REASON, Losses
 from tests.unit.store.rows import add_entries, add_task, database, entry
 
 
@@ -40,8 +41,11 @@ def frames(first: int, seqs: range, begin: bool = False) -> Frames:
     return found
 
 
-def commit(connection: sqlite3.Connection, records: Frames, journal_id: str = "ours") -> StoredEntries | None:
-    return apply.commit(connection, journal_id, records, lambda: Batch(records), records.last_id, 0)
+def commit(
+    connection: sqlite3.Connection, records: Frames, journal_id: str = "ours", losses: Losses | None = None
+) -> StoredEntries | None:
+    through = records.last_id
+    return apply.commit(connection, journal_id, records, lambda: Batch(records), through, 0, losses or Losses())
 
 
 def seqs_of(connection: sqlite3.Connection, **conditions: str) -> list[int]:
@@ -85,3 +89,64 @@ def test_what_is_there_already_changes_nothing(connection: sqlite3.Connection) -
     assert connection.execute("SELECT * FROM task_logs").fetchall() == before
     counted = connection.execute("SELECT last_seq, info_count FROM tasks WHERE id = 't'").fetchone()
     assert counted == (50, 50)
+
+
+def traces(*items: tuple[int, str, int, str]) -> Frames:
+    """Trace items: number, task, time, event."""
+    return Frames.of(
+        (number, 0, 1, encode(TraceRecord(task, TraceItem(task, time, event)))) for number, task, time, event in items
+    )
+
+
+def trace_of(connection: sqlite3.Connection, task_id: str) -> list[tuple[int, str]]:
+    """A task's trace, in order."""
+    asked = "SELECT timestamp, event FROM trace_items WHERE task_id = ? ORDER BY id"
+    return connection.execute(asked, (task_id,)).fetchall()
+
+
+def test_trace_items_whose_numbers_another_history_has_used(connection: sqlite3.Connection) -> None:
+    """None is lost, whether its number is taken or free, each task's stay in order, and what is there is there once."""
+    theirs = traces((1, "other", 5, "start"), (3, "other", 6, "half"), (9, "other", 7, "end"))
+    commit(connection, theirs, "theirs")
+    commit(connection, traces((1, "t", 5, "start"), (2, "t", 6, "half"), (3, "t", 6, "half")))
+    commit(connection, traces((4, "t", 7, "more"), (9, "t", 8, "end")))
+    assert trace_of(connection, "t") == [(5, "start"), (6, "half"), (6, "half"), (7, "more"), (8, "end")]
+    before = trace_of(connection, "other")
+    commit(connection, theirs, "a copy of theirs")
+    assert trace_of(connection, "other") == before == [(5, "start"), (6, "half"), (7, "end")]
+
+
+def test_entries_that_are_lost_are_named() -> None:
+    """Where records are missing, each task's missing entries are a gap: before, between and behind what is there."""
+    connection, losses = database(), Losses()
+    connection.execute("PRAGMA foreign_keys = ON")
+    began = Frames.of([(1, 0, 1, encode(TaskRecord("t", Task(id="t", name="t", plugin="p", created_at=1))))])
+    commit(connection, began, losses=losses)
+    commit(connection, Frames([2, 3], [1, 2], [1, 1], [encode(entry("t"))] * 2), losses=losses)
+    assert gaps(connection, "t", EVERYTHING) == []
+    dropped = Gap(task_id="t", from_seq=6, to_seq=7, reason="memory")
+    records = Frames([6], [5], [1], [encode(entry("t"))])
+    records.append((7, 0, 1, encode(GapRecord("t", dropped))))
+    records.append((8, 8, 1, encode(entry("t"))))
+    records.append((9, 4, 1, encode(entry("u"))))
+    commit(connection, records, losses=losses)
+    lost = Gap(task_id="t", from_seq=3, to_seq=4, reason=REASON)
+    assert gaps(connection, "t", EVERYTHING) == [lost, dropped]
+    assert gaps(connection, "u", EVERYTHING) == [Gap(task_id="u", from_seq=1, to_seq=3, reason=REASON)]
+    ended = Task(id="t", name="t", plugin="p", created_at=1, status="success", sealed=Sealed(count=8, last_seq=10))
+    commit(connection, Frames([10], [0], [1], [encode(TaskRecord("t", ended))]), losses=losses)
+    behind = Gap(task_id="t", from_seq=9, to_seq=10, reason=REASON)
+    assert gaps(connection, "t", EVERYTHING) == [lost, dropped, behind]
+    told = connection.execute("SELECT id, last_seq, dropped, info_count FROM tasks ORDER BY id").fetchall()
+    assert told == [("t", 10, 6, 4), ("u", 4, 3, 1)]
+    connection.close()
+
+
+def test_what_is_being_removed_lacks_nothing(connection: sqlite3.Connection) -> None:
+    """A deleted task has no gaps however many of its entries are gone, and one that is whole has none either."""
+    losses, first = Losses(), read_last_id(connection) + 5
+    commit(connection, frames(first, range(1, 11), begin=True), losses=losses)
+    gone = Frames([first + 20], [20], [1], [encode(entry("t"))])
+    gone.append((first + 21, 0, 1, encode(DeleteRecord("t", 1))))
+    commit(connection, gone, losses=losses)
+    assert connection.execute("SELECT count(*) FROM gaps").fetchone() == (0,)
