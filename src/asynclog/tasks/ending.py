@@ -15,6 +15,7 @@ from asynclog.model import Sealed, Stage, Step, Task, end_of
 from asynclog.records import StageRecord, StepRecord, TaskRecord
 from asynclog.store.shielding import to_its_end
 from asynclog.tasks import trace
+from asynclog.tasks.parts import interrupted
 
 STORED_SECONDS: Final = 5.0
 """How long an end waits for the store where the journal cannot make it power-safe."""
@@ -58,12 +59,11 @@ def end_parts(engine: Engine, running: Iterable[Stage | Step], now: int) -> None
     """End the stages and steps that a task had begun and whose code is gone."""
     for part in running:
         if isinstance(part, Step):
-            ended = msgspec.structs.replace(part, status="interrupted", finished_at=end_of(part.started_at, now))
-            engine.record(StepRecord(part.task_id, ended))
+            engine.record(StepRecord(part.task_id, interrupted(part, now)))
             continue
-        closed = msgspec.structs.replace(part, status="interrupted", finished_at=end_of(part.started_at, now))
-        engine.record(StageRecord(part.task_id, closed))
-        for event in trace.stage_change(closed, now):
+        stage = interrupted(part, now)
+        engine.record(StageRecord(stage.task_id, stage))
+        for event in trace.stage_change(stage, now):
             engine.record(event)
 
 

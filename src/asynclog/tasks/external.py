@@ -19,7 +19,7 @@ from asynclog.errors import ConflictError, InvalidError, NotFoundError, StoreErr
 from asynclog.feed import Feed
 from asynclog.live import Live
 from asynclog.logger import label
-from asynclog.model import EVERYTHING, AccessScope, Stage, Step, Task
+from asynclog.model import EVERYTHING, AccessScope, Stage, Step, Task, end_of
 from asynclog.records import BatchRecord, TaskRecord
 from asynclog.tasks import parts, trace
 from asynclog.tasks.answers import Answers
@@ -230,7 +230,7 @@ class External:
         ended = msgspec.structs.replace(
             live.task,
             status=status,
-            finished_at=engine.clock.now(),
+            finished_at=end_of(live.task.started_at, engine.clock.now()),
             progress=feed.progress or live.task.progress,
             result_json=None if result is None else values.capture(result, limit, engine.settings.dials.redactor),
             error_message=message,

@@ -20,7 +20,7 @@ from asynclog.engine import Engine
 from asynclog.errors import ConflictError, NotFoundError
 from asynclog.feed import Feed
 from asynclog.logger import label, traceback_text
-from asynclog.model import AUDIT_PLUGIN, EVERYTHING, AccessScope, Task, TaskStatus
+from asynclog.model import AUDIT_PLUGIN, EVERYTHING, AccessScope, Task, TaskStatus, end_of
 from asynclog.records import TaskRecord
 from asynclog.tasks import trace
 from asynclog.tasks.audit import Audit
@@ -260,7 +260,7 @@ class TaskManager:
 
     async def _finish(self, run: _Run, status: TaskStatus, result: Any, failure: BaseException | None) -> Task:
         engine, recorder = self.engine, run.recorder
-        now = engine.clock.now()
+        now = end_of(run.task.started_at, engine.clock.now())
         recorder.interrupt(now)
         seconds = (now - (run.task.started_at or now)) / 1_000_000
         message = stack = None

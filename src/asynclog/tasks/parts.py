@@ -1,4 +1,4 @@
-"""What is told of a stage or step of an external task, as the value it becomes. Decides without I/O.
+"""What is told of a stage or step of an external task, as the value it becomes; and how any of them ends. Without I/O.
 
 What is given is checked by the caller for its types; names are those of the routes.
 """
@@ -6,7 +6,7 @@ What is given is checked by the caller for its types; names are those of the rou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -14,7 +14,7 @@ from asynclog import values
 from asynclog.errors import InvalidError, NotFoundError
 from asynclog.identity import new_id
 from asynclog.logger import label
-from asynclog.model import Stage, Step
+from asynclog.model import Stage, Step, end_of
 from asynclog.redaction import Redactor
 from asynclog.settings import Dials
 
@@ -22,6 +22,7 @@ LONGEST: Final = 10_000
 """Characters of an error message."""
 
 Given = Mapping[str, Any]
+Part = TypeVar("Part", Stage, Step)
 
 
 def stage_of(task_id: str, given: Given, known: Sequence[Stage], now: int, dials: Dials) -> Stage:
@@ -45,7 +46,7 @@ def stage_of(task_id: str, given: Given, known: Sequence[Stage], now: int, dials
     plain = ("status", "pending", "processed", "credits_used")
     changes = {name: given[name] for name in plain if given.get(name) is not None}
     stage = msgspec.structs.replace(stage, **changes, **_told(given, dials, result="result_json"))
-    return msgspec.structs.replace(stage, finished_at=None if stage.status == "running" else stage.finished_at or now)
+    return _ended(stage, now)
 
 
 def _new_stage(task_id: str, given: Given, known: Sequence[Stage], now: int, redactor: Redactor) -> Stage:
@@ -80,7 +81,7 @@ def step_of(task_id: str, given: Given, known: Step | None, index: int, now: int
     if given.get("status") is not None:
         changes["status"] = given["status"]
     step = msgspec.structs.replace(step, **changes)
-    return msgspec.structs.replace(step, finished_at=None if step.status == "running" else step.finished_at or now)
+    return _ended(step, now)
 
 
 def _new_step(task_id: str, given: Given, index: int, now: int, redactor: Redactor) -> Step:
@@ -101,6 +102,16 @@ def _new_step(task_id: str, given: Given, index: int, now: int, redactor: Redact
         node_name=name,
         started_at=now,
     )
+
+
+def interrupted(part: Part, now: int) -> Part:
+    """The stage or step, ended because its task has ended."""
+    return msgspec.structs.replace(part, status="interrupted", finished_at=end_of(part.started_at, now))
+
+
+def _ended(part: Part, now: int) -> Part:
+    ended = part.finished_at or end_of(part.started_at, now)
+    return msgspec.structs.replace(part, finished_at=None if part.status == "running" else ended)
 
 
 def _told(given: Given, dials: Dials, **fields: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from asynclog.logger import NOWHERE, Place, TaskLogger, label, place
 from asynclog.model import Stage, Step
 from asynclog.records import Record, StageRecord, StepRecord
 from asynclog.tasks import trace
+from asynclog.tasks.parts import interrupted
 
 LARGEST_NUMBER: Final = 1 << 53
 """Of a stage: what a database and JavaScript both hold exactly."""
@@ -138,11 +139,11 @@ class Recorder:
         """The task ends: what is still open ends with it, and nothing more is recorded."""
         with self._lock:
             left, steps = list(self._open_stages.values()), list(self._open_steps.values())
-            stages = [msgspec.structs.replace(stage, status="interrupted", finished_at=now) for stage in left]
+            stages = [interrupted(stage, now) for stage in left]
             self._newest.update({stage.id: stage for stage in stages})
             self._open_stages.clear()
         for stage in stages:
             self._record_stage(stage)
         for step in steps:
-            self.record(StepRecord(step.task_id, msgspec.structs.replace(step, status="interrupted", finished_at=now)))
+            self.record(StepRecord(step.task_id, interrupted(step, now)))
         self._ended = True

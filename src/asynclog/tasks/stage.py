@@ -11,7 +11,7 @@ import msgspec
 
 from asynclog import values
 from asynclog.logger import NOWHERE, Place, place, traceback_text
-from asynclog.model import Stage
+from asynclog.model import Stage, end_of
 from asynclog.redaction import Redactor
 from asynclog.tasks.recorder import LARGEST_NUMBER, Recorder
 
@@ -131,7 +131,7 @@ class StageScope:
         recorder = self._recorder
         self._stage = ended = msgspec.structs.replace(
             self._now_is(stage),
-            finished_at=recorder.now(),
+            finished_at=end_of(stage.started_at, recorder.now()),
             result_json=stage.result_json if self.result is None else recorder.capture(self.result),
             **outcome(error, recorder.dials.redactor),
         )

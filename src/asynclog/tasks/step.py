@@ -14,7 +14,7 @@ import msgspec
 from asynclog import values
 from asynclog.identity import new_id
 from asynclog.logger import Place, place
-from asynclog.model import Step
+from asynclog.model import Step, end_of
 from asynclog.redaction import REDACTOR
 from asynclog.tasks.current import current_context
 from asynclog.tasks.recorder import Recorder
@@ -130,7 +130,7 @@ class StepScope:
         elif error is None and self._skipped is not None:
             ending = {"status": "skipped", "error_message": self._skipped or None}
         self._step = ended = msgspec.structs.replace(
-            step, finished_at=recorder.now(), output_json=self._output_json, **ending
+            step, finished_at=end_of(step.started_at, recorder.now()), output_json=self._output_json, **ending
         )
         recorder.put_step(ended)
 
