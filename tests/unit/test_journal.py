@@ -215,6 +215,58 @@ def test_state_has_a_reserve(opened: Opener) -> None:
     assert journal.lost == 0
 
 
+def test_the_reserve_is_bounded(opened: Opener) -> None:
+    """What happens to tasks is counted as lost where not even the reserve has room, and the call raises nothing."""
+    journal, feed = opened(budget=5_000, quota=5_000), Feed("t")
+    while not feed.dropped:
+        journal.append(feed, entry(0, 100), 20)
+    kept = 0
+    while journal.append(None, b"x" * (1 << 20)):
+        kept += 1
+    assert kept == 7, "of the 8 MiB"
+    assert journal.lost == 1
+    assert journal.append(None, b"x" * (1 << 20)) == 0
+    assert journal.lost == 2
+
+
+async def test_dropping_ends_where_the_quota_has_room(opened: Opener) -> None:
+    """With memory still full a task's entries are taken again as soon as segments are removed."""
+    journal, feed = opened(budget=5_000, quota=20_000, segment_bytes=4_000), Feed("t")
+    while not feed.dropped:
+        journal.append(feed, entry(0, 100), 20)
+    journal.mark_stored(journal.last_id)
+    journal.remove_stored()
+    assert journal.append(feed, entry(), 20) == feed.last_seq > 0
+    gap, last = [records.decode(frame[3]) for frame in journal.read(journal.stored_id, journal.last_id)]
+    assert isinstance(gap, GapRecord)
+    assert (gap.gap.to_seq, isinstance(last, EntryRecord)) == (feed.last_seq - 1, True)
+
+
+def test_dropping_stays_one_range_while_writes_fail(opened: Opener) -> None:
+    """With memory full and a disk that refuses, room in the quota is none: no gap is named before an entry follows."""
+    disk = FaultyDisk()
+    journal, feed = opened(disk=disk, budget=5_000), Feed("t")
+    disk.write_error = errno.ENOSPC
+    seqs = [journal.append(feed, entry(number, 100), 20) for number in range(100)]
+    kept = seqs.index(0)
+    assert seqs[kept:] == [0] * (100 - kept)
+    assert (feed.gap().from_seq, feed.gap().to_seq) == (kept + 1, 100)
+    assert [frame[1] for frame in journal.take()[0]] == list(range(1, kept + 1))
+
+
+async def test_what_was_only_in_memory_is_certain_once_stored(opened: Opener) -> None:
+    """Records that the quota had no room for are told of until the store has the last of them, and no longer."""
+    journal, feed = opened(quota=5_000), Feed("t")
+    for number in range(60):
+        assert journal.append(feed, entry(number, 100), 20) == number + 1
+    assert len(list(journal.read(0, 60))) < 50
+    assert not await journal.sync()
+    journal.mark_stored(journal.last_id - 1)
+    assert not await journal.sync()
+    journal.mark_stored(journal.last_id)
+    assert await journal.sync()
+
+
 def test_sealing_while_dropping(opened: Opener) -> None:
     """A task that ends while entries are dropped has its gap named first, and its closing record last."""
     journal, feed = opened(budget=5_000, quota=5_000), Feed("t")
