@@ -231,6 +231,7 @@ class Engine:
         async with self._changing:
             await self._store_settings(checked)
             self.settings.apply(checked)
+        self.writer.flush()  # it may be in the middle of an interval that is longer than the new one
 
     async def _store_settings(self, values: Mapping[str, Scalar]) -> None:
         await self.store.save_settings({name: msgspec.json.encode(value).decode() for name, value in values.items()})

@@ -93,6 +93,25 @@ async def test_settings_are_kept(tmp_path: Path) -> None:
         assert (engine.settings["task_log_level"], engine.settings["flush_interval"]) == ("DEBUG", 0.5)
 
 
+async def test_a_shorter_interval_counts_at_once(tmp_path: Path) -> None:
+    """What is logged after the interval was made shorter waits no longer than that, whatever the one before was."""
+    clock = ManualClock()
+    async with open_engine(tmp_path, clock=clock, settings=Settings(file={"flush_interval": 60})) as engine:
+        feed = begin(engine)
+        assert await engine.settle(DEADLINE_SECONDS)
+        await asyncio.sleep(0.05)  # the writer begins its minute
+        await engine.change_settings({"flush_interval": 0.05})
+        engine.logger(feed).info("now")
+        end = asyncio.get_running_loop().time() + DEADLINE_SECONDS
+        moved = 0.0
+        while engine.journal.stored_id < engine.journal.last_id:
+            assert asyncio.get_running_loop().time() < end
+            await clock.advance(0.05)
+            moved += 0.05
+            await asyncio.sleep(0.01)
+            assert moved < 50
+
+
 async def test_settings_that_cannot_be_kept(tmp_path: Path) -> None:
     """When the store cannot keep a setting, it is not changed either."""
     async with open_engine(tmp_path) as engine:
