@@ -80,6 +80,8 @@ _LOOKALIKES: Final = str.maketrans(
     "\u0405\u0455\u0423\u0443\u04ae\u04af\u0415\u0435\u0422\u0442\u041c\u043c", "ssyyyyeettmm"
 )
 """Cyrillic letters that look as those of ``system`` do."""
+_BLANKS: Final = frozenset("\u115f\u1160\u2800")
+"""What is counted among letters and signs, and shows nothing."""
 
 
 @lru_cache(maxsize=1024)
@@ -88,7 +90,8 @@ def poses_as_system(source: str) -> bool:
     if source.isascii() and source.isalnum():
         return source.lower() == "system"
     folded = unicodedata.normalize("NFKC", source).translate(_LOOKALIKES).casefold()
-    return "".join(letter for letter in folded if unicodedata.category(letter)[0] not in "CZ") == "system"
+    seen = (letter for letter in folded if letter not in _BLANKS and unicodedata.category(letter)[0] not in "CMZ")
+    return "".join(seen) == "system"
 
 
 class TaskLogger:

@@ -25,6 +25,11 @@ FORGED = (
     "\u0455y\u0455t\u0435m",
     "\u0405YSTEM",
     "system\x07",
+    "system\ufe0f",
+    "sys\u034ftem",
+    "sy\u0332stem",
+    "system\u3164",
+    "\u2800system",
 )
 HONEST = ("plugin", "system-check", "ecosystem", "systems", "superset_api", "stdout", "système")
 
