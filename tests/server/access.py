@@ -108,17 +108,21 @@ async def guarded(folder: Path, names: Mapping[str, Any] = SCOPES, **options: An
 
 
 async def closed(socket: connect) -> int | None:
-    """The code that a WebSocket is closed with."""
+    """The code that a WebSocket is closed with, which is told nothing before that."""
     async with socket as connection:
-        return await end(connection)
+        told: list[Any] = []
+        code = await end(connection, told)
+        assert not told, "let in, if only for a moment"
+        return code
 
 
-async def end(connection: Any) -> int | None:
-    """Read a connection to its end; the code it was closed with."""
+async def end(connection: Any, told: list[Any] | None = None) -> int | None:
+    """Read a connection to its end; the code it was closed with. ``told`` takes the frames."""
+    frames = [] if told is None else told
     async with asyncio.timeout(DEADLINE):
         try:
             while True:
-                msgspec.json.decode(await connection.recv())
+                frames.append(msgspec.json.decode(await connection.recv()))
         except ConnectionClosed:
             code: int | None = connection.close_code
             return code
