@@ -29,8 +29,8 @@ from asynclog.tasks.context import TaskContext
 from asynclog.tasks.current import current_context
 from asynclog.tasks.manager import TaskManager
 from asynclog.tasks.opening import open_tasks as open  # noqa: A004  # the contract's word: asynclog.open(…)
+from asynclog.tasks.pages import LogPage
 from asynclog.tasks.plugin import requires
-from asynclog.tasks.reader import LogPage
 from asynclog.tasks.step import step
 from asynclog.tasks.workflow import Node, Workflow
 

@@ -63,12 +63,13 @@ class EntryView(Value, frozen=True, kw_only=True):
 
 
 class LogStats(Value, frozen=True, kw_only=True):
-    """How many entries match, in all and by level, source and stage ('' for none)."""
+    """How many entries match, in all and by level, source and stage ('' for none); complete as in `TaskPage`."""
 
     total: int
     by_level: dict[str, int]
     by_source: dict[str, int]
     by_stage: dict[str, int]
+    complete: bool = True
 
 
 class Bucket(Value, frozen=True, kw_only=True):
@@ -77,6 +78,13 @@ class Bucket(Value, frozen=True, kw_only=True):
     start: int
     end: int
     counts: dict[str, int]
+
+
+class Histogram(Value, frozen=True, kw_only=True):
+    """Matching entries over time, from the first to the last; complete as in `TaskPage`."""
+
+    buckets: list[Bucket]
+    complete: bool
 
 
 class TaskQuery(Value, frozen=True, kw_only=True):

@@ -124,8 +124,8 @@ async def test_a_broken_journal_is_said(tmp_path: Path) -> None:
 
 
 async def test_a_locked_database_is_said(tmp_path: Path) -> None:
-    """While another process locks the database the page of a task that cannot be stored says that it is incomplete,
-    what was stored is shown, deleting is 503, /readyz too.
+    """While another process locks the database all that is told of a task that cannot be stored says that it is
+    incomplete, what was stored is shown, deleting is 503, /readyz too.
     """
     async with running(tmp_path) as service:
         task_id = await service.say("before")
@@ -135,7 +135,8 @@ async def test_a_locked_database_is_said(tmp_path: Path) -> None:
             late = await service.post("/api/tasks", {"plugin": "hold"}, 201)
             page = await service.get(f"/api/tasks/{task_id}/logs", shapes.LogPage)
             assert [entry.message for entry in page.entries[1:2]] == ["before"]
-            assert not (await service.get(f"/api/tasks/{late['id']}/logs", shapes.LogPage)).complete
+            assert await told_complete(service, late["id"]) == {False}
+            assert await told_complete(service, task_id) == {True}
             refused = await service.client.delete(f"/api/tasks/{task_id}")
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             await eventually(lambda: service.tasks.engine.degraded)
@@ -144,7 +145,20 @@ async def test_a_locked_database_is_said(tmp_path: Path) -> None:
             other.execute("ROLLBACK")
             other.close()
         await eventually(lambda: not service.tasks.engine.degraded)
-        assert (await service.get(f"/api/tasks/{late['id']}/logs", shapes.LogPage)).complete
+        assert await told_complete(service, late["id"]) == {True}
+
+
+async def told_complete(service: Running, task_id: str) -> set[bool]:
+    """Whether what is told of a task says that it is complete."""
+    asked: list[tuple[str, type[shapes.Answer]]] = [
+        ("logs", shapes.LogPage),
+        ("logs/stats", shapes.LogStats),
+        ("logs/sources", shapes.Sources),
+        ("logs/histogram", shapes.Histogram),
+        ("stages", shapes.Stages),
+    ]
+    answers = await asyncio.gather(*(service.get(f"/api/tasks/{task_id}/{path}", shape) for path, shape in asked))
+    return {answer.complete for answer in answers}
 
 
 async def test_the_own_log_is_not_filled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

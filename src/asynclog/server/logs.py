@@ -9,12 +9,13 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import PlainTextResponse, Response
 
+from asynclog.filters import NO_FILTER
 from asynclog.model import timestamp_text
 from asynclog.rendering import csv_header, csv_rows, text_lines
 from asynclog.server.endpoint import Stream, next_page
 from asynclog.server.operation import JSON, NDJSON, Call, answer
 from asynclog.tasks import activity
-from asynclog.tasks.reader import LogPage
+from asynclog.tasks.pages import LogPage
 from asynclog.wire import encode, gap_object
 
 
@@ -55,19 +56,17 @@ async def stats(call: Call) -> Response:
 
 async def sources(call: Call) -> Response:
     """The sources that occur."""
-    return answer({"sources": await call.tasks.reader.sources(call.task_id, call.access)})
+    found = await call.tasks.reader.stats(call.task_id, NO_FILTER, call.access)
+    return answer({"sources": list(found.by_source), "complete": found.complete})
 
 
 async def histogram(call: Call) -> Response:
     """Matching entries over time."""
     found = await call.tasks.reader.histogram(call.task_id, call.filter, call.query["buckets"], call.access)
-    return answer(
-        {
-            "buckets": [
-                {"start": timestamp_text(b.start), "end": timestamp_text(b.end), "counts": b.counts} for b in found
-            ]
-        }
-    )
+    buckets = [
+        {"start": timestamp_text(b.start), "end": timestamp_text(b.end), "counts": b.counts} for b in found.buckets
+    ]
+    return answer({"buckets": buckets, "complete": found.complete})
 
 
 async def tail(call: Call) -> Response:

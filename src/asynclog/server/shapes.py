@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from asynclog.model import StageStatus, StepStatus, TaskStatus, TriggerType
 
@@ -17,8 +16,14 @@ Count = Annotated[int, Meta(ge=0)]
 Title = Annotated[str, Meta(max_length=1000)]  # lists show it whole, and can be filtered by no more
 
 
-class Shape(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class Shape(Struct, forbid_unknown_fields=True, kw_only=True):
     """All of an object's fields are named here."""
+
+
+class Answer(Shape):
+    """What may lack something while entries come faster than they are stored, or the database does not answer."""
+
+    complete: Annotated[bool, Meta(description="Whether everything logged before the request is in the answer.")]
 
 
 class Entry(Shape):
@@ -93,23 +98,22 @@ class Task(Shape):
     metadata: Any
 
 
-class TaskPage(Shape):
-    """Tasks, newest first unless asked otherwise, and the cursor of the next page; complete as in a page of entries."""
+class TaskPage(Answer):
+    """Tasks, newest first unless asked otherwise, and the cursor of the next page."""
 
     tasks: list[Task]
     next: str | None
-    complete: bool
 
 
 class Gap(Shape):
-    """Entries that were declared dropped, both ends inclusive."""
+    """Entries that were declared dropped, or are lost, both ends inclusive."""
 
     from_seq: int
     to_seq: int
     reason: str
 
 
-class LogPage(Shape):
+class LogPage(Answer):
     """A page of a task's entries."""
 
     task_id: str
@@ -117,20 +121,18 @@ class LogPage(Shape):
     total: Annotated[int | None, Meta(description="All matches, whatever the page; null when counting takes too long.")]
     next_after: Annotated[int | None, Meta(description="The next page's after; null when nothing more matches.")]
     next_before: Annotated[int | None, Meta(description="With order=desc, the next page's before.")]
-    complete: Annotated[bool, Meta(description="Whether everything logged before the request is in the answer.")]
     gaps: list[Gap]
 
 
-class SearchPage(Shape):
+class SearchPage(Answer):
     """A page of entries across tasks; the cursors are ids."""
 
     entries: list[Entry]
     next_before: int | None
     next_after: int | None
-    complete: bool
 
 
-class LogStats(Shape):
+class LogStats(Answer):
     """How many entries match. In by_stage, "" stands for none."""
 
     total: Count
@@ -139,7 +141,7 @@ class LogStats(Shape):
     by_stage: dict[str, Count]
 
 
-class Sources(Shape):
+class Sources(Answer):
     """The sources that occur in a task."""
 
     sources: list[str]
@@ -153,7 +155,7 @@ class Bucket(Shape):
     counts: dict[str, Count]
 
 
-class Histogram(Shape):
+class Histogram(Answer):
     """Matching entries over time."""
 
     buckets: list[Bucket]
@@ -186,7 +188,7 @@ class Stage(Shape):
     units: list[UnitCount]
 
 
-class Stages(Shape):
+class Stages(Answer):
     """A task's stages in order."""
 
     stages: list[Stage]
@@ -388,7 +390,7 @@ class Readiness(Shape):
     reasons: list[str]
 
 
-class Problem(msgspec.Struct, kw_only=True):
+class Problem(Struct, kw_only=True):
     """An error as RFC 9457 has it; detail says what to do, parameter what is at fault."""
 
     type: str

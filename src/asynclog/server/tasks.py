@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +18,8 @@ from asynclog.server.endpoint import Stream, next_page
 from asynclog.server.listing import task_query
 from asynclog.server.operation import JSON, Call, answer, started
 from asynclog.server.shapes import StartTask
-from asynclog.tasks.reader import STEP_PAGE, StageView, StepPage
+from asynclog.tasks.pages import StagePage, StageView, StepPage
+from asynclog.tasks.reader import STEP_PAGE
 from asynclog.wire import encode, stage_object, step_object, task_object
 
 _STEPS: Final = b'{"steps":['
@@ -97,13 +98,13 @@ async def delete(call: Call) -> Response:
 
 async def stages(call: Call) -> Response:
     """A task's stages with what was logged in them."""
-    found = await call.tasks.reader.stages(call.task_id, call.access)
+    found = await call.tasks.reader.stage_page(call.task_id, call.access)
     return Response(await asyncio.to_thread(_stages, found), media_type=JSON)
 
 
-def _stages(views: Sequence[StageView]) -> bytes:
+def _stages(found: StagePage) -> bytes:
     """In a thread: a stage may have a hundred thousand units."""
-    return encode({"stages": [_stage(view) for view in views]})
+    return encode({"stages": [_stage(view) for view in found.views], "complete": found.complete})
 
 
 def _stage(view: StageView) -> dict[str, Any]:

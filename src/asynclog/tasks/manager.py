@@ -30,8 +30,9 @@ from asynclog.tasks.ending import STORED_SECONDS, finish
 from asynclog.tasks.external import External
 from asynclog.tasks.hooks import Hooks
 from asynclog.tasks.keyring import KeyRing
+from asynclog.tasks.pages import LogPage
 from asynclog.tasks.plugin import Plugin, plugin_name
-from asynclog.tasks.reader import LogPage, Reader
+from asynclog.tasks.reader import Reader
 from asynclog.tasks.recorder import Recorder
 from asynclog.tasks.runfiles import RunFiles
 from asynclog.tasks.scheduler import Scheduler

@@ -11,14 +11,14 @@ import msgspec
 from asynclog.engine import SETTLE_SECONDS, Engine
 from asynclog.errors import InvalidError, NotFoundError, StoreError
 from asynclog.filters import NO_FILTER, LogFilter
-from asynclog.model import EVERYTHING, AccessScope, Entry, Gap, Stage, Step, Task, Value
+from asynclog.model import EVERYTHING, AccessScope, Gap, Step, Task
 from asynclog.protocols import Archive
 from asynclog.queries import (
     MAX_PAGE,
-    Bucket,
     EntryPage,
     EntryQuery,
     EntryView,
+    Histogram,
     LogStats,
     NodeStats,
     PluginStats,
@@ -27,7 +27,7 @@ from asynclog.queries import (
     TaskQuery,
 )
 from asynclog.subscription import Subscription
-from asynclog.wire import parse_entry
+from asynclog.tasks.pages import LogPage, StagePage, StageView, StepPage
 
 COUNT_SECONDS: Final = 0.2
 """How long a page may spend on its total."""
@@ -37,39 +37,6 @@ EXPORT_SECONDS: Final = 10.0
 MAX_BUCKETS: Final = 1000
 STEP_PAGE: Final = 500
 """Steps that are read at once; some 160 KB as JSON, more with long errors."""
-
-
-class LogPage(Value, frozen=True, kw_only=True):
-    """A page of a task's entries, each one JSON object in ``lines``; the other fields as in DESIGN 7."""
-
-    task_id: str
-    lines: list[bytes]
-    total: int | None
-    next_after: int | None
-    next_before: int | None
-    complete: bool
-    gaps: list[Gap]
-
-    @property
-    def entries(self) -> list[Entry]:
-        """The entries as values."""
-        return [parse_entry(line) for line in self.lines]
-
-
-class StageView(Value, frozen=True, kw_only=True):
-    """A stage, or a label that occurs only on entries (``stage`` None), and what was logged in it."""
-
-    name: str
-    stage: Stage | None
-    log_count: int
-    units: dict[str, int]
-
-
-class StepPage(Value, frozen=True, kw_only=True):
-    """Some of a task's steps; ``next_after`` is the id of the last one, None when no more follow."""
-
-    steps: list[Step]
-    next_after: str | None
 
 
 class Reader:
@@ -233,21 +200,18 @@ class Reader:
         return await self._store.entries(query)
 
     async def stats(self, task_id: str, entry_filter: LogFilter, access: AccessScope = EVERYTHING) -> LogStats:
-        """A task's matching entries by level, source and stage."""
-        return await self._store.stats(await self._ready(task_id, entry_filter, access))
-
-    async def sources(self, task_id: str, access: AccessScope = EVERYTHING) -> list[str]:
-        """The sources that occur in a task, sorted."""
-        stats = await self._store.stats(await self._ready(task_id, NO_FILTER, access))
-        return sorted(stats.by_source)
+        """A task's matching entries by level, source and stage; not complete when the store cannot say so in time."""
+        query, complete = await self._ready(task_id, entry_filter, access)
+        return msgspec.structs.replace(await self._store.stats(query), complete=complete)
 
     async def histogram(
         self, task_id: str, entry_filter: LogFilter, buckets: int, access: AccessScope = EVERYTHING
-    ) -> list[Bucket]:
-        """A task's matching entries over time by level."""
+    ) -> Histogram:
+        """A task's matching entries over time by level; complete as `stats` are."""
         if not 1 <= buckets <= MAX_BUCKETS:
             raise InvalidError("buckets", f"buckets is from 1 to {MAX_BUCKETS}")
-        return await self._store.histogram(await self._ready(task_id, entry_filter, access), buckets)
+        query, complete = await self._ready(task_id, entry_filter, access)
+        return Histogram(buckets=await self._store.histogram(query, buckets), complete=complete)
 
     async def export(
         self, task_id: str, entry_filter: LogFilter, access: AccessScope = EVERYTHING
@@ -277,7 +241,11 @@ class Reader:
 
     async def stages(self, task_id: str, access: AccessScope = EVERYTHING) -> list[StageView]:
         """A task's stages by number, then the labels that occur only on entries; with what was logged in each."""
-        await self._ready(task_id, NO_FILTER, access)
+        return (await self.stage_page(task_id, access)).views
+
+    async def stage_page(self, task_id: str, access: AccessScope = EVERYTHING) -> StagePage:
+        """The same, and whether it is complete."""
+        _, complete = await self._ready(task_id, NO_FILTER, access)
         counts = {count.stage: count for count in await self._store.stage_counts(task_id, access)}
         views = []
         for stage in await self._store.stages(task_id, access):
@@ -289,7 +257,7 @@ class Reader:
             for name, count in sorted(counts.items())
             if name not in named
         )
-        return views
+        return StagePage(views=views, complete=complete)
 
     async def steps(self, task_id: str, access: AccessScope = EVERYTHING) -> list[Step]:
         """A task's steps in order, without input and output."""
@@ -358,11 +326,11 @@ class Reader:
         with self._engine.hub.watching(task) as live:
             yield Subscription(live, archive or self._store, self._engine.settle, entry_filter, after, access)
 
-    async def _ready(self, task_id: str, entry_filter: LogFilter, access: AccessScope) -> EntryQuery:
-        """The query for a task that is there, once the store holds it."""
+    async def _ready(self, task_id: str, entry_filter: LogFilter, access: AccessScope) -> tuple[EntryQuery, bool]:
+        """The query for a task that is there, once the store holds it, and whether it does."""
         await self.task(task_id, access)
-        await self.settled(task_id, access)
-        return EntryQuery(task_id=task_id, filter=entry_filter, access=access)
+        complete = await self.settled(task_id, access)
+        return EntryQuery(task_id=task_id, filter=entry_filter, access=access), complete
 
 
 def _chosen(entry_filter: LogFilter | None, filters: Mapping[str, Any]) -> LogFilter:

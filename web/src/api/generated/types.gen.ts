@@ -20,12 +20,15 @@ export type Problem = {
 /**
  * TaskPage
  *
- * Tasks, newest first unless asked otherwise, and the cursor of the next page; complete as in a page of entries.
+ * Tasks, newest first unless asked otherwise, and the cursor of the next page.
  */
 export type TaskPage = {
+    /**
+     * Whether everything logged before the request is in the answer.
+     */
+    complete: boolean;
     tasks: Array<Task>;
     next: string | null;
-    complete: boolean;
 };
 
 /**
@@ -123,6 +126,10 @@ export type StartTask = {
  * A task's stages in order.
  */
 export type Stages = {
+    /**
+     * Whether everything logged before the request is in the answer.
+     */
+    complete: boolean;
     stages: Array<Stage>;
 };
 
@@ -276,6 +283,10 @@ export type PutStep = {
  * A page of a task's entries.
  */
 export type LogPage = {
+    /**
+     * Whether everything logged before the request is in the answer.
+     */
+    complete: boolean;
     task_id: string;
     entries: Array<Entry>;
     /**
@@ -290,10 +301,6 @@ export type LogPage = {
      * With order=desc, the next page's before.
      */
     next_before: number | null;
-    /**
-     * Whether everything logged before the request is in the answer.
-     */
-    complete: boolean;
     gaps: Array<Gap>;
 };
 
@@ -330,7 +337,7 @@ export type Entry = {
 /**
  * Gap
  *
- * Entries that were declared dropped, both ends inclusive.
+ * Entries that were declared dropped, or are lost, both ends inclusive.
  */
 export type Gap = {
     from_seq: number;
@@ -344,6 +351,10 @@ export type Gap = {
  * How many entries match. In by_stage, "" stands for none.
  */
 export type LogStats = {
+    /**
+     * Whether everything logged before the request is in the answer.
+     */
+    complete: boolean;
     total: number;
     by_level: {
         [key: string]: number;
@@ -362,6 +373,10 @@ export type LogStats = {
  * The sources that occur in a task.
  */
 export type Sources = {
+    /**
+     * Whether everything logged before the request is in the answer.
+     */
+    complete: boolean;
     sources: Array<string>;
 };
 
@@ -371,6 +386,10 @@ export type Sources = {
  * Matching entries over time.
  */
 export type Histogram = {
+    /**
+     * Whether everything logged before the request is in the answer.
+     */
+    complete: boolean;
     buckets: Array<Bucket>;
 };
 
@@ -399,10 +418,13 @@ export type Bucket = {
  * A page of entries across tasks; the cursors are ids.
  */
 export type SearchPage = {
+    /**
+     * Whether everything logged before the request is in the answer.
+     */
+    complete: boolean;
     entries: Array<Entry>;
     next_before: number | null;
     next_after: number | null;
-    complete: boolean;
 };
 
 /**
