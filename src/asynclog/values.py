@@ -16,7 +16,7 @@ import enum
 import math
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from orjson import dumps
@@ -26,6 +26,7 @@ from asynclog.texts import clean, compose, cut, exact, format_message, integer, 
 
 __all__ = [
     "REDACTOR",
+    "Captured",
     "Redactor",
     "capture",
     "clean",
@@ -71,6 +72,13 @@ _PLACES: Final = frozenset(range(_FEW))
 """Of the items of a list: harmless as the keys of a dict may be."""
 
 
+class Captured(NamedTuple):
+    """A value that was captured before it is handed on: of a large one that takes too long for an event loop."""
+
+    value: Any
+    json: str
+
+
 def normalise(value: object, depth: int = MAX_DEPTH, redactor: Redactor = REDACTOR) -> Any:
     """The value as plain JSON: None, bool, int, float, str, and lists and dicts with str keys of those."""
     return _Walk(redactor).value(value, depth)
@@ -95,7 +103,7 @@ def metadata_json(mapping: object, limit: int = METADATA_LIMIT, redactor: Redact
 
 
 def capture(value: object, limit: int, redactor: Redactor = REDACTOR) -> str:
-    """Any value as JSON text; above ``limit`` bytes (0: none) an object with a preview of it.
+    """Any value as JSON text; above ``limit`` bytes (0: none) an object with a preview of it. Of a `Captured`: its own.
 
     That is ``{"_truncated": true, "_originalSize": bytes, "_preview": its first characters + "..."}``. The size is
     that of the whole JSON text, at least: items beyond `MAX_NODES` are not looked at.
@@ -103,6 +111,8 @@ def capture(value: object, limit: int, redactor: Redactor = REDACTOR) -> str:
     plain = plain_json(value, limit, redactor)
     if plain is not None:
         return plain
+    if type(value) is Captured:
+        return value.json
     walk = _Walk(redactor)
     return walk.json(walk.value(value, MAX_DEPTH), limit)
 

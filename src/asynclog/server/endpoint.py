@@ -84,11 +84,11 @@ class Endpoint:
             operation.admit(request, self._service)
         given = b"" if operation.open_query else request.scope["query_string"]
         query = read_query(given, operation.parameters, filtered=operation.filtered)
-        body: object = None
+        body, size = None, 0
         if operation.body is not None:
             raw = await read_body(request, room, operation.body_limit)
-            body = raw if operation.body is bytes else parse_body(raw, operation.body)
-        return Call(request, self._service, request.path_params, query.values, query.filter, body, caller)
+            body, size = raw if operation.body is bytes else parse_body(raw, operation.body), len(raw)
+        return Call(request, self._service, request.path_params, query.values, query.filter, body, caller, size)
 
 
 async def next_page(call: Call, pages: AsyncIterator[Page]) -> Page | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,10 +20,15 @@ from asynclog.server.parameters import Parameter
 from asynclog.server.passes import Pass
 from asynclog.server.service import Service
 from asynclog.tasks.manager import TaskManager
+from asynclog.values import Captured, capture
 from asynclog.wire import encode, task_object
 
+CAPTURED: Final = 32 << 10
+"""Bytes of a body above which what is kept of it is captured in a thread: up to 10 ms are not worth one."""
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class Call:
     body: Any
     caller: Pass | None
     """Who asks; None for a stranger, which only operations without a role have to do with."""
+    size: int = 0
+    """Bytes of the body."""
 
     @property
     def entered(self) -> Pass:
@@ -64,6 +72,29 @@ class Call:
         """From where the request came, as far as is known."""
         client = self.request.client
         return None if client is None else client.host
+
+    async def kept(self, value: Any) -> Any:
+        """What to hand on of a value from the body that is stored: itself, or where it may be large, captured already.
+
+        Raises as `aside`.
+        """
+        if value is None or self.size <= CAPTURED:
+            return value
+        dials = self.tasks.engine.settings.dials
+        return Captured(value, await self.aside(capture, value, dials.max_data_size, dials.redactor))
+
+    async def aside(self, work: Callable[..., Kept], *args: Any) -> Kept:
+        """Do what would keep everybody waiting, with a large body: in a thread, one at a time, callers in turn.
+
+        Raises:
+            TooManyError, UnavailableError: see `Turns.turn`.
+            UnauthenticatedError: see `recheck`.
+        """
+        async with self.service.captures.turn(self.who):
+            done = await asyncio.to_thread(work, *args)
+        if self.caller is not None:
+            self.recheck()
+        return done
 
     def recheck(self) -> None:
         """Go on only if the caller still may: a body, a turn or an answer takes its time.

@@ -58,6 +58,8 @@ class Service:
         self.bodies = Bodies()
         self.exports = Places("exports", EXPORTS, EXPORTS_EACH)
         self.turns = Turns()
+        self.captures = Turns(at_once=1, each=1)
+        """Of large values, in a thread."""
         self.access = Access(tasks.keys, tasks.engine.clock, everybody)
         self.failures = Failures(tasks.engine.clock)
         tasks.keys.on_change(self._expel)

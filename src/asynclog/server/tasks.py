@@ -29,10 +29,10 @@ async def start(call: Call) -> Response:
     """Start a task, here or elsewhere."""
     body: StartTask = call.body
     options: dict[str, Any] = {
-        "params": body.params,
-        "trigger_data": body.trigger_data,
+        "params": await call.kept(body.params),
+        "trigger_data": await call.kept(body.trigger_data),
         "parent_id": body.parent_id,
-        "metadata": body.metadata,
+        "metadata": await call.kept(body.metadata),
     }
     if body.trigger_type is not None:
         options["trigger_type"] = body.trigger_type
