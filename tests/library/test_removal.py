@@ -14,6 +14,7 @@ from asynclog.errors import StoreError
 from asynclog.filters import NO_FILTER
 from asynclog.store import removal
 from asynclog.subscription import End
+from asynclog.tasks import sweeper
 from asynclog.tasks.reader import EXPORT_PAGE
 from asynclog.tasks.sweeper import CHUNK
 from asynclog.testing import ManualClock
@@ -188,10 +189,37 @@ async def test_who_follows_a_deleted_task_is_told(tasks: TaskManager) -> None:
     assert events[-1].reason == "removed"
 
 
+async def test_who_follows_is_told_of_a_removal_that_comes_late(
+    tasks: TaskManager, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deletion that the database takes only later is an error at once, and told, once, when it is carried out."""
+    monkeypatch.setattr(sweeper, "STORE_SECONDS", 0.2)
+    monkeypatch.setattr(sweeper, "RETRY_SECONDS", 0.2)
+    task = await tasks.run(busy)
+    gone: list[str] = []
+    other = sqlite3.connect(folder / "asynclog.db", isolation_level=None)
+    with tasks.engine.hub.listening(lambda _: None, gone.append):
+        async with tasks.reader.follow(task.id, NO_FILTER) as subscription:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError, match="as soon as it can"):
+                await tasks.delete(task.id)
+            assert not gone
+            other.execute("ROLLBACK")
+            other.close()
+            events = [event async for event in subscription.events()]
+            assert isinstance(events[-1], End)
+        monkeypatch.undo()
+        async with asyncio.timeout(30):
+            await tasks.sweeper.drained()
+    assert gone == [task.id]
+    with pytest.raises(NotFoundError):
+        await tasks.task(task.id)
+
+
 async def test_retention_by_age_and_count(folder: Path) -> None:
     """Ended tasks go when too old or beyond the newest of their plugin, running ones never; a dry run only tells."""
     clock = ManualClock()
-    settings = Settings(file={"retention_days": 10, "retention_max_tasks": 2})
+    settings = Settings(file={"retention_days": 10})
     async with asynclog.open(folder, clock=clock, settings=settings, plugins={"a": busy, "b": busy}) as tasks:
         go = asyncio.Event()
 
@@ -203,6 +231,7 @@ async def test_retention_by_age_and_count(folder: Path) -> None:
         clock.set_wall(clock.now() + 11 * DAY)
         recent = [await tasks.run("a") for _ in range(3)]
         other = await tasks.run("b")
+        await tasks.engine.change_settings({"retention_max_tasks": 2})
         told = await tasks.sweeper.retain(dry_run=True)
         expected = {recent[0].id, old.id}
         assert set(told.task_ids) == expected
@@ -238,25 +267,47 @@ async def test_retention_for_one_plugin(folder: Path) -> None:
         assert (await tasks.sweeper.retain(dry_run=True)).by_plugin == {"a": 1}
 
 
+class HourClock(ManualClock):
+    """Goes on by hours, in which nobody wakes."""
+
+    looked = 0
+    """How often the retention has been applied."""
+
+    async def hour(self, tasks: TaskManager) -> None:
+        """Let an hour pass, and the retention be applied by itself."""
+        self._now += 3_600_000_000
+        self._monotonic += HOUR_SECONDS
+        looked = self.looked
+        async with asyncio.timeout(30):
+            while self.looked == looked:
+                await self.advance(0.1)
+                await asyncio.sleep(0.005)
+        await tasks.sweeper.drained()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once the clock was advanced that far."""
+        self.looked += seconds > HOUR_SECONDS * 0.9
+        await super().sleep(seconds)
+
+
 async def test_retention_happens_by_itself(folder: Path) -> None:
     """Every hour the retention is applied without being asked."""
-    clock = ManualClock()
+    clock = HourClock()
     async with asynclog.open(folder, clock=clock) as tasks:
         task = await tasks.run(busy)
-        clock.set_wall(clock.now() + 29 * DAY)
-        await clock.advance(HOUR_SECONDS + 1)
-        assert await exists(tasks, task.id)
+        for days in (14, 14, 1):
+            clock.set_wall(clock.now() + days * DAY)
+            await clock.hour(tasks)
+            assert await exists(tasks, task.id)
         clock.set_wall(clock.now() + DAY)
-        async with asyncio.timeout(30):
-            while await exists(tasks, task.id):
-                await clock.advance(HOUR_SECONDS / 4)
-                await asyncio.sleep(0.005)
+        await clock.hour(tasks)
+        assert not await exists(tasks, task.id)
 
 
 async def test_the_hour_of_the_retention_is_not_put_off(folder: Path) -> None:
     """A deletion shortly before the hour is over does not put the retention off by another hour."""
     clock = ManualClock()
-    async with asynclog.open(folder, clock=clock) as tasks:
+    async with asynclog.open(folder, clock=clock, settings=Settings(file={"retention_days": 1 / 12})) as tasks:
         old, other = await tasks.run(busy), await tasks.run(busy)
         await clock.advance(HOUR_SECONDS * 0.9)
         await tasks.delete(other.id)
@@ -265,8 +316,52 @@ async def test_the_hour_of_the_retention_is_not_put_off(folder: Path) -> None:
             while not deleted.done():
                 await clock.advance(1)
                 await asyncio.sleep(0.005)
-            clock.set_wall(clock.now() + 31 * DAY)
+            clock.set_wall(clock.now() + DAY // 12)
             await clock.advance(HOUR_SECONDS * 0.1)
             while await exists(tasks, old.id):
                 await clock.advance(0.1)
                 await asyncio.sleep(0.005)
+
+
+async def test_a_clock_that_is_years_ahead_removes_nothing(folder: Path) -> None:
+    """Retention by age waits for a day when the clock has jumped, over restarts too, and says so; none is lost when
+    the clock is set right meanwhile. What is beyond the number of tasks to be kept goes all the same.
+    """
+    clock = HourClock()
+    async with asynclog.open(folder, clock=clock, plugins={"a": busy}) as tasks:
+        old = await tasks.run("a")
+        await clock.hour(tasks)
+        clock.set_wall(clock.now() + 1000 * DAY)
+        await clock.hour(tasks)
+        assert await exists(tasks, old.id)
+        assert ["ahead by 1,000 days" in trouble for trouble in tasks.engine.troubles()] == [True]
+        await tasks.run("a")
+    clock = HourClock(clock.now())
+    async with asynclog.open(folder, clock=clock, plugins={"a": busy}) as tasks:
+        await clock.hour(tasks)
+        assert await exists(tasks, old.id)
+        await tasks.engine.change_settings({"retention_max_tasks": 1})
+        await clock.hour(tasks)
+        assert not await exists(tasks, old.id)
+        clock.set_wall(clock.now() - 1000 * DAY)
+        await clock.hour(tasks)
+        assert tasks.engine.troubles() == []
+
+
+async def test_a_clock_that_goes_on_being_ahead_is_believed(folder: Path) -> None:
+    """After a day, in which somebody could have set it right, the retention goes by it; by hand it does at once."""
+    clock = HourClock()
+    async with asynclog.open(folder, clock=clock) as tasks:
+        old = await tasks.run(busy)
+        await clock.hour(tasks)
+    clock = HourClock(clock.now() + 40 * DAY)  # nobody ran it for so long
+    async with asynclog.open(folder, clock=clock) as tasks:
+        await clock.hour(tasks)
+        assert await exists(tasks, old.id)
+        assert (await tasks.sweeper.retain(dry_run=True)).task_ids == [old.id]
+    clock = HourClock(clock.now() + DAY)
+    async with asynclog.open(folder, clock=clock) as tasks:
+        await clock.hour(tasks)
+        await clock.hour(tasks)
+        assert not await exists(tasks, old.id)
+        assert tasks.engine.troubles() == []

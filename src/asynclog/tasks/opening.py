@@ -92,7 +92,8 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
         await manager.audit.load()
         await manager.keys.load()
         await manager.scheduler.load()
-        engine.reports.append(manager.scheduler.trouble)
+        await manager.sweeper.load()
+        engine.reports += [manager.scheduler.trouble, manager.sweeper.trouble]
         for run, name in (
             (manager.report, "progress reporter"),
             (manager.sweeper.run, "sweeper"),

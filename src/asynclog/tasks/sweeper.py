@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
+
+import msgspec
 
 from asynclog.clock import wait_for
 from asynclog.engine import Engine
 from asynclog.errors import StoreError
-from asynclog.model import EVERYTHING, AccessScope, Value
+from asynclog.model import EVERYTHING, AccessScope, Value, timestamp_text
 from asynclog.queries import Doomed
 from asynclog.records import DeleteRecord
+from asynclog.tasks.lookout import DAY, DOUBT, Seen, look
 
 CHUNK: Final = 250
 """Entries removed in one transaction: half a millisecond, which nobody notices who waits for a commit."""
@@ -26,7 +30,8 @@ STORE_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 5.0
 FILES_SECONDS: Final = 60.0
 """How often the removal of files that could not be removed is tried again."""
-DAY: Final = 86_400_000_000
+SEEN: Final = "retention_seen"
+"""The name under which it is kept, beside the settings, what is known of the clock."""
 
 _log = logging.getLogger("asynclog.sweeper")
 
@@ -49,7 +54,7 @@ RemoveFiles = Callable[[Doomed], Awaitable[bool]]
 
 
 class Sweeper:
-    """Removes tasks. State owned here: which removals are still to be carried out.
+    """Removes tasks. State owned here: which removals are still to be carried out, and what is known of the clock.
 
     Args:
         engine: where the rows are.
@@ -62,8 +67,12 @@ class Sweeper:
         self._told = told
         self._remove_files = remove_files
         self._asked: set[str] = set()
+        self._untold: set[str] = set()
+        """Of those, the ones that the hub does not know to be gone."""
         self._kept = 0
         """Deleted tasks whose files could not be removed yet."""
+        self._seen: Seen | None = None
+        """None before the first look at the clock."""
         self._due = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -88,12 +97,18 @@ class Sweeper:
         if told is not None and new:
             told()
         self._asked.update(new)
+        self._untold.update(new)
         self._drained.clear()
         self._due.set()
         if not await engine.settle(STORE_SECONDS):
             raise StoreError("the database cannot be written now; the deletion is carried out as soon as it can")
-        for task_id in task_ids:
-            engine.hub.remove(task_id)
+        self._tell_gone(task_ids)
+
+    def _tell_gone(self, task_ids: Iterable[str]) -> None:
+        """Let everybody know who follows one of these tasks, or a list, if that has not been done."""
+        for task_id in self._untold.intersection(task_ids):
+            self._engine.hub.remove(task_id)
+        self._untold.difference_update(task_ids)
 
     async def retain(
         self,
@@ -102,17 +117,18 @@ class Sweeper:
         plugin: str | None = None,
         access: AccessScope = EVERYTHING,
         told: Told | None = None,
+        by_age: bool = True,
     ) -> RetentionReport:
-        """Apply the retention settings now: by age, and by the number of ended tasks of each plugin.
+        """Apply the retention settings now: by the number of ended tasks of each plugin, and unless told not to by age.
 
-        Only what ``access`` sees is looked at, removed and told.
+        Only what ``access`` sees is looked at, removed and told. Whoever asks believes the clock.
 
         Raises:
             StoreError: the store cannot be read or written now.
         """
         engine = self._engine
         days, keep = float(engine.settings["retention_days"]), int(engine.settings["retention_max_tasks"])
-        before = engine.clock.now() - int(days * DAY) if days else None
+        before = engine.clock.now() - int(days * DAY) if days and by_age else None
         task_ids: list[str] = []
         if before is not None or keep:
             task_ids = await engine.store.expired(before, keep or None, plugin, access)
@@ -128,6 +144,32 @@ class Sweeper:
         for start in range(0, len(task_ids), 500):
             await self.remove(task_ids[start : start + 500], tell if start == 0 else None)
         return report
+
+    def trouble(self) -> str | None:
+        """Why nothing is removed for its age, as a sentence; None when that is not so."""
+        seen = self._seen
+        if seen is None or seen.doubted_at is None:
+            return None
+        days, until = (seen.doubted_at - seen.at) / DAY, timestamp_text(seen.doubted_at + DOUBT)
+        return (
+            f"the clock went ahead by {days:,.0f} days since it was last seen: until {until} nothing is removed for its"
+            " age by itself; set the clock right, or run `asynclog cleanup` if it is right"
+        )
+
+    async def load(self) -> None:
+        """Know what a former process knew of the clock. Raises StoreError."""
+        with contextlib.suppress(KeyError, msgspec.DecodeError):  # nobody has looked yet
+            self._seen = msgspec.json.decode((await self._engine.store.settings())[SEEN], type=Seen)
+        self._look()
+
+    def _look(self) -> None:
+        """Look at the clock."""
+        days, doubted = float(self._engine.settings["retention_days"]), self.trouble()
+        now = self._engine.clock.now()
+        self._seen = look(self._seen, now, int(days * DAY)) if days else Seen(now)
+        trouble = self.trouble()
+        if trouble is not None and trouble != doubted:
+            _log.warning("%s", trouble)
 
     def _retained(self, report: RetentionReport) -> None:
         if report.tasks and self._told is not None:
@@ -146,7 +188,9 @@ class Sweeper:
                 await self._erase()
                 now = clock.monotonic()
                 if now >= due_at:
-                    report = await self.retain(told=self._retained)
+                    self._look()
+                    await self._engine.store.save_settings({SEEN: msgspec.json.encode(self._seen).decode()})
+                    report = await self.retain(told=self._retained, by_age=self.trouble() is None)
                     due_at = now + RETENTION_SECONDS
                     if report.tasks:
                         _log.info("retention removed %d tasks with %d entries", report.tasks, report.entries)
@@ -164,6 +208,7 @@ class Sweeper:
         asked = set(self._asked)
         if asked and not await self._engine.settle(STORE_SECONDS):
             raise StoreError("the database cannot be written now")
+        self._tell_gone(asked)
         self._kept = 0
         for doomed in await self._engine.store.deleted():
             self._kept += not await self._erase_one(doomed)
