@@ -221,21 +221,24 @@ async def test_stages_steps_and_progress_are_told(shared: Running) -> None:
 
 async def test_progress_is_told(shared: Running) -> None:
     """A task frame comes when its progress changes, with the numbers of that moment."""
+    seen = asyncio.Semaphore(0)
 
     async def steadily(_params: object, context: TaskContext) -> None:
         for number in range(1, 4):
             context.logger.progress(number, 3, f"part {number}")
-            await asyncio.sleep(0.4)
+            await seen.acquire()
 
     shared.tasks.plugins = {**shared.tasks.plugins, "steadily": shared.tasks._plugin(steadily)}
     task = await shared.post("/api/tasks", {"plugin": "steadily"}, 201)
+    told: dict[str, Any] = {"current": 0}
     async with shared.socket(f"/ws/tasks/{task['id']}/logs") as socket:
-        found = await frames(socket)
-    told = [frame["task"]["progress"] for frame in found if frame["type"] == "task"]
-    assert told[-1] == {"current": 3, "total": 3, "message": "part 3"}
-    currents = [progress["current"] for progress in told if progress]
-    assert currents == sorted(currents)
-    assert len(set(currents)) == 3
+        for number in range(1, 4):
+            while told["current"] < number:
+                told = (await frames(socket, "task"))[-1]["task"]["progress"] or told
+            assert told == {"current": number, "total": 3, "message": f"part {number}"}
+            seen.release()
+        ended = [frame["task"] for frame in await frames(socket) if frame["type"] == "task"]
+    assert [(task["status"], task["progress"]) for task in ended] == [("success", told)]
 
 
 async def test_frames_are_bounded(shared: Running) -> None:
