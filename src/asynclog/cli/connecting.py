@@ -15,7 +15,7 @@ from asynclog.errors import LockedError, UnavailableError
 from asynclog.lockfile import read_owner
 
 OWNER_SECONDS: Final = 5.0
-"""How long to wait for another command on the same data directory, or for a service that is starting."""
+"""How long to wait for each other command on the same data directory, or for a service that is starting."""
 POLL_SECONDS: Final = 0.05
 
 
@@ -51,7 +51,7 @@ async def connect(
         )
     from asynclog.cli.local import open_service  # noqa: PLC0415  # as above
 
-    deadline = time.monotonic() + OWNER_SECONDS
+    waits_for, deadline = 0, time.monotonic() + OWNER_SECONDS
     service: Service | None = None
     async with AsyncExitStack() as stack:
         while service is None:
@@ -61,6 +61,9 @@ async def connect(
             try:
                 service = await stack.enter_async_context(open_service(configuration))
             except LockedError:
+                owner = read_owner(configuration.folder)
+                if owner is not None and owner.pid not in {0, waits_for}:  # the next one's turn
+                    waits_for, deadline = owner.pid, time.monotonic() + OWNER_SECONDS
                 if time.monotonic() >= deadline:
                     raise UnavailableError(_taken(configuration)) from None
                 await asyncio.sleep(POLL_SECONDS)
