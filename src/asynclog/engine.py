@@ -31,6 +31,7 @@ from asynclog.protocols import Backend, Clock
 from asynclog.records import Record, TaskRecord
 from asynclog.settings import Scalar, Settings
 from asynclog.store.adapter import SqliteStore
+from asynclog.store.shielding import ended, to_its_end
 from asynclog.store.sqlite import Database
 from asynclog.tail import TAIL_BYTES, TailBudget
 from asynclog.writer import Writer, supervise
@@ -111,7 +112,7 @@ class Engine:
                 disk=self._disk,
             )
         )
-        stack.push_async_callback(asyncio.to_thread, self.journal.close)
+        stack.push_async_callback(lambda: to_its_end(asyncio.to_thread(self.journal.close)))
         self.journal.mark_stored(await self.store.watermark(self.journal.journal_id))
         self.writer = Writer(
             self.journal, self.store, self.clock, self.collect, lambda: float(self.settings["flush_interval"])
@@ -126,7 +127,7 @@ class Engine:
             lambda: self.writer.behind,
         )
         work = asyncio.create_task(supervise(self.indexer.run, "indexer"), name="asynclog-indexer")
-        stack.push_async_callback(_end, work)
+        stack.push_async_callback(ended, work)
         self.reports.append(lambda: self.indexer.error and f"the search index cannot be built: {self.indexer.error}")
 
     async def prepare(self) -> None:
@@ -136,13 +137,13 @@ class Engine:
         self.settings.load({name: msgspec.json.decode(value) for name, value in stored.items()})
 
     async def _stop(self, work: asyncio.Task[None]) -> None:
-        if not await self.writer.barrier(CLOSE_SECONDS):
-            _log.warning("not everything is stored; the rest is in the journal and is stored at the next start")
-        if self._mover is not None:
-            self._mover.cancel()
-        if self._keeping is not None:
-            await _end(self._keeping)
-        await _end(work)
+        try:
+            if not await self.writer.barrier(CLOSE_SECONDS):
+                _log.warning("not everything is stored; the rest is in the journal and is stored at the next start")
+        finally:  # whoever has no patience: the directory may be another's as soon as this is over
+            if self._mover is not None:
+                self._mover.cancel()
+            await ended(*([self._keeping] if self._keeping else []), work)
 
     def record(self, record: Record) -> int:
         """Append a record that is no entry; its id."""
@@ -263,12 +264,6 @@ class Engine:
     def degraded(self) -> bool:
         """Whether a guarantee does not hold now (as against something that happened before)."""
         return self.journal.trouble is not None or self.writer.error is not None
-
-
-async def _end(work: asyncio.Task[None]) -> None:
-    work.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await work
 
 
 @asynccontextmanager

@@ -63,6 +63,38 @@ async def test_leaving_with_the_database_locked(tmp_path: Path, monkeypatch: pyt
         assert connection.execute("SELECT seq, message FROM task_logs").fetchall() == [(1, "late")]
 
 
+async def test_leaving_in_a_hurry(tmp_path: Path) -> None:
+    """Who is cancelled while the engine is left, however often, leaves nothing behind that goes on writing: the data
+    directory may be another's by then.
+    """
+
+    async def use() -> None:
+        async with open_engine(tmp_path) as engine:
+            feed = begin(engine)
+            assert await engine.settle(DEADLINE_SECONDS)
+            await engine._database.write(lambda connection: connection.execute("PRAGMA busy_timeout = 5"))
+            other.execute("BEGIN IMMEDIATE")
+            engine.logger(feed).info("late")
+            leaving.set()
+
+    async with open_engine(tmp_path):
+        pass
+    other, leaving = sqlite3.connect(tmp_path / "asynclog.db", isolation_level=None), asyncio.Event()
+    before = asyncio.all_tasks()
+    using = asyncio.ensure_future(use())
+    await leaving.wait()
+    while not using.done():
+        using.cancel()
+        await asyncio.sleep(0)
+    assert using.cancelled()
+    assert asyncio.all_tasks() == before
+    other.close()
+    async with open_engine(tmp_path) as engine:
+        assert await engine.settle(DEADLINE_SECONDS)
+        rows = await engine._database.write(lambda c: c.execute("SELECT seq, message FROM task_logs").fetchall())
+        assert rows == [(1, "late")]
+
+
 async def test_a_failed_start_lets_go(tmp_path: Path) -> None:
     """An engine that cannot be opened leaves no lock behind, also when it is the journal that fails."""
     (tmp_path / "journal").write_bytes(b"no folder")

@@ -21,3 +21,10 @@ async def to_its_end(work: Coroutine[Any, Any, T] | asyncio.Future[T]) -> T:
                 await asyncio.wait([task])
         _ = task.cancelled() or task.exception()  # nobody else asks for it
         raise
+
+
+async def ended(*works: asyncio.Task[Any]) -> None:
+    """Cancel them and wait until they are over, also when this call is cancelled; that is raised afterwards."""
+    for work in works:
+        work.cancel()
+    await to_its_end(asyncio.wait(works))

@@ -104,20 +104,30 @@ class Database:
         self._generation = 0
 
     async def __aenter__(self) -> Self:
-        async with self._writing:
-            for attempt in range(OPEN_ATTEMPTS):
-                try:
-                    self._writer = await self._open()
-                    break
-                except (sqlite3.Error, OSError) as error:
-                    if not _is_one_of(_LOCKED, error) or attempt == OPEN_ATTEMPTS - 1:
-                        raise StoreError(f"the database {self.path} cannot be opened: {error}") from error
-                    _log.warning("the database %s is locked by another process; waiting for it", self.path)
+        try:
+            async with self._writing:
+                await self._begin()
+        except BaseException:
+            await to_its_end(self._end())
+            raise
         return self
+
+    async def _begin(self) -> None:
+        for attempt in range(OPEN_ATTEMPTS):
+            try:
+                self._writer = await self._open()
+                break
+            except (sqlite3.Error, OSError) as error:
+                if not _is_one_of(_LOCKED, error) or attempt == OPEN_ATTEMPTS - 1:
+                    raise StoreError(f"the database {self.path} cannot be opened: {error}") from error
+                _log.warning("the database %s is locked by another process; waiting for it", self.path)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await to_its_end(self._end())
+
+    async def _end(self) -> None:
         async with self._writing:
             await self._close()
             while self._probes:

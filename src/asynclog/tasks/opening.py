@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +14,7 @@ from asynclog.disk import Disk
 from asynclog.engine import Limits, open_engine
 from asynclog.protocols import Clock
 from asynclog.settings import Settings
+from asynclog.store.shielding import ended
 from asynclog.tasks.hooks import Hooks, hook_of
 from asynclog.tasks.manager import TaskManager
 from asynclog.tasks.plugin import discover
@@ -101,11 +101,11 @@ async def open_tasks(  # noqa: PLR0913  # what a data directory is opened with, 
             (manager.keys.run, "key keeper"),
             *([(manager.scheduler.run, "scheduler")] if run_schedules else []),
         ):
-            stack.push_async_callback(_stop, _start(run, name))
+            stack.push_async_callback(ended, _start(run, name))
         stack.push_async_callback(manager.keys.write_down)
         stack.push_async_callback(run_files.finish)
         for follower in run_files.followers:
-            stack.push_async_callback(_stop, _start(follower.run, "writer of run files"))
+            stack.push_async_callback(ended, _start(follower.run, "writer of run files"))
         stack.push_async_callback(manager.close)
         yield manager
 
@@ -118,9 +118,3 @@ def _over(
 
 def _start(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> asyncio.Task[None]:
     return asyncio.create_task(supervise(run, name), name=f"asynclog-{name}")
-
-
-async def _stop(work: asyncio.Task[None]) -> None:
-    work.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await work

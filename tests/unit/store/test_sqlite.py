@@ -252,3 +252,43 @@ async def test_a_query_that_nobody_waits_for_ends(tmp_path: Path) -> None:
         gc.collect()
         assert await database.read(names) == []
     assert not left
+
+
+async def test_one_that_cannot_be_opened_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever tries again and again to open a locked database holds no more files after the hundredth time."""
+    monkeypatch.setattr(sqlite, "OPEN_ATTEMPTS", 1)
+    monkeypatch.setattr("asynclog.store.connection.BUSY_MS", 1)
+    path = tmp_path / "asynclog.db"
+    async with Database(path):
+        pass
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    held = []
+    for _ in range(5):
+        with pytest.raises(StoreError, match="cannot be opened"):
+            async with Database(path):
+                pass
+        held.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert held[1:] == held[:-1]  # SQLite itself keeps one while the other holds its lock
+    other.close()
+
+
+async def test_closed_though_the_call_is_cancelled(tmp_path: Path) -> None:
+    """A database that is being closed, behind what is still written, is closed however often that call is cancelled."""
+    gate = Gate("late")
+    database = await Database(tmp_path / "asynclog.db").__aenter__()
+    writing = asyncio.ensure_future(database.write(gate))
+    assert await asyncio.to_thread(gate.inside.wait, DEADLINE_SECONDS)
+    closing = asyncio.ensure_future(database.__aexit__(None, None, None))
+    for _ in range(5):
+        await asyncio.sleep(0)
+        closing.cancel()
+    gate.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    with contextlib.suppress(StoreError):
+        await writing
+    assert not (tmp_path / "asynclog.db-wal").exists()
+    async with Database(tmp_path / "asynclog.db") as again:
+        assert await again.read(names) == ["late"]
