@@ -123,7 +123,8 @@ def test_what_has_come_meanwhile() -> None:
     assert come(schedule, NOON, NOON + 1799 * SECOND) == (NOON + 1500 * SECOND, 6)
     year = NOON + 365 * 86_400 * SECOND
     assert come(schedule, NOON, year + SECOND) == (year, COUNTED)
-    assert come(every(1), NOON, year) == (year, COUNTED)
+    assert come(cron("* * * 3 *"), NOON, year) == (at("2026-03-31T23:59"), COUNTED)
+    assert come(every(1), NOON, year) == (year, 365 * 86_400 + 1)
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,18 @@ async def test_a_clock_that_was_wrong_by_years(world: World) -> None:
         assert [text[:13] for text in await times(tasks, schedule)][1:] == ["2026-02-07T13", "2026-02-07T14"]
 
 
+async def test_what_was_changed_while_the_clock_was_wrong(world: World) -> None:
+    """A schedule that was changed at a time years ahead, having fired before, does not wait for that time to come."""
+    async with world.open() as tasks:
+        schedule = await tasks.scheduler.create({"plugin": "job", "cron": "0 * * * *"})
+        await world.pass_by(tasks, HOUR)
+        world.clock.set_wall(NOON + 10**15)
+        await tasks.scheduler.change(schedule.id, {"cron": "30 * * * *"})
+        world.clock.set_wall(NOON + round(HOUR + 60) * 1_000_000)
+        await world.pass_by(tasks, HOUR)
+        assert await times(tasks, schedule) == ["2026-02-07T13:00", "2026-02-07T13:30"]
+
+
 async def test_a_clock_that_jumps_ahead(world: World) -> None:
     """What a jump of the clock passes over counts as missed."""
     async with world.open() as tasks:

@@ -25,7 +25,7 @@ SHORTEST: Final = SECOND
 LONGEST: Final = 3660 * DAY
 """Bounds of an interval."""
 COUNTED: Final = 1000
-"""Due times that are counted one by one; of more, only the last day's are looked at."""
+"""Due times by cron are counted one by one up to here; of more, only those of the last day that has any."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,7 +35,7 @@ class NeverError(Exception):
 
 
 class Dues(NamedTuple):
-    """Due times that have come: the latest of them, and how many there were (`COUNTED` means that many or more)."""
+    """Due times that have come: the latest of them, and how many there were (by cron `COUNTED` means that or more)."""
 
     latest: int
     number: int
@@ -94,15 +94,20 @@ def following(schedule: Schedule, after: int) -> int:
 
 def come(schedule: Schedule, first: int, now: int) -> Dues:
     """The due times from ``first``, which is one, up to now."""
+    if schedule.interval is not None:
+        more = max(0, now - first) // schedule.interval
+        return Dues(first + more * schedule.interval, 1 + more)
     latest, count = first, 1
     while count < COUNTED:
         due = following(schedule, latest)
         if due > now:
             return Dues(latest, count)
         latest, count = due, count + 1
-    latest = max(latest, now - DAY)
-    while (due := following(schedule, latest)) <= now:
-        latest = due
+    span = DAY
+    while (due := following(schedule, max(latest, now - span))) > now and now - span > latest:
+        span *= 2
+    while due <= now:
+        latest, due = due, following(schedule, due)
     return Dues(latest, count)
 
 

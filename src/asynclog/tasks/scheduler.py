@@ -77,8 +77,13 @@ class Scheduler:
 
     def running(self) -> dict[str, str]:
         """The ids of tasks that run now, by their schedule."""
-        tasks = (live.task for live in self._engine.hub if live.feed is not None)
-        return {task.schedule_id: task.id for task in tasks if task.schedule_id is not None}
+        found = ((schedule.id, self._running(schedule)) for schedule in self._schedules.values())
+        return {schedule_id: task_id for schedule_id, task_id in found if task_id is not None}
+
+    def _running(self, schedule: Schedule) -> str | None:
+        """The id of its task that runs now: the last one, since there never are two."""
+        live = None if schedule.last_task_id is None else self._engine.hub.get(schedule.last_task_id)
+        return None if live is None or live.feed is None else schedule.last_task_id
 
     def trouble(self) -> str | None:
         """What does not work, as a sentence."""
@@ -147,7 +152,7 @@ class Scheduler:
         async with self._lock:  # what is written down meanwhile would be taken for all there is
             schedule = self.get(schedule_id, access)
             permit(schedule)
-            running = self.running().get(schedule_id)
+            running = self._running(schedule)
             if running is not None:
                 raise ConflictError(f"the task {running} of this schedule still runs; wait for its end, or cancel it")
             task = await self._begin(schedule, {"scheduled_at": None, "missed": 0})
@@ -190,7 +195,7 @@ class Scheduler:
         await self._write_down()
 
     async def _look_at(self, schedule: Schedule, next_at: int, now: int) -> None:
-        known = schedule.updated_at if schedule.last_at is None else schedule.last_at
+        known = max(schedule.updated_at, schedule.last_at or 0)
         if now < known - BACK:
             _log.warning("the clock went back; the schedule %s is planned anew", schedule.id)
             self._note(schedule.id, last_at=None, updated_at=now, next_at=_next(schedule, now))
@@ -205,7 +210,7 @@ class Scheduler:
             latest, count = first, 1
         on_time = now - latest <= LATE
         changes: dict[str, Any] = {"last_at": latest, "next_at": _next(schedule, now)}
-        if schedule.id in self.running():
+        if self._running(schedule) is not None:
             _log.warning("the schedule %s (%s) is due, but its last task still runs", schedule.id, schedule.name)
             changes["skipped"] = schedule.skipped + count
         elif not on_time and schedule.missed == "skip":
