@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 from asynclog.config import Configuration, Hook
 from asynclog.model import EVERYTHING, AccessScope
 from asynclog.principal import Role
-from asynclog.server.schedules import SECRET
+from asynclog.server.hooks import SECRET
 from tests.server.running import Running, running
 
 CHECKS: Any = [

@@ -23,6 +23,8 @@ BODY_BYTES: Final = 8 << 20
 """Of any request's body, as it came and once unpacked."""
 BODIES_BYTES: Final = 256 << 20
 """Of all bodies that are being read or worked on."""
+UNPROVEN_BYTES: Final = 32 << 20
+"""Of all bodies that have to be read to know who sent them."""
 BODY_SECONDS: Final = 20.0
 """How long a body may take at least."""
 BODY_RATE: Final = 4096
@@ -50,6 +52,7 @@ class Bodies:
 
     def __init__(self) -> None:
         self._size = 0
+        self._unproven = 0
 
     @contextmanager
     def held(self) -> Iterator[Held]:
@@ -59,18 +62,25 @@ class Bodies:
             yield held
         finally:
             self._size -= held.size
+            if held.unproven:
+                self._unproven -= held.size
 
-    def add(self, size: int) -> None:
+    def add(self, size: int, *, unproven: bool) -> None:
         """So much more. Raises RefusedError (503) when there is no room."""
-        if self._size + size > BODIES_BYTES:
+        if self._size + size > BODIES_BYTES or (unproven and self._unproven + size > UNPROVEN_BYTES):
             raise RefusedError(
                 503, "The service holds as many bodies as it can; send it again in a moment.", {"Retry-After": "1"}
             )
         self._size += size
+        if unproven:
+            self._unproven += size
 
 
 class Held:
     """The room one body takes."""
+
+    unproven = False
+    """Who sends it is not known before it is read; to be said before."""
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
@@ -78,7 +88,7 @@ class Held:
 
     def grow(self, size: int) -> None:
         """Take so many bytes more. Raises RefusedError (503)."""
-        self._bodies.add(size)
+        self._bodies.add(size, unproven=self.unproven)
         self.size += size
 
 

@@ -81,7 +81,7 @@ class Endpoint:
         if operation.counted:
             self._service.asked.take(caller_of(caller, request))
         if operation.admit is not None:
-            operation.admit(request, self._service)
+            operation.admit(request, self._service, room)
         given = b"" if operation.open_query else request.scope["query_string"]
         query = read_query(given, operation.parameters, filtered=operation.filtered)
         body, size = None, 0

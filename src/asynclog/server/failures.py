@@ -1,4 +1,4 @@
-"""Sign-ins with wrong keys, counted by address: they are answered more and more tersely, and fill no log."""
+"""Wrong keys and secrets, counted by address: they are answered more and more tersely, and fill no log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asynclog.errors import TooManyError
 from asynclog.protocols import Clock
 
 FAILURES: Final = 10
-"""Wrong keys that an address may sign in with in a minute; the right one it may at any time."""
+"""Wrong ones that may come from an address in a minute; the right one may at any time."""
 FAILURE_SECONDS: Final = 60
 ADDRESSES: Final = 10_000
 """Addresses whose failures are remembered."""
@@ -20,10 +20,16 @@ _log: Final = logging.getLogger("asynclog.server")
 
 
 class Failures:
-    """State owned here, on the event loop: who signed in with a wrong key just now."""
+    """State owned here, on the event loop: who came with a wrong one just now.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        clock: steady time.
+        what: they are, in a sentence.
+    """
+
+    def __init__(self, clock: Clock, what: str) -> None:
         self._clock = clock
+        self._what = what
         self._moments: OrderedDict[str, deque[float]] = OrderedDict()
         self._told: dict[str, float] = {}
 
@@ -41,7 +47,7 @@ class Failures:
         if len(moments) == FAILURES and now - moments[0] < FAILURE_SECONDS:
             if now - self._told.get(address, -FAILURE_SECONDS) >= FAILURE_SECONDS:
                 self._told[address] = now
-                _log.warning("%d sign-ins with wrong keys came from %s within a minute", FAILURES, address)
+                _log.warning("%d %s came from %s within a minute", FAILURES, self._what, address)
             left = FAILURE_SECONDS - int(now - moments[0])
-            raise TooManyError(f"{FAILURES} wrong keys came from here within a minute; wait {left} seconds", left)
+            raise TooManyError(f"{FAILURES} {self._what} came from here within a minute; wait {left} seconds", left)
         moments.append(now)

@@ -14,7 +14,7 @@ from asynclog.errors import UnauthenticatedError
 from asynclog.filters import LogFilter
 from asynclog.model import AccessScope, Task
 from asynclog.principal import Principal, Role
-from asynclog.server.body import BODY_BYTES
+from asynclog.server.body import BODY_BYTES, Held
 from asynclog.server.limits import caller_of
 from asynclog.server.parameters import Parameter
 from asynclog.server.passes import Pass
@@ -140,7 +140,8 @@ class Operation:
         takes: the media of a body of bytes.
         beyond: whether what it shows or does reaches beyond one account or site, so that it takes a key for all.
         open_query: whether it takes any query, unread.
-        admit: lets callers in whom the operation itself knows, before the body is read; raises as a handler does.
+        admit: lets callers in whom the operation itself knows, before the body is read into the room; raises as a
+            handler does.
         body_limit: bytes of a body.
         hard: whether it may keep the database busy, so that callers have their turns.
         errors: statuses besides 422 (parameters, body), 404 (path parameters) and 500, with when they come.
@@ -160,7 +161,7 @@ class Operation:
     takes: tuple[str, ...] = (NDJSON,)
     beyond: bool = False
     open_query: bool = False
-    admit: Callable[[Request, Service], None] | None = None
+    admit: Callable[[Request, Service, Held], None] | None = None
     body_limit: int = BODY_BYTES
     hard: bool = False
     errors: Mapping[int, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from asynclog.queries import MAX_PAGE
-from asynclog.server import external, logs, page, schedules, scheduleshapes, shapes, tasks
+from asynclog.server import external, hooks, logs, page, schedules, scheduleshapes, shapes, tasks
 from asynclog.server.listing import PARAMETERS as TASK_LIST
 from asynclog.server.operation import JSON, NDJSON, Operation
 from asynclog.server.parameters import choice, flag, text, whole
@@ -282,19 +282,19 @@ OPERATIONS: Final = (
         "POST",
         "/api/hooks/{name}",
         None,
-        schedules.hook,
+        hooks.hook,
         "A webhook: start the plugin it is for, the request as trigger data."
-        f" The header {schedules.SECRET} has to hold its secret.",
+        f" The header {hooks.SECRET} has to hold its secret, or {hooks.SIGNATURE} or {hooks.TIMED[0]} a signature.",
         body=bytes,
         takes=(JSON, "application/x-www-form-urlencoded", "text/plain"),
         open_query=True,
-        admit=schedules.admit,
+        admit=hooks.admit,
         answer=shapes.Task,
         status=201,
         errors={
             400: "The body says it is JSON, and is not.",
-            403: "The secret is another.",
-            409: "The service is going down.",
+            403: "The secret, or the signature, is another, or too old.",
+            409: "This very signature was used, or the service is going down.",
             **TOO_LARGE,
         },
     ),

@@ -1,39 +1,23 @@
-"""Schedules and webhooks over HTTP."""
+"""Schedules over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
-from typing import Any, Final
-from urllib.parse import parse_qs
+from typing import Any
 
 import msgspec
-from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.responses import Response
 
 from asynclog import values
 from asynclog.errors import TooManyError
 from asynclog.model import Schedule
 from asynclog.server.access import require_starter
-from asynclog.server.body import read_json
 from asynclog.server.limits import RETRY_SECONDS
-from asynclog.server.operation import JSON, Call, answer, created, started
-from asynclog.server.problems import MalformedError
-from asynclog.server.service import Service
+from asynclog.server.operation import Call, answer, created, started
 from asynclog.settings import Dials
 from asynclog.tasks.audit import schedule_change
 from asynclog.wire import raw, time_or_none
-
-SECRET: Final = "X-Asynclog-Hook-Secret"  # noqa: S105 - the name of a header
-
-MAX_FIELDS: Final = 10_000
-"""Of a form; to take 8 MiB of them apart would keep everybody waiting."""
-
-_SAFE: Final = frozenset({"content-type", "user-agent", "x-request-id", "idempotency-key", "traceparent"})
-# What senders say about the event itself: X-GitHub-Event, X-GitHub-Delivery, X-Gitlab-Event-UUID, X-Event-Key, …
-_EVENT: Final = re.compile(r"x-(?:[a-z0-9]+-)?(?:event|delivery|hook)(?:-(?:id|uuid|key|type|name))?")
 
 
 def _given(call: Call) -> dict[str, Any]:
@@ -142,50 +126,3 @@ async def run(call: Call) -> Response:
         call,
         await call.tasks.scheduler.run_now(known.id, call.access, lambda now: _check_starter(call, now.plugin)),
     )
-
-
-def admit(request: Request, service: Service) -> None:
-    """Let a caller in who knows the hook's secret: nobody else's body is read."""
-    service.tasks.hooks.authorised(request.path_params["name"], request.headers.get(SECRET, ""))
-
-
-async def hook(call: Call) -> Response:
-    """Start what a webhook starts, the request as trigger data."""
-    name, request = call.path["name"], call.request
-    found = call.tasks.hooks.authorised(name, request.headers.get(SECRET, ""))
-    data = {
-        "hook": name,
-        "headers": safe_headers(request.headers),
-        "query": _parsed(request.scope["query_string"]),
-        "body": _body(call.body, request.headers.get("content-type", "")),
-    }
-    home = {"account": found.account, "site": found.site}
-    with call.service.begun.one_more(f"hook {name}") as begun:
-        task = await call.tasks.start(found.plugin, found.params, trigger_type="webhook", trigger_data=data, **home)
-        begun(task.id)
-    return started(call, task)
-
-
-def safe_headers(headers: Headers) -> dict[str, str]:
-    """The headers that say what was sent, and nothing about who may send it."""
-    return {name: value for name, value in headers.items() if name in _SAFE or _EVENT.fullmatch(name)}
-
-
-def _parsed(text: bytes) -> dict[str, Any]:
-    try:
-        pairs = parse_qs(text.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
-    except ValueError:
-        raise MalformedError(f"A form, or a query, has at most {MAX_FIELDS:,} fields; send JSON.") from None
-    return {name: values[0] if len(values) == 1 else values for name, values in pairs.items()}
-
-
-def _body(body: bytes, content_type: str) -> Any:
-    """What was sent: JSON and forms decoded, everything else as text."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if not body:
-        return None
-    if kind == JSON or kind.endswith("+json"):
-        return read_json(body)
-    if kind == "application/x-www-form-urlencoded":
-        return _parsed(body)
-    return body.decode("utf-8", "replace")

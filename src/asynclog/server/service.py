@@ -61,7 +61,8 @@ class Service:
         self.captures = Turns(at_once=1, each=1)
         """Of large values, in a thread."""
         self.access = Access(tasks.keys, tasks.engine.clock, everybody)
-        self.failures = Failures(tasks.engine.clock)
+        self.failures = Failures(tasks.engine.clock, "wrong keys")
+        self.hook_failures = Failures(tasks.engine.clock, "wrong secrets of webhooks")
         tasks.keys.on_change(self._expel)
         self.closing = False
         self.description: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from asynclog.testing import ManualClock
 async def test_an_address_is_stopped_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
     """So many failures in a minute are taken, then none until the oldest is a minute old; the log says it once."""
     clock = ManualClock()
-    counted = Failures(clock)
+    counted = Failures(clock, "wrong keys")
     with caplog.at_level(logging.WARNING, "asynclog.server"):
         for _ in range(FAILURES):
             counted.add("10.0.0.1")
@@ -26,7 +26,7 @@ async def test_an_address_is_stopped_for_a_while(caplog: pytest.LogCaptureFixtur
             assert raised.value.seconds == 60 - FAILURES
         counted.add("10.0.0.2")
     assert [record.getMessage() for record in caplog.records] == [
-        f"{FAILURES} sign-ins with wrong keys came from 10.0.0.1 within a minute"
+        f"{FAILURES} wrong keys came from 10.0.0.1 within a minute"
     ]
     await clock.advance(60 - FAILURES)
     counted.add("10.0.0.1")
@@ -37,7 +37,7 @@ async def test_an_address_is_stopped_for_a_while(caplog: pytest.LogCaptureFixtur
 async def test_the_addresses_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many addresses there are, only the latest are remembered."""
     monkeypatch.setattr(failures, "ADDRESSES", 3)
-    counted = Failures(ManualClock())
+    counted = Failures(ManualClock(), "wrong keys")
     for number in range(1000):
         counted.add(str(number))
     assert list(counted._moments) == ["997", "998", "999"]
