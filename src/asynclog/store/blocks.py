@@ -268,8 +268,8 @@ def _parts(number: int, terms: str) -> list[str]:
 def put(connection: sqlite3.Connection, built: Segment, part: int) -> int | None:
     """Write a part of a segment's terms, in a short transaction; gives the next part, None after the last.
 
-    What was begun and not finished is no segment. Nor is one into which entries came after it was read. It does not
-    wait for the disk: a power cut undoes it at worst.
+    What was begun and not finished is no segment. Nor is one that was read before entries of it were removed, or others
+    came: it is read again. It does not wait for the disk: a power cut undoes it at worst.
     """
     connection.execute("PRAGMA synchronous = NORMAL")
     try:
@@ -287,7 +287,7 @@ def _put(connection: sqlite3.Connection, built: Segment, part: int) -> int | Non
         connection.execute(_PUT_TERMS, (built.segment, built.terms[part]))
         if last:
             now = connection.execute("SELECT count(*) FROM task_logs WHERE id BETWEEN ? AND ?", ids(built.segment))
-            if now.fetchone()[0] <= built.entries:
+            if now.fetchone()[0] == built.entries:
                 for statement in _FINISH:
                     connection.execute(statement, built._asdict())
         connection.execute("COMMIT")
