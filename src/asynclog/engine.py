@@ -101,18 +101,21 @@ class Engine:
         limits = self._limits
         self._loop = loop
         self._begun = self._database.begun
-        self.journal = await asyncio.to_thread(
-            lambda: Journal(
-                self.folder / "journal",
-                floor=self._floor,
-                wake=self._woken,
-                quota=limits.journal_quota,
-                budget=limits.memory,
-                segment_bytes=limits.segment,
-                disk=self._disk,
+        opening = asyncio.ensure_future(
+            asyncio.to_thread(
+                lambda: Journal(
+                    self.folder / "journal",
+                    floor=self._floor,
+                    wake=self._woken,
+                    quota=limits.journal_quota,
+                    budget=limits.memory,
+                    segment_bytes=limits.segment,
+                    disk=self._disk,
+                )
             )
         )
-        stack.push_async_callback(lambda: to_its_end(asyncio.to_thread(self.journal.close)))
+        stack.push_async_callback(lambda: to_its_end(_close(opening)))
+        self.journal = await asyncio.shield(opening)
         self.journal.mark_stored(await self.store.watermark(self.journal.journal_id))
         self.writer = Writer(
             self.journal, self.store, self.clock, self.collect, lambda: float(self.settings["flush_interval"])
@@ -264,6 +267,13 @@ class Engine:
     def degraded(self) -> bool:
         """Whether a guarantee does not hold now (as against something that happened before)."""
         return self.journal.trouble is not None or self.writer.error is not None
+
+
+async def _close(opening: asyncio.Future[Journal]) -> None:
+    """Close a journal, also one that nobody waited for while it was opened."""
+    await asyncio.wait([opening])
+    if not opening.cancelled() and opening.exception() is None:
+        await asyncio.to_thread(opening.result().close)
 
 
 @asynccontextmanager

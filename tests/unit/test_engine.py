@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from asynclog.disk import Disk
 from asynclog.engine import Engine, Limits, open_engine
 from asynclog.errors import ConflictError, InvalidError, LockedError, StoreError
 from asynclog.feed import Feed
@@ -93,6 +95,41 @@ async def test_leaving_in_a_hurry(tmp_path: Path) -> None:
         assert await engine.settle(DEADLINE_SECONDS)
         rows = await engine._database.write(lambda c: c.execute("SELECT seq, message FROM task_logs").fetchall())
         assert rows == [(1, "late")]
+
+
+class SlowDisk(Disk):
+    """One on which making a file takes until it is let go."""
+
+    def __init__(self) -> None:
+        self.inside = threading.Event()
+        self.go_on = threading.Event()
+
+    def create(self, path: Path) -> int:
+        """An empty file."""
+        self.inside.set()
+        assert self.go_on.wait(DEADLINE_SECONDS)
+        return super().create(path)
+
+
+async def test_leaving_before_it_is_open(tmp_path: Path) -> None:
+    """Who is cancelled while the journal is opened leaves neither its thread nor its files open."""
+
+    async def use() -> None:
+        async with open_engine(tmp_path, disk=disk):
+            raise AssertionError("it was cancelled")
+
+    disk = SlowDisk()
+    using = asyncio.ensure_future(use())
+    assert await asyncio.to_thread(disk.inside.wait, DEADLINE_SECONDS)
+    for _ in range(5):
+        using.cancel()
+        await asyncio.sleep(0)
+    disk.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await using
+    assert not [thread for thread in threading.enumerate() if thread.name == "asynclog-sync"]
+    async with open_engine(tmp_path) as engine:
+        assert engine.troubles() == []
 
 
 async def test_a_failed_start_lets_go(tmp_path: Path) -> None:
