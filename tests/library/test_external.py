@@ -12,7 +12,15 @@ import msgspec
 import pytest
 
 import asynclog
-from asynclog import AccessScope, ConflictError, InvalidError, NotFoundError, StoreError, TaskManager, TooLargeError
+from asynclog import (
+    AccessScope,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    StoreError,
+    TaskManager,
+    TooLargeError,
+)
 from asynclog.disk import Disk
 from asynclog.engine import FAR_BEHIND
 from asynclog.filters import LogFilter
@@ -119,6 +127,29 @@ async def test_a_batch_is_taken_once(folder: Path) -> None:
         assert await messages(tasks, task.id, source="plugin") == ["one", "two", "three"]
         with pytest.raises(ConflictError):
             await ingest(tasks, task.id, {"message": "four"}, batch="b4")
+
+
+async def test_a_batch_that_comes_again_is_not_refused_for_want_of_a_database(folder: Path) -> None:
+    """While the database does not say whether a batch came before the end of its task, nobody says it came too late."""
+    async with asynclog.open(folder) as tasks:
+        task = tasks.external.start("scrape")
+        assert await tasks.engine.settle()
+        other = sqlite3.connect(folder / "asynclog.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            first = await ingest(tasks, task.id, {"message": "one"}, batch="b1")
+            await tasks.external.finish(task.id, "success")
+            with pytest.raises(StoreError, match="later"):
+                await ingest(tasks, task.id, {"message": "one"}, batch="b1")
+            with pytest.raises(ConflictError, match=r"ended \(success\)"):
+                await ingest(tasks, task.id, {"message": "one"})
+            with pytest.raises(NotFoundError):
+                await ingest(tasks, "nobody", {"message": "one"}, batch="b1")
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+        assert await tasks.engine.settle(30)
+        assert await ingest(tasks, task.id, {"message": "one"}, batch="b1") == first
 
 
 async def test_what_is_refused(tasks: TaskManager) -> None:

@@ -386,6 +386,17 @@ async def test_parts_left_open_end_with_the_task(tasks: TaskManager) -> None:
     assert view.stage.finished_at == step.finished_at == task.finished_at
 
 
+async def test_names_of_any_kind_are_stored(folder: Path) -> None:
+    """Whatever is given as account, parent or schedule is kept as readable text; the task runs and is as stored."""
+    async with asynclog.open(folder) as tasks:
+        for given in ("\ud800", "a\0b", 5, "x" * 1000):
+            names: dict[str, Any] = dict.fromkeys(("name", "account", "site", "parent_id", "schedule_id"), given)
+            task = await tasks.run(nothing, **names)
+            assert task.status == "success"
+            assert {type(name) for name in (task.account, task.site, task.parent_id, task.schedule_id)} == {str}
+            assert (await tasks.reader.tasks(TaskQuery(parent=task.parent_id))).tasks == [task]
+
+
 async def test_results_of_any_kind_are_stored(tasks: TaskManager) -> None:
     """Whatever a plugin returns is kept in some form; None is no result."""
 

@@ -15,7 +15,7 @@ import pytest
 
 import asynclog
 from asynclog import InvalidError, Node, Step, TaskContext, TaskManager, TaskQuery, Workflow
-from tests.library.reading import entries, messages, steps
+from tests.library.reading import entries, messages, steps, until
 
 
 async def add(a: int, b: int) -> int:
@@ -135,6 +135,28 @@ async def test_a_failure_skips_what_needs_it(tasks: TaskManager) -> None:
         "node needs skipped: first failed",
         "node deeper skipped: needs was skipped",
     ]
+
+
+async def test_an_error_that_is_false_is_the_first_all_the_same(tasks: TaskManager) -> None:
+    """The task fails with the first error, though that exception counts as false."""
+
+    class FalseError(Exception):
+        def __bool__(self) -> bool:
+            return False
+
+    early: list[asyncio.Task[object] | None] = []
+
+    async def first() -> None:
+        early.append(asyncio.current_task())
+        raise FalseError("first")
+
+    async def second() -> None:
+        await until(lambda: bool(early))
+        await asyncio.wait([task for task in early if task is not None])
+        raise ValueError("second")
+
+    task = await tasks.run(Workflow("f", Node("second", second), Node("first", first)))
+    assert (task.status, task.error_message) == ("failed", "first")
 
 
 @pytest.mark.parametrize(

@@ -145,13 +145,15 @@ async def test_cancel(runner: Any, work: Path) -> None:
 
 async def test_what_cannot_be_read(runner: Any, work: Path) -> None:
     """A missing file, a folder and a broken archive fail with a sentence that says so."""
+    (work / "none.gz").write_bytes(b"no gzip at all")
+    packed = gzip.compress(b"line\n" * 1000)
+    (work / "broken.gz").write_bytes(packed[:10] + b"\xff\xff\xff\xff" + packed[14:])
     for path, sentence in [
         (work / "missing.log", "there is no file"),
         (work, "is a folder"),
+        (work / "none.gz", "cannot be read"),
         (work / "broken.gz", "cannot be read"),
     ]:
-        if path.suffix == ".gz":
-            path.write_bytes(b"no gzip at all")
         task, _ = await runner.run("replay", path=str(path))
         assert task.status == "failed"
         assert sentence in task.error_message

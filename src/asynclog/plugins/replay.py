@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -31,6 +32,8 @@ SAMPLE_LINES: Final = 200
 COUNTED_BYTES: Final = 64 << 20
 """Of a larger file the entries are not counted beforehand, only its lines: that takes a fraction of the time."""
 
+_UNREADABLE: Final = (OSError, EOFError, ValueError, zlib.error)
+"""What reading a file, packed or not, raises."""
 PACKED: Final = 16
 """How many times its size a packed log is, about."""
 
@@ -64,7 +67,7 @@ async def run(params: ReplayParams, context: TaskContext) -> dict[str, Any]:
     path = Path(params.path)
     try:
         survey = await asyncio.to_thread(_survey, path, params)
-    except (OSError, EOFError, ValueError) as error:
+    except _UNREADABLE as error:
         raise ReplayError(_unreadable(path, error)) from error
     path, chosen = survey.path, survey.format
     many = amount(survey.total, survey.unit)
@@ -73,7 +76,7 @@ async def run(params: ReplayParams, context: TaskContext) -> dict[str, Any]:
     async with context.stage("replay", number=1, pending=survey.total) as stage:
         try:
             await player.play(entries(_numbered_lines(path), chosen, path.name))
-        except (OSError, EOFError, ValueError) as error:
+        except _UNREADABLE as error:
             raise ReplayError(_unreadable(path, error)) from error
         stage.processed = player.done
         result = {"format": chosen, "entries": player.count, "lines": player.lines, "levels": dict(player.levels)}

@@ -98,7 +98,7 @@ class Execution:
 
     def _fail(self, node: Node, name: str, step: StepScope, error: BaseException) -> None:
         self._missing[node.id] = "failed"
-        self._first = self._first or error
+        self._first = error if self._first is None else self._first  # an exception may be false
         step.fail(error)
         self._log.error("node %s failed: %s", name, error, exc_info=error)
 

@@ -152,16 +152,17 @@ class External:
         """Nobody waits for another's task: it is as long in being found missing as one that nobody has."""
         live = self._engine.hub.get(task_id)
         if live is not None and not access.sees(live.task):
-            await self._engine.settle()
-            raise NotFoundError("task", task_id)
+            await self._settled_task(task_id, access)
 
     async def _stored_answer(self, task_id: str, batch_id: str, answers: Answers, access: AccessScope) -> bytes | None:
         if answers.whole:
             return None
         engine = self._engine
         live = engine.hub.get(task_id)
-        if live is None and (not await engine.settle() or await engine.store.task(task_id, access) is None):
-            return None
+        if live is None or live.feed is None:
+            await self._settled_task(task_id, access)
+            if not await engine.settle():
+                raise StoreError("the database does not say in time whether this batch came before; try again later")
         answer = await engine.store.batch_answer(task_id, batch_id, access)
         return None if answer is None else answer.encode()
 
@@ -302,10 +303,7 @@ class External:
         """The running external task."""
         live = self._engine.hub.get(task_id)
         if live is None or live.feed is None or not access.sees(live.task):
-            await self._engine.settle()
-            task = await self._engine.store.task(task_id, access)
-            if task is None:
-                raise NotFoundError("task", task_id)
+            task = await self._settled_task(task_id, access)
             if not task.external:
                 raise ConflictError(f"the task {task_id} runs in the service; only external tasks are fed over HTTP")
             raise ConflictError(f"the task {task_id} has ended ({task.status}) and takes nothing more")
@@ -314,6 +312,16 @@ class External:
         if live.feed.sealed:
             raise ConflictError(f"the task {task_id} is ending and takes nothing more")
         return live
+
+    async def _settled_task(self, task_id: str, access: AccessScope) -> Task:
+        """A task that does not run here, as far as the caller sees. Raises NotFoundError."""
+        ended = self._engine.hub.ended(task_id)
+        if ended is not None and access.sees(ended):
+            return ended
+        task = await self._engine.store.task(task_id, access)  # of what is not known here everything is stored
+        if task is None:
+            raise NotFoundError("task", task_id)
+        return task
 
     def _renew(self, live: Live) -> None:
         until = self._engine.clock.now() + LEASE_MICROSECONDS
