@@ -34,6 +34,14 @@ export function unauthorized(): void {
   lost()
 }
 
+type AnswerListener = (date: string | null, asked: number, came: number) => void
+let told: AnswerListener = () => undefined
+
+/** Whom to tell how an answer was dated, and when on this machine it was asked for and came, in milliseconds. */
+export function onAnswer(listener: AnswerListener): void {
+  told = listener
+}
+
 const READING = new Set(['GET', 'HEAD'])
 
 /** One JSON request. Resolves with the answer's body (null for 204), rejects with ApiError or an AbortError. */
@@ -41,6 +49,7 @@ export async function call<T>(method: string, path: string, options: CallOptions
   const { query, body, signal } = options
   const address = query && [...query].length ? `${path}?${query}` : path
   let answer: Response
+  const asked = Date.now()
   try {
     answer = await fetch(address, {
       method,
@@ -57,6 +66,7 @@ export async function call<T>(method: string, path: string, options: CallOptions
     if (isAbort(error)) throw error
     throw new ApiError(0, 'The service does not answer', 'It may be stopped or restarting, or the network is down.')
   }
+  told(answer.headers.get('date'), asked, Date.now())
   if (answer.status === 401) unauthorized()
   if (!answer.ok) throw await problem(answer)
   if (answer.status === 204) return null as T

@@ -81,6 +81,11 @@ export class LiveSocket<F extends { type: string }> {
     if (this.cancelRetry) this.connect()
   }
 
+  /** The machine has slept: a connection that seems open may be none any more, and nobody would tell. */
+  wake(): void {
+    if (this.socket || this.cancelRetry) this.restart()
+  }
+
   close(): void {
     this.done = true
     this.drop()

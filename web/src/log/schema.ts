@@ -57,6 +57,29 @@ export function readField(field: Field, text: string): JsonValue | undefined {
   return value
 }
 
+/**
+ * The texts the inputs start with, for parameters that are given: null when a form cannot say them. What is not given
+ * starts with its default.
+ */
+export function textsOf(fields: readonly Field[], given: JsonObject): Record<string, string> | null {
+  const texts: Record<string, string> = {}
+  for (const field of fields) {
+    const value = given[field.name]
+    const text = value === undefined ? initialText(field) : textOf(field, value)
+    if (text === null) return null
+    texts[field.name] = text
+  }
+  return Object.keys(given).every((name) => name in texts) ? texts : null
+}
+
+function textOf(field: Field, value: JsonValue): string | null {
+  // An empty input leaves the parameter out, which means its default.
+  if (value === null) return field.initial === undefined || field.initial === null ? '' : null
+  if (field.kind === 'json') return JSON.stringify(value)
+  const fits = { text: 'string', boolean: 'boolean', number: 'number', integer: 'number' }[field.kind as string]
+  return fits && typeof value !== fits ? null : String(value)
+}
+
 /** The text an input starts with. */
 export function initialText(field: Field): string {
   if (field.initial === undefined || field.initial === null) return field.kind === 'boolean' ? 'false' : ''
@@ -103,6 +126,6 @@ function resolve(value: JsonValue, root: JsonObject, depth = 0): JsonObject | nu
   return schema
 }
 
-function asObject(value: JsonValue | undefined): JsonObject | null {
+export function asObject(value: JsonValue | undefined): JsonObject | null {
   return value && typeof value === 'object' && !Array.isArray(value) ? value : null
 }

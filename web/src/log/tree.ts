@@ -63,6 +63,12 @@ export function upsert<T extends { id: string | null; name?: string }>(
   return list.some(same) ? list.map((each) => (same(each) ? { ...each, ...change } : each)) : [...list, item]
 }
 
+/** Steps as they were read; those known to have ended stay so, since the answer may be older than what was told since. */
+export function keepEnded(known: readonly Step[], read: readonly Step[]): readonly Step[] {
+  const ended = new Map(known.filter((step) => step.finished_at).map((step) => [step.id, step]))
+  return read.map((step) => (step.finished_at ? step : (ended.get(step.id) ?? step)))
+}
+
 /** What changes of a stage when its socket tells of it: there its counts are always 0. */
 export function withoutCounts(stage: Stage): Partial<Stage> {
   const change: Partial<Stage> = { ...stage }

@@ -1,6 +1,9 @@
+import { MediaQuery } from 'svelte/reactivity'
 import type { TimeMode } from '../log/format'
 
 export type Theme = 'system' | 'light' | 'dark'
+
+const dark = new MediaQuery('prefers-color-scheme: dark')
 
 export interface SavedFilter {
   readonly name: string
@@ -26,10 +29,22 @@ class Preferences {
 
   constructor() {
     show(this.#values.theme)
+    // Another window of this browser chose something: with what it had then, this one would take it back.
+    addEventListener('storage', ({ key }) => {
+      if (key !== KEY && key !== null) return
+      this.#values = load()
+      show(this.#values.theme)
+    })
   }
 
   get theme(): Theme {
     return this.#values.theme
+  }
+
+  /** The colours in use: those chosen, or the system's as they are now. */
+  get colours(): 'light' | 'dark' {
+    if (this.theme !== 'system') return this.theme
+    return dark.current ? 'dark' : 'light'
   }
 
   get time(): TimeMode {

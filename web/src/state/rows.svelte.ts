@@ -40,6 +40,8 @@ export interface ScrollRequest {
 const FLUSH_MS = 80
 /** How soon rows that were not stored yet are asked for again. */
 const AGAIN_MS = 250
+/** How soon more rows are asked for again after a failure. */
+const RETRY_MS = 2_000
 /** Following trims only when this much has come in, not at every flush. */
 const SLACK = 1_000
 
@@ -49,6 +51,7 @@ export class Rows<T> {
   #shift = $state(false)
   #loading = $state(true)
   #error = $state.raw<ApiError | null>(null)
+  #stuck = $state(false)
   #following = $state(false)
   #fresh = $state(0)
   #scroll = $state.raw<ScrollRequest | null>(null)
@@ -57,6 +60,8 @@ export class Rows<T> {
   private control = new AbortController()
   private opening: Place | null = null
   private growing: 'start' | 'end' | null = null
+  /** Between a failure and the next try. */
+  private paused = false
   private arrived: T[] = []
   private overflowed = false
   private newest = -Infinity
@@ -79,6 +84,11 @@ export class Rows<T> {
 
   get error(): ApiError | null {
     return this.#error
+  }
+
+  /** More rows were wanted and could not be had; they are asked for again by themselves. */
+  get stuck(): boolean {
+    return this.#stuck
   }
 
   get following(): boolean {
@@ -106,6 +116,7 @@ export class Rows<T> {
     this.growing = null
     this.#following = follow
     this.#loading = true
+    this.#stuck = this.paused = false
     this.#fresh = 0
     this.arrived = []
     this.overflowed = false
@@ -158,30 +169,49 @@ export class Rows<T> {
     const { source, control } = this
     const edge = side === 'start' ? this.#window.rows[0] : this.#window.rows.at(-1)
     const known = side === 'start' ? this.#window.atStart : this.#window.atEnd
-    if (!source || !edge || known || this.growing || this.opening) return
+    if (!source || !edge || known || this.growing || this.opening || this.paused) return
     this.growing = side
     try {
       const key = source.key(edge)
       const page = await source.page(side === 'start' ? { before: key } : { after: key }, control.signal)
       if (control.signal.aborted) return
+      this.#stuck = false
       if (side === 'start') await this.growStart(page, source)
       else await this.growEnd(page, source)
     } catch (error) {
-      if (!control.signal.aborted && !isAbort(error)) this.#error = asApiError(error)
+      if (!control.signal.aborted && !isAbort(error)) this.stay(side, asApiError(error))
     } finally {
       if (this.control === control) this.growing = null
     }
   }
 
+  /** What is on screen stays while the service restarts, say; what it refuses for good is an error. */
+  private stay(side: 'start' | 'end', error: ApiError): void {
+    if (error.status >= 400 && error.status < 500 && error.status !== 429) this.#error = error
+    else {
+      this.#stuck = true
+      clearTimeout(this.againTimer)
+      this.paused = true
+      this.againTimer = setTimeout(() => {
+        this.paused = false
+        void this.grow(side)
+      }, RETRY_MS)
+    }
+  }
+
   /** New rows behind everything known so far. Followed, they are shown; otherwise only counted. */
   arrive(rows: readonly T[]): void {
+    const { source } = this
     const last = rows.at(-1)
-    if (!last || !this.source) return
-    this.newest = Math.max(this.newest, this.source.key(last))
+    if (!last || !source) return
+    this.newest = Math.max(this.newest, source.key(last))
     const wanted = this.#following && (this.opening === 'end' || this.#window.atEnd)
     if (!wanted) {
-      this.#fresh += rows.length
-      if (this.#window.atEnd) this.#window = { ...this.#window, atEnd: false }
+      // A page may have been read after they were logged and before they arrived.
+      const held = this.#window.atEnd ? this.lastKey(source) : -Infinity
+      const fresh = rows.filter((row) => source.key(row) > held).length
+      this.#fresh += fresh
+      if (fresh && this.#window.atEnd) this.#window = { ...this.#window, atEnd: false }
       return
     }
     for (const row of rows) this.arrived.push(row)

@@ -1,6 +1,6 @@
 import { getStages, getSteps, getTasks } from '../api/routes'
 import type { Stage, Step, Task } from '../api/types'
-import { upsert, withoutCounts } from '../log/tree'
+import { keepEnded, upsert, withoutCounts } from '../log/tree'
 
 /** Steps that are shown before more are asked for. */
 export const STEPS = 500
@@ -47,7 +47,7 @@ export class Structure {
 
   private async loadSteps(): Promise<void> {
     await getSteps(this.id, Math.min(this.room, MAX_PAGE), null, this.signal).then((page) => {
-      this.#steps = page.steps
+      this.#steps = keepEnded(this.#steps, page.steps)
       this.#after = page.next_after
     }, asItWas)
   }

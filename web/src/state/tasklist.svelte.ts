@@ -1,7 +1,8 @@
 import { asApiError, isAbort, type ApiError } from '../api/client'
 import { getTasks, socketUrl } from '../api/routes'
 import { LiveSocket, type SocketState } from '../api/socket'
-import type { Task, TaskListFrame } from '../api/types'
+import type { Task, TaskListFrame, TaskPage } from '../api/types'
+import { ticker } from './clock.svelte'
 
 const PAGE = 60
 /** The socket tells when a task's state changes; the counts of those that run are read so often. */
@@ -19,6 +20,10 @@ export class TaskList {
   private socket: LiveSocket<TaskListFrame> | null = null
   private query = new URLSearchParams()
   private timer: ReturnType<typeof setInterval> | undefined
+  private sleeper: (() => void) | undefined
+  /** What the socket told while answers were on their way: they may have been read before it. Null is a removal. */
+  private readonly meanwhile = new Map<string, Task | null>()
+  private asked = 0
 
   get tasks(): readonly Task[] {
     return this.#tasks
@@ -47,16 +52,12 @@ export class TaskList {
     this.#loading = true
     this.connect()
     this.timer = setInterval(() => this.count(), COUNT_MS)
-    try {
-      const page = await getTasks(withLimit(query), signal)
-      this.#tasks = inOrder(page.tasks)
-      this.#next = page.next
-      this.#problem = null
-    } catch (error) {
-      if (isAbort(error)) return
-      this.#problem = asApiError(error)
-    }
-    this.#loading = false
+    this.sleeper = ticker.onWake(() => {
+      this.socket?.wake()
+      void this.reload()
+    })
+    await this.reload()
+    if (!signal.aborted) this.#loading = false
   }
 
   async loadMore(): Promise<void> {
@@ -64,29 +65,21 @@ export class TaskList {
     const query = withLimit(this.query)
     query.set('cursor', this.#next)
     try {
-      const page = await getTasks(query, this.control.signal)
+      const page = await this.ask(query)
       this.#next = page.next
-      this.put(page.tasks)
+      this.take([...this.#tasks, ...page.tasks])
     } catch (error) {
       if (!isAbort(error)) this.#problem = asApiError(error)
     }
   }
 
-  put(changed: readonly Task[]): void {
-    const byId = new Map(this.#tasks.map((task) => [task.id, task]))
-    for (const task of changed) byId.set(task.id, task)
-    this.#tasks = inOrder([...byId.values()])
-  }
-
-  drop(ids: readonly string[]): void {
-    this.#tasks = this.#tasks.filter((task) => !ids.includes(task.id))
-  }
-
   stop(): void {
     this.control.abort()
     clearInterval(this.timer)
+    this.sleeper?.()
     this.socket?.close()
     this.socket = null
+    this.meanwhile.clear()
   }
 
   private count(): void {
@@ -97,7 +90,7 @@ export class TaskList {
     let lost = false
     const socket = new LiveSocket<TaskListFrame>({
       url: () => socketUrl(document.baseURI, 'ws/tasks', this.query),
-      frame: (frame) => (frame.type === 'tasks' ? this.put(frame.tasks) : this.drop(frame.ids)),
+      frame: (frame) => this.receive(frame),
       state: (state) => {
         this.#connection = state
         if (state.kind === 'waiting') lost = true
@@ -112,15 +105,37 @@ export class TaskList {
     socket.connect()
   }
 
+  private receive(frame: TaskListFrame): void {
+    const changes: [string, Task | null][] =
+      frame.type === 'tasks' ? frame.tasks.map((task) => [task.id, task]) : frame.ids.map((id) => [id, null])
+    if (this.asked) for (const [id, task] of changes) this.meanwhile.set(id, task)
+    this.#tasks = changed(this.#tasks, new Map(changes))
+  }
+
+  private async ask(query: URLSearchParams): Promise<TaskPage> {
+    const { signal } = this.control
+    this.asked += 1
+    try {
+      const page = await getTasks(query, signal)
+      signal.throwIfAborted()
+      return { ...page, tasks: changed(page.tasks, this.meanwhile) }
+    } finally {
+      this.asked -= 1
+      if (!this.asked) this.meanwhile.clear()
+    }
+  }
+
+  /** Later ones of the same id take the place of earlier ones. */
+  private take(tasks: readonly Task[]): void {
+    this.#tasks = inOrder([...new Map(tasks.map((task) => [task.id, task])).values()])
+  }
+
   /** The first page anew, in place of all that is shown or, with `merge`, into it. */
   private async reload(merge = false): Promise<void> {
     try {
-      const page = await getTasks(withLimit(this.query), this.control.signal)
-      if (merge) this.put(page.tasks)
-      else {
-        this.#tasks = inOrder(page.tasks)
-        this.#next = page.next
-      }
+      const page = await this.ask(withLimit(this.query))
+      this.take(merge ? [...this.#tasks, ...page.tasks] : page.tasks)
+      if (!merge) this.#next = page.next
       this.#problem = null
     } catch (error) {
       if (!isAbort(error)) this.#problem = asApiError(error)
@@ -132,6 +147,16 @@ function withLimit(query: URLSearchParams): URLSearchParams {
   const copy = new URLSearchParams(query)
   copy.set('limit', String(PAGE))
   return copy
+}
+
+/** The tasks with the changes made to them: new ones added, removed ones (null) left out. */
+function changed(tasks: readonly Task[], changes: ReadonlyMap<string, Task | null>): Task[] {
+  const byId = new Map(tasks.map((task) => [task.id, task]))
+  for (const [id, task] of changes) {
+    if (task) byId.set(id, task)
+    else byId.delete(id)
+  }
+  return inOrder([...byId.values()])
 }
 
 function inOrder(tasks: readonly Task[]): Task[] {

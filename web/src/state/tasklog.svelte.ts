@@ -2,11 +2,14 @@ import { asApiError, isAbort, type ApiError } from '../api/client'
 import { getLogs, getTask, taskSocketUrl } from '../api/routes'
 import { LiveSocket, type SocketState } from '../api/socket'
 import type { Entry, Gap, Task, TaskFrame } from '../api/types'
+import { AUDIT_TASK } from '../log/access'
 import { DEFAULT_FILTER, filterKey, toMessage, type LogFilter } from '../log/filter'
 import { PageCache } from '../log/pages'
 import { nextInside } from '../log/seek'
 import { matches } from '../log/text'
 import type { RowWindow } from '../log/window'
+import { ticker } from './clock.svelte'
+import { Earlier } from './earlier.svelte'
 import { Overview } from './overview.svelte'
 import { painted } from './painted'
 import { readAround, Rows, type RowPage } from './rows.svelte'
@@ -27,6 +30,7 @@ export class TaskLog {
   readonly rows = new Rows<Entry>()
   readonly overview: Overview
   readonly structure: Structure
+  readonly earlier: Earlier
 
   #task = $state.raw<Task | null>(null)
   #problem = $state.raw<ApiError | null>(null)
@@ -38,6 +42,7 @@ export class TaskLog {
 
   private readonly cache = new PageCache<RowPage<Entry>>()
   private readonly control = new AbortController()
+  private readonly sleeper = ticker.onWake(() => this.socket?.wake())
   private socket: LiveSocket<TaskFrame> | null = null
   /** The filter change the service has not answered yet: until then its entries are of the old filter. */
   private awaited: string | null = null
@@ -47,6 +52,7 @@ export class TaskLog {
   constructor(readonly id: string) {
     this.overview = new Overview(id)
     this.structure = new Structure(id, this.control.signal)
+    this.earlier = new Earlier(this.control.signal)
   }
 
   get task(): Task | null {
@@ -165,6 +171,7 @@ export class TaskLog {
 
   close(): void {
     this.control.abort()
+    this.sleeper()
     this.socket?.close()
     this.rows.close()
     this.overview.close()
@@ -178,7 +185,8 @@ export class TaskLog {
   private async begin(): Promise<void> {
     this.opened = true
     const { signal } = this.control
-    const { seq } = this.#wish
+    const wish = this.#wish
+    const { seq } = wish
     const early = readAround(this.source(), seq === null ? 'end' : { key: seq }, signal)
     // A failure shows where the rows are awaited.
     early.catch(() => undefined)
@@ -186,7 +194,7 @@ export class TaskLog {
       this.#task = await getTask(this.id, signal)
       this.#through = this.#task.last_seq
       if (this.running) this.connect()
-      await this.openFirst(this.#task, early)
+      await this.openFirst(this.#task, wish, early)
       await painted()
       await this.countAll()
     } catch (error) {
@@ -194,20 +202,21 @@ export class TaskLog {
     }
   }
 
-  private async openFirst(task: Task, early: Promise<RowWindow<Entry>>): Promise<void> {
-    const { seq } = this.#wish
+  private async openFirst(task: Task, wish: Wish, early: Promise<RowWindow<Entry>>): Promise<void> {
     const broke = task.status === 'failed' || task.status === 'interrupted'
-    const error = seq === null && broke ? await this.ask({ ...this.filter, levels: ['ERROR'] }, 1, 0) : null
-    this.#selected = seq ?? error
-    if (error !== null) await this.rows.open(this.source(), { key: error })
-    else {
-      const place = seq === null ? 'end' : { key: seq }
-      await this.rows.open(this.source(), place, seq === null && this.running, untilEnd(early, task.last_seq))
-    }
+    const error = wish.seq === null && broke ? await this.ask({ ...wish.filter, levels: ['ERROR'] }, 1, 0) : null
+    // Another filter was asked for meanwhile: its rows are on their way.
+    if (filterKey(this.filter) !== filterKey(wish.filter)) return
+    const seq = this.#wish.seq ?? error
+    this.#selected = seq
+    const read = error === null && seq === wish.seq ? untilEnd(early, task.last_seq) : undefined
+    const place = seq === null ? 'end' : { key: seq }
+    await this.rows.open(this.source(), place, seq === null && this.running, read)
   }
 
   private async countAll(): Promise<void> {
-    await Promise.all([this.overview.load(this.filter, this.needle, this.lastSeq), this.structure.load()])
+    const others = this.#task && this.id !== AUDIT_TASK ? this.earlier.load(this.#task) : null
+    await Promise.all([this.overview.load(this.filter, this.needle, this.lastSeq), this.structure.load(), others])
   }
 
   private source() {

@@ -194,14 +194,25 @@ export class TaskPage {
     const { selected } = this.log
     const range = this.#range ?? (selected === null ? null : { from: selected, to: selected })
     if (!range) return
+    try {
+      const { lines, whole } = await this.linesOf(range)
+      const what = plural(lines.length, 'entry', 'entries')
+      await this.copy(`${lines.join('\n')}\n`, whole ? what : `the first ${what}; a download has all of them`)
+    } catch (error) {
+      notes.say(asApiError(error).message)
+    }
+  }
+
+  private async linesOf(range: { from: number; to: number }): Promise<{ lines: string[]; whole: boolean }> {
     const lines: string[] = []
     let after: number | null = range.from - 1
-    while (after !== null && after < range.to && lines.length < COPY_LIMIT) {
+    while (after !== null && after < range.to) {
+      if (lines.length >= COPY_LIMIT) return { lines, whole: false }
       const page = await getLogs(this.id, this.log.filter, { after, limit: 1000 })
       for (const entry of page.entries) if (entry.seq <= range.to) lines.push(asText(entry, plain(entry.message)))
       after = page.next_after
     }
-    await this.copy(`${lines.join('\n')}\n`, plural(lines.length, 'entry', 'entries'))
+    return { lines, whole: true }
   }
 
   private async copy(text: string, what: string): Promise<void> {

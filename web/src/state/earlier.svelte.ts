@@ -1,0 +1,49 @@
+import { getTasks } from '../api/routes'
+import type { Task } from '../api/types'
+import { compare, isSame, sameQuery, type Comparison } from '../log/runs'
+
+/** So many of the runs before it are shown and compared with. */
+const RUNS = 20
+/** Names are found by a part of them: that many are read for the ones that are the same. */
+const READ = 100
+
+/** The other runs of what a task is a run of: those before it, and the newest since. */
+export class Earlier {
+  #runs = $state.raw<readonly Task[]>([])
+  #newest = $state.raw<Task | null>(null)
+
+  constructor(private readonly signal: AbortSignal) {}
+
+  /** Oldest first. */
+  get runs(): readonly Task[] {
+    return this.#runs
+  }
+
+  /** The newest run after it; null where it is the newest itself. */
+  get newest(): Task | null {
+    return this.#newest
+  }
+
+  compare(task: Task): Comparison {
+    return compare(task, this.#runs.toReversed())
+  }
+
+  /** What cannot be had is not shown: the task itself is what one came for. */
+  async load(task: Task): Promise<void> {
+    const at = task.started_at ?? task.created_at
+    const [before, since] = await Promise.all([
+      this.ask(task, { started_before: at }),
+      this.ask(task, { started_after: at }),
+    ])
+    this.#runs = before.slice(0, RUNS).reverse()
+    this.#newest = since.find((each) => each.id !== task.id) ?? null
+  }
+
+  private async ask(task: Task, when: Record<string, string>): Promise<Task[]> {
+    const query = sameQuery(task)
+    for (const [name, value] of Object.entries(when)) query.set(name, value)
+    query.set('limit', String(query.has('text') ? READ : RUNS))
+    const found = await getTasks(query, this.signal).catch(() => null)
+    return (found?.tasks ?? []).filter((each) => isSame(task, each))
+  }
+}
