@@ -14,10 +14,12 @@ from asynclog.engine import Engine, Limits, open_engine
 from asynclog.errors import ConflictError, InvalidError, LockedError, StoreError
 from asynclog.feed import Feed
 from asynclog.intake import BATCH_RECORDS
-from asynclog.model import Task
+from asynclog.model import MAX_TIMESTAMP, Task
+from asynclog.queries import EntryQuery
 from asynclog.records import TaskRecord
 from asynclog.settings import Settings
 from asynclog.testing import ManualClock
+from asynclog.wire import parse_entry
 
 DEADLINE_SECONDS = 40.0
 
@@ -179,6 +181,30 @@ async def test_a_shorter_interval_counts_at_once(tmp_path: Path) -> None:
             moved += 0.05
             await asyncio.sleep(0.01)
             assert moved < 50
+
+
+async def test_a_clock_that_jumps(tmp_path: Path) -> None:
+    """An entry's time is what the machine's clock says, however it is set; its place, the sync and when it is stored
+    do not depend on that.
+    """
+    clock = ManualClock()
+    times = [0, 5_000_000, 4_294_967_296_000_000, 1_000_000, clock.now(), MAX_TIMESTAMP, 3]
+    async with open_engine(tmp_path, clock=clock) as engine:
+        feed = begin(engine)
+        assert await engine.settle(DEADLINE_SECONDS)
+        for number, time in enumerate(times, 1):
+            clock.set_wall(time)
+            engine.logger(feed).info("%d", number)
+            assert await engine.journal.sync()
+        end = asyncio.get_running_loop().time() + DEADLINE_SECONDS
+        while engine.journal.stored_id < engine.journal.last_id:  # after an interval as it is felt
+            assert asyncio.get_running_loop().time() < end
+            await clock.advance(0.1)
+            await asyncio.sleep(0.001)
+        page = await engine.store.entries(EntryQuery(task_id="t"))
+        found = list(map(parse_entry, page.lines))
+        assert [entry.timestamp for entry in found] == times
+        assert [int(entry.message) for entry in found] == [entry.seq for entry in found] == list(range(1, 8))
 
 
 async def test_settings_that_cannot_be_kept(tmp_path: Path) -> None:
