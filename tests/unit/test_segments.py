@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from asynclog.disk import free_name
+from asynclog.records import Frame
 from asynclog.segments import (
     FRAME_BYTES,
     HEAD_BYTES,
@@ -80,3 +83,63 @@ def test_names_that_are_free(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"")
     (tmp_path / "a-2").write_bytes(b"")
     assert free_name(tmp_path / "a") == tmp_path / "a-3"
+
+
+FRAMES: list[Frame] = [(7, 1, 1, b"one"), (8, 2, 10, b"ten"), (18, 0, 1, b"none"), (19, 12, 1, b"more" * 99)]
+WHOLE = encode_head(JOURNAL_ID, 7) + b"".join(map(encode_frame, FRAMES))
+
+
+def test_reading_goes_on_at_a_place(tmp_path: Path) -> None:
+    """A place spares reading what lies before it; wherever it points, what comes out is the same."""
+    path = path_of(tmp_path, 7)
+    path.write_bytes(WHOLE + bytes(1000))
+    for after in (0, 7, 17, 18, 19, 99):
+        expected = [frame for frame in FRAMES if frame[0] > after]
+        for place in range(len(WHOLE) + 50):
+            segment = Segment(path)
+            assert list(segment.frames(after, place)) == expected
+            assert (segment.offset, segment.damaged) == (len(WHOLE), False)
+    path.write_bytes(WHOLE.replace(b"one", b"two"))
+    assert list(Segment(path).frames(18)) == []
+    assert list(Segment(path).frames(18, len(WHOLE) - len(encode_frame(FRAMES[-1])))) == FRAMES[-1:]
+
+
+@pytest.mark.parametrize("again", [7, 8, 16])
+def test_numbers_that_do_not_rise_end_a_segment(tmp_path: Path, again: int) -> None:
+    """A record whose number belongs to one before it, or to an entry of one, is damage, and so is what follows."""
+    path = path_of(tmp_path, 7)
+    path.write_bytes(encode_head(JOURNAL_ID, 7) + b"".join(map(encode_frame, [*FRAMES[:2], (again, 5, 1, b"again")])))
+    segment = Segment(path)
+    assert list(segment.frames()) == FRAMES[:2]
+    assert segment.damaged
+
+
+@pytest.mark.parametrize(
+    ("zeros", "behind", "damaged"),
+    [(8, b"", False), (3 << 20, b"", False), (58, b"begun", False), (208, b"far", True), (3 << 20, b"far", True)],
+)
+def test_zeros_end_a_segment_in_order(tmp_path: Path, zeros: int, behind: bytes, *, damaged: bool) -> None:
+    """Room that was not used, or only begun to be, is no damage; what stands far behind is, and is kept without the
+    zeros at its end.
+    """
+    path = path_of(tmp_path, 7)
+    path.write_bytes(WHOLE + bytes(zeros) + behind + bytes(2 << 20))
+    segment = Segment(path)
+    assert list(segment.frames()) == FRAMES
+    assert (segment.offset, segment.damaged) == (len(WHOLE), damaged)
+    aside = set_aside(segment)
+    assert (None if aside is None else aside.read_bytes()) == (bytes(zeros) + behind if damaged else None)
+
+
+@pytest.mark.parametrize("gone", [1, 8, 30])
+def test_a_head_begun_with_zeros_is_damage(tmp_path: Path, gone: int) -> None:
+    """A segment that lost the beginning of its head may hold records: it is not taken for one never written to."""
+    path = path_of(tmp_path, 7)
+    path.write_bytes(bytes(gone) + WHOLE[gone:])
+    segment = Segment(path)
+    segment.read_head()
+    assert segment.damaged
+    path.write_bytes(bytes(HEAD_BYTES + gone))
+    empty = Segment(path)
+    empty.read_head()
+    assert not empty.damaged
