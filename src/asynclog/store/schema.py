@@ -33,15 +33,12 @@ def prepare(connection: sqlite3.Connection) -> bool:
         StoreError: it was written by a newer version, or is another program's.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == VERSION:
-        return False
     if version > VERSION:
         raise StoreError(
             f"the database was written by a newer asynclog (its schema is {version}, this one knows {VERSION}); "
             "upgrade asynclog"
         )
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'").fetchone()[0]
-    if version == 0 and tables:
+    if not (_is_ours(connection) if version else _is_empty(connection)):
         raise StoreError("the database belongs to another program; give asynclog a data directory of its own")
     if version == 0:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first table
@@ -50,6 +47,19 @@ def prepare(connection: sqlite3.Connection) -> bool:
     for number in range(version + 1, VERSION + 1):
         _run(connection, migration_text(number), number)
     return False
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'").fetchone()
+    return found is None
+
+
+def _is_ours(connection: sqlite3.Connection) -> bool:
+    """Whether it has what every version has: others count their versions in the same place."""
+    found = connection.execute(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('task_logs', 'entry_counts', 'watermark')"
+    ).fetchone()
+    return bool(found == (3,))
 
 
 def _run(connection: sqlite3.Connection, script: str, version: int) -> None:
