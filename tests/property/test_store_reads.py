@@ -9,15 +9,17 @@ from collections import Counter
 from typing import Any
 
 import msgspec
+import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asynclog.filters import LogFilter
-from asynclog.model import EVERYTHING, AccessScope
+from asynclog.model import EVERYTHING, MAX_TIMESTAMP, AccessScope, timestamp_text
 from asynclog.queries import EntryQuery, LogStats
 from asynclog.records import EntryRecord
 from asynclog.store.counts import count, histogram, stage_counts, stats
 from asynclog.store.entries import page
+from asynclog.wire import parse_entry
 from tests.unit.store.rows import START, add_entries, add_task, database, entry, index
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -262,5 +264,72 @@ def test_stage_counts_are_what_the_model_says(seed: int) -> None:
             assert found == {stage: (number, dict(units[stage])) for stage, number in labels.items()}
             for stage, counted in units.items():  # in order of appearance
                 assert list(found[stage][1]) == list(counted)
+    finally:
+        connection.close()
+
+
+TOKENS = ["1", "9007199254740993", "-9223372036854775808", "18446744073709551615", "1e3", "1000.0", "0.1", "-0.0"]
+TOKENS += ["true", "null", '""', '"1"', '"null"', '"é"', '"É"', '"a%_\\\\\\""', '"\\u2028\U0001f600"', "[1]", '{"a":1}']
+KEYS = ["a", "b", "c", "d", "e", "f", "g", "h", "", "a.b", "%", '"', "é"]
+LABELS = [None, "", "x", "X", "\u212a", "k", "%", "_", "x" * 64]
+TIMES = [0, 1, START, START + 1, MAX_TIMESTAMP - 1, MAX_TIMESTAMP]
+
+
+def some_odd_entry(chance: random.Random) -> EntryRecord:
+    """With metadata of many keys, labels that are like each other, and times at the ends."""
+    chosen = chance.sample(KEYS, chance.randrange(9))
+    metadata = ",".join(f"{orjson.dumps(key).decode()}:{chance.choice(TOKENS)}" for key in chosen)
+    message = "".join(chance.choices(["aé", "AÉ", "K", "\u212a", "ß", "SS", "%", "_", "\\", "'", '"', "0\n"], k=6))
+    stage, unit, step_id = (chance.choice(LABELS) for _ in range(3))
+    data = f"{{{metadata}}}" if chosen or chance.random() < 0.2 else None
+    return entry(
+        "a", message, timestamp=chance.choice(TIMES), stage=stage, unit=unit, step_id=step_id, metadata_json=data
+    )
+
+
+def some_condition(chance: random.Random, record: EntryRecord) -> tuple[str, str]:
+    """One that mostly is true of the entry."""
+    kind = chance.choice(["metadata"] * 6 + ["search", "search", "stage", "unit", "step_id", "since", "until"])
+    if kind == "metadata":
+        known: dict[str, Any] = orjson.loads(record.metadata_json or "{}")
+        key = chance.choice([*known] or KEYS)
+        text = known.get(key, 1)
+        return f"metadata.{key}", text if isinstance(text, str) else orjson.dumps(text).decode()
+    if kind == "search":
+        first = chance.randrange(len(record.message))
+        return kind, record.message[first : first + chance.choice([1, 3, 5])].encode().swapcase().decode()
+    if kind in ("since", "until"):
+        return kind, timestamp_text(min(record.timestamp + (kind == "until"), MAX_TIMESTAMP))
+    return kind, getattr(record, kind) or ""
+
+
+@settings(max_examples=15)
+@given(SEEDS)
+def test_any_number_of_odd_conditions(seed: int) -> None:
+    """Conditions beyond those that are looked up, on numbers above 2**53, empty texts, patterns, letters that are alike
+    and times at the ends mean what they mean without an index.
+    """
+    chance = random.Random(seed)
+    connection = database()
+    try:
+        add_task(connection, "a")
+        stored = add_entries(connection, [some_odd_entry(chance) for _ in range(200)], chance.choice([1, 100]))
+        index(connection, lambda _segment: chance.random() < 0.9)
+        connection.execute("UPDATE tasks SET last_seq = ?", (chance.choice([200, 1_000_000]),))
+        for _ in range(25):
+            about = chance.choice(stored)[2]
+            pairs = [some_condition(chance, about) for _ in range(chance.choice([1, 2, 4, 8, 16]))]
+            chosen = LogFilter.parse(pairs)
+            expected = [(number, seq) for number, seq, row in stored if chosen.matches(row)]
+            found = page(connection, EntryQuery(task_id="a", filter=chosen, limit=5000))
+            assert found.cursors == [seq for _, seq in expected], pairs
+            across = page(connection, EntryQuery(filter=chosen, limit=5000))
+            assert across.cursors == [number for number, _ in expected], pairs
+            assert count(connection, EntryQuery(task_id="a", filter=chosen)) == len(expected), pairs
+            lines = [parse_entry(line) for line in found.lines]
+            rows = {seq: row for _, seq, row in stored}
+            assert [(one.stage, one.message, one.timestamp) for one in lines] == [
+                (rows[one.seq].stage, rows[one.seq].message, rows[one.seq].timestamp) for one in lines
+            ]
     finally:
         connection.close()
