@@ -64,7 +64,15 @@ async def stepping(params: dict[str, Any], context: TaskContext) -> None:
                 context.logger.info("in the last step")
 
 
+async def brittle(params: dict[str, Any], context: TaskContext) -> None:
+    """Breaks when it is told to."""
+    context.logger.info("level %s", params.get("level"))
+    if params.get("break"):
+        raise RuntimeError("it broke")
+
+
 PLUGINS: Mapping[str, object] = {
+    "brittle": brittle,
     "greet": greet,
     "hold": hold,
     "levels": every_level,

@@ -1,0 +1,113 @@
+"""A page in real life: keys held down, words half typed, a wrong clock, two windows, a service that restarts."""
+
+import re
+from pathlib import Path
+
+from playwright.async_api import BrowserContext, Page, expect
+
+from tests.browser.panel import Panel
+from tests.browser.service import Service, serving, stop
+
+HOUR = 3600
+
+
+async def test_a_key_held_down_ends_where_the_address_says(page: Page, service: Service) -> None:
+    """Hundreds of steps in a second or two move the chosen row by as many, the address names the last one, and the
+    browser had no reason to hold the page back.
+    """
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    task = await service.external("held", ({"message": f"n {n}"} for n in range(400)))
+    await service.finish(task)
+    panel = Panel(page, service.url)
+    await panel.open(task, "seq=2")
+    await panel.at(2)
+    await panel.press(*["j"] * 300)
+    await panel.at(302)
+    await expect(page).to_have_url(re.compile("seq=302$"))
+    assert not [text for text in said if "hrottling" in text]
+
+
+async def test_what_is_half_typed_does_not_call_one_back(page: Page, service: Service) -> None:
+    """Whoever types in a search and goes elsewhere at once stays there."""
+    task = await service.external("half", [{"message": "n"}])
+    for place in (f"/tasks/{task}", "/tasks"):
+        await page.goto(f"{service.url}/#{place}")
+        field = page.locator("input[type=search]")
+        await field.fill("hal")
+        await page.evaluate("location.hash = '#/settings'")
+        await expect(page.get_by_role("heading", name="Settings")).to_be_visible()
+        # Longer than the search waits for the next key.
+        await page.wait_for_timeout(400)
+        assert page.url.endswith("#/settings")
+
+
+async def test_a_wrong_clock_makes_no_nonsense(page: Page, service: Service) -> None:
+    """On a machine whose clock is an hour behind or ahead, a task that has just begun has just begun."""
+    task = await service.call("POST", "/api/tasks", {"plugin": "hold", "name": "clocked"})
+    try:
+        for shift in (-HOUR, HOUR):
+            await page.add_init_script(f"Date.now = (now => () => now() + {shift} * 1000)(Date.now)")
+            await page.goto("about:blank")
+            await page.goto(f"{service.url}/#/tasks?text=clocked")
+            took = page.locator(f'[data-task="{task["id"]}"] td.num').first
+            await expect(took).to_have_text(re.compile(r"^\d+(\.\d)? s$"))
+            # Undone by the next one, which shifts what this one shifted.
+            await page.add_init_script(f"Date.now = (now => () => now() - {shift} * 1000)(Date.now)")
+    finally:
+        await service.call("POST", f"/api/tasks/{task['id']}/cancel")
+
+
+async def test_two_windows_keep_what_was_chosen_in_either(
+    page: Page, context: BrowserContext, service: Service
+) -> None:
+    """Colours chosen in one window are used in the other at once, and its next choice takes nothing back."""
+    await page.goto(f"{service.url}/#/tasks")
+    other = await context.new_page()
+    await other.goto(f"{service.url}/#/tasks")
+    await page.get_by_role("button", name=re.compile("^Colours")).click()
+    await expect(other.locator("html")).to_have_attribute("data-theme", "light")
+    task = await service.external("windows", [{"message": "n"}])
+    panel = Panel(other, service.url)
+    await panel.open(task)
+    await panel.press("t")
+    await expect(other.get_by_role("button", name="local time")).to_be_visible()
+    await page.reload()
+    await expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+async def test_rows_stay_while_the_service_restarts_and_go_on_after_it(page: Page, tmp_path: Path) -> None:
+    """Who scrolls on while the service is away keeps what is there, is told so, and gets the rest without asking."""
+    async with serving(tmp_path / "data") as service:
+        task = await service.external("away", ({"message": f"n {n}"} for n in range(3000)))
+        await service.finish(task)
+        port = int(service.url.rsplit(":", 1)[1])
+        panel = Panel(page, service.url)
+        await panel.open(task, "seq=1000")
+        await panel.at(1000)
+        await stop(service.process)
+        await page.get_by_role("list", name="Entries").evaluate("node => (node.scrollTop = 0)")
+        await page.get_by_role("list", name="Entries").evaluate("node => (node.scrollTop = node.scrollHeight)")
+        await expect(page.get_by_text("More entries cannot be read just now")).to_be_visible()
+        assert await panel.rows().count() > 10
+    async with serving(tmp_path / "data", port):
+        await expect(page.get_by_text("More entries cannot be read just now")).to_have_count(0)
+        # Beyond the 500 rows on each side that were read before.
+        await page.wait_for_function(
+            "Math.max(...[...document.querySelectorAll('[data-seq]')].map((row) => Number(row.dataset.seq))) > 1501"
+            " || (document.querySelector('.viewport').scrollTop = 1e9, false)"
+        )
+
+
+async def test_the_chart_stays_the_same_while_it_changes(page: Page, service: Service) -> None:
+    """New entries change the chart that is there: who drags over it is not left with another one."""
+    task = await service.external("drawn", ({"message": f"n {n}"} for n in range(50)))
+    panel = Panel(page, service.url)
+    await panel.open(task)
+    canvas = page.locator("figure canvas")
+    await canvas.evaluate("node => (node.dataset.seen = 'yes')")
+    await service.log(task, ({"message": f"m {n}", "level": "ERROR"} for n in range(50)))
+    await expect(page.locator("figure table")).to_contain_text("50")
+    await expect(page.get_by_role("button", name="50 errors")).to_be_visible()
+    await expect(canvas).to_have_attribute("data-seen", "yes")
+    await service.finish(task)
