@@ -37,12 +37,20 @@ async def _read(asker: Asker, path: str) -> float:
     return await asker.milliseconds(path)
 
 
+async def _burnt(client: httpx2.AsyncClient, task: str) -> None:
+    """Return when the thread has ended; it has to have been at work."""
+    while (found := (await client.get(f"/api/tasks/{task}")).json())["finished_at"] is None:
+        await asyncio.sleep(0.1)
+    assert found["status"] == "success", found
+    assert found["result"]["turns"], found
+
+
 async def _measure(bench: Bench, folder: Path) -> list[Row]:
     done = folder.parent / "done"
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(program(serving(folder, "bench.burning")))
         asker = await stack.enter_async_context(asking(service.url))
-        client = await stack.enter_async_context(httpx2.AsyncClient(base_url=service.url))
+        client = await stack.enter_async_context(httpx2.AsyncClient(base_url=service.url, trust_env=False))
         values: dict[str, dict[str, list[float]]] = {name: {"idle": [], "busy": []} for name in READS}
         for turn in bench.track(range(2 * bench.rounds(6)), "turns"):
             state = ("idle", "busy")[turn % 2]
@@ -55,8 +63,8 @@ async def _measure(bench: Bench, folder: Path) -> list[Row]:
                 await _read(asker, path)
                 values[name][state] += [await _read(asker, path) for _ in range(ROUNDS // 6)]
             done.touch()
-            while task and (await client.get(f"/api/tasks/{task}")).json()["finished_at"] is None:
-                await asyncio.sleep(0.1)
+            if task is not None:
+                await _burnt(client, task)
         return [
             Row(
                 f"{name} beside a thread that computes / the same idle",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any, Final
 
 import httpx2
@@ -49,12 +50,18 @@ class Client:
             timeout=httpx2.Timeout(REQUEST_SECONDS, connect=CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
             trust_env=False,
+            verify=ssl.create_default_context(),  # as of the WebSockets: SSL_CERT_FILE counts
         )
 
     @property
     def socket_url(self) -> str:
         """Where its WebSockets are."""
         return self.url.replace("http", "ws", 1)
+
+    def wait_at_most(self, seconds: float) -> None:
+        """From now on no answer is waited for longer than so, nor longer than usual."""
+        seconds = min(seconds, REQUEST_SECONDS)
+        self._http.timeout = httpx2.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
 
     async def close(self) -> None:
         """Let its connections go."""
@@ -71,6 +78,11 @@ class Client:
             answer = await self._http.post("/api/tasks", json=body)
         except httpx2.RequestError as error:
             why = str(error) or type(error).__name__
+            if "CERTIFICATE_VERIFY_FAILED" in why:
+                raise ServiceError(
+                    f"the certificate of {self.url} is not to be trusted ({why}); name the file of the authority that"
+                    " has signed it, or of itself if nobody has, in SSL_CERT_FILE"
+                ) from None
             raise ServiceError(f"no service answers at {self.url} ({why}); start one, or give its --url") from None
         if answer.status_code == 401:
             raise ServiceError(
@@ -96,13 +108,21 @@ class Client:
         return await self._say("DELETE", f"/api/tasks/{task}", None)
 
     async def stored(self, task: str) -> int | None:
-        """How many entries can be read that are not the service's own; None when that cannot be told now."""
+        """How many entries can be read that are not the service's own; None when that cannot be told now.
+
+        Raises:
+            ServiceError: nor will it be told later.
+        """
         try:
             answer = await self._http.get(f"/api/tasks/{task}/logs/stats?exclude_source=system")
         except httpx2.RequestError:
             return None
-        total = _object(answer).get("total") if answer.is_success else None
-        return total if isinstance(total, int) else None
+        if answer.status_code in LATER:
+            return None
+        total = _object(answer).get("total")
+        if not answer.is_success or not isinstance(total, int):
+            raise ServiceError(f"{answer.status_code} {_why(answer)}")
+        return total
 
     async def _say(self, method: str, path: str, body: object) -> str | None:
         try:

@@ -21,7 +21,7 @@ from bench.harness import loudly
 from bench.load import main as load
 from bench.machine import machine
 from bench.report import as_json, new_file, show
-from bench.single import INTERRUPTED, Outcome, measure_apart
+from bench.single import INTERRUPTED, STOPPING, Outcome, measure_apart
 
 
 def _parser(known: dict[str, str]) -> argparse.ArgumentParser:
@@ -62,7 +62,9 @@ def _measure(names: list[str], out: Path, *, quick: bool) -> int:
     measured_on = machine()
     outcomes: list[Outcome] = []
     interrupted = False
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for signal_number in STOPPING:
+        if signal.getsignal(signal_number) != signal.SIG_IGN:  # nohup
+            signal.signal(signal_number, signal.default_int_handler)
     for number, name in enumerate(names, 1):
         print(f"[{number}/{len(names)}] {name}", file=sys.stderr, flush=True)
         try:
@@ -72,10 +74,10 @@ def _measure(names: list[str], out: Path, *, quick: bool) -> int:
             loudly(f"interrupted: what was measured until now is shown, and nothing of {missing}")
             interrupted = True
             break
-    show(outcomes, quick=quick)
     results = as_json(outcomes, started=started, quick=quick, machine=measured_on)
     failed = any(outcome.status == "failed" for outcome in outcomes)
-    failed |= not _written(out, {**results, "interrupted": interrupted})
+    failed |= not _written(out, {**results, "interrupted": interrupted})  # first: who reads the table may go away
+    show(outcomes, quick=quick)
     return INTERRUPTED if interrupted else 1 if failed else 0
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
 import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Final
 
 import asynclog
-from asynclog import TaskContext, TaskManager
+from asynclog import Task, TaskContext, TaskManager
 from bench import plain
 from bench.harness import Bench, Row, Sample, at_most
 
@@ -36,6 +39,8 @@ class _Other:
         self._tasks = tasks
         self.calls: list[float] = []
         self.flushes: list[float] = []
+        self.emitted = 0
+        """Entries since it began."""
 
     async def _emit(self, over: asyncio.Event) -> None:
         start, number = time.perf_counter(), 0
@@ -46,10 +51,12 @@ class _Other:
                 self.calls.append((time.perf_counter() - before) * 1000)
                 number += 1
             await asyncio.sleep(0.002)
+        self.emitted += number
 
     async def _flush(self, over: asyncio.Event) -> None:
         while not over.is_set():
             self._log("flushed")
+            self.emitted += 1
             before = time.perf_counter()
             assert await self._tasks.engine.settle(SECONDS)
             self.flushes.append((time.perf_counter() - before) * 1000)
@@ -84,12 +91,21 @@ async def _while_deleted(other: _Other, tasks: TaskManager, task_id: str) -> tup
     return calls, flushes, seconds
 
 
+def _check(database: Path, ended: Task) -> None:
+    """Of the deleted tasks nothing is left, and of the other one everything."""
+    with closing(sqlite3.connect(database)) as connection:
+        stored = connection.execute("SELECT task_id, count(*) FROM task_logs WHERE source = 'plugin' GROUP BY task_id")
+        found = dict(stored.fetchall())
+    assert isinstance(ended.result, dict), ended
+    assert found == {ended.id: ended.result["emitted"]}, found
+
+
 async def _run(bench: Bench) -> list[Row]:
     count = bench.amount(ENTRIES, 50_000)
     quiet: list[tuple[float, float]] = []
     deleting: list[tuple[float, float, float]] = []
 
-    async def plugin(params: dict[str, Any], context: TaskContext) -> None:
+    async def plugin(params: dict[str, Any], context: TaskContext) -> dict[str, int]:
         other = _Other(context, tasks)
         await _while_quiet(other, QUIET_SECONDS / 5)
         for _ in bench.track(range(bench.rounds(ROUNDS))):
@@ -97,10 +113,12 @@ async def _run(bench: Bench) -> list[Row]:
             await tasks.engine.settle(SECONDS)
             quiet.append(await _while_quiet(other, bench.amount(int(QUIET_SECONDS), 2)))
             deleting.append(await _while_deleted(other, tasks, task.id))
+        return {"emitted": other.emitted}
 
     with tempfile.TemporaryDirectory() as folder:
         async with asynclog.open(folder) as tasks:
-            await tasks.run(plugin)
+            ended = await tasks.run(plugin)
+        _check(Path(folder) / "asynclog.db", ended)
     note = f"{count:,} entries are gone after {Sample('', '', [each[2] for each in deleting]).median:.1f} s"
     return [
         Row(

@@ -25,6 +25,8 @@ from bench.harness import Bench, Row, Sample, at_most
 
 ENTRIES: Final = 300_000
 SOURCES: Final = ("superset_api", "git", "storage", "plugin", "db")
+INDEX_SECONDS: Final = 300.0
+"""How long the index may take until it has caught up."""
 
 
 async def _fill(params: Mapping[str, Any], context: TaskContext) -> None:
@@ -47,8 +49,9 @@ async def _text(tasks: TaskManager, task: str) -> int:
 
 
 async def _caught_up(tasks: TaskManager) -> None:
-    while tasks.engine.indexer.lag >= 1 << SEGMENT_BITS:
-        await asyncio.sleep(0.2)
+    async with asyncio.timeout(INDEX_SECONDS):
+        while tasks.engine.indexer.lag >= 1 << SEGMENT_BITS:
+            await asyncio.sleep(0.2)
 
 
 def _size(folder: Path) -> int:
@@ -59,6 +62,8 @@ async def _sizes(folder: Path, count: int) -> tuple[int, int, int]:
     """Bytes of the text, of the directory without and with the index; closing it checkpoints."""
     async with asynclog.open(folder, settings=Settings({"search_index": False}), run_log_dir="") as tasks:
         task = await tasks.run(_fill, {"count": count})
+        stored = await tasks.reader.stats(task.id, NO_FILTER)
+        assert sum(stored.by_source[source] for source in SOURCES) == count, stored
         text = await _text(tasks, task.id)
     without = _size(folder)
     async with asynclog.open(folder, run_log_dir="") as tasks:

@@ -70,7 +70,7 @@ class _Round:
     async def ours(self, plugin: str, **params: object) -> _Look:
         """The service, a plugin of `bench.emitting` in it."""
         async with program(serving(self.folder / "data", "bench.emitting")) as server:
-            async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
+            async with httpx2.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as client:
                 body = {"plugin": plugin, "params": {"go": str(self.go), **params}}
                 answer = await client.post("/api/tasks", json=body)
                 answer.raise_for_status()
@@ -125,6 +125,8 @@ async def _latency(bench: Bench, crowd: int) -> Row:
     note += f"; server's CPU {cpu['asynclog'] / cpu['bare uvicorn']:.2f} of the bare one's"
     extra: dict[str, Any] = {**ours.as_dict(), "delivered": delivered, "server_cpu_s": cpu["asynclog"]}
     extra["bare_cpu_s"] = cpu["bare uvicorn"]
+    extra["subscribers_late_ms"] = max(result.report.late_ms for results in found.values() for result in results)
+    extra |= {f"{name}_frames": sum(result.report.frames for result in results) for name, results in found.items()}
     name = f"emit to {crowd:,} WebSocket{'s' if crowd > 1 else ''}, {RATE:,}/s, p99 / bare broadcast"
     return Row(name, mine, theirs, at_most(100, "ms"), note, extra)
 

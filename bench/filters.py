@@ -22,6 +22,8 @@ from bench.raw_pages import all_rows, connect
 
 ENTRIES: Final = 1_000_000
 ROUNDS: Final = 12
+LIMITS: Final = (200, 1000)
+"""Entries of a page."""
 
 
 def _filters(entries: int) -> dict[str, tuple[dict[str, Any], float]]:
@@ -55,9 +57,12 @@ async def _run(bench: Bench, folder: Path, entries: int) -> list[Row]:
             where, params = LogFilter.parse_mapping(conditions).where()
             scan = f"SELECT count(*) FROM task_logs NOT INDEXED WHERE task_id = ? AND {where}"
             total = connection.execute(scan, (TASK, *params)).fetchone()[0]
+            for limit in LIMITS:
+                found = await tasks.logs(TASK, limit=limit, total=False, **conditions)
+                assert len(found.lines) == min(limit, total), f"{len(found.lines):,} of {total:,}: {conditions}"
             ours = {
                 str(limit): partial(_timed, partial(tasks.logs, TASK, limit=limit, total=False, **conditions))
-                for limit in (200, 1000)
+                for limit in LIMITS
             }
             reading = partial(_timed, partial(asyncio.to_thread, all_rows, connection, scan, (TASK, *params)))
             values = await bench.turns_async({**ours, "scan": reading}, bench.rounds(ROUNDS))

@@ -130,7 +130,7 @@ def _sample(sample: Sample) -> dict[str, object]:
 
 
 def spread(values: list[float]) -> float:
-    """Half the distance between the quartiles, as a share of the median."""
+    """Half the distance between the quartiles, of three values and fewer between the ends, as a share of the median."""
     middle = abs(statistics.median(values)) or 1.0
     if len(values) < 4:
         return (max(values) - min(values)) / 2 / middle

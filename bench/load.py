@@ -28,13 +28,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from asynclog.cli.credentials import api_key
 from asynclog.errors import InvalidError
-from bench.caller import Client, ServiceError
+from bench.caller import REQUEST_SECONDS, Client, ServiceError
 from bench.lateness import Lateness
 from bench.loaded import Cost, Load, Result, counted, show
 from bench.loading import GIVE_UP_SECONDS, Course, Feeder
 from bench.mix import LANES
 from bench.report import new_file
-from bench.subscribers import END_SECONDS, Plan, Seat, allow_many_files, subscribing
+from bench.subscribers import END_SECONDS, Plan, Seat, SubscribersError, allow_many_files, subscribing
 
 FAILED: Final = 1
 UNUSABLE: Final = 2
@@ -50,7 +50,7 @@ AT_ONCE: Final = 8
 STORED_SECONDS: Final = 30.0
 """How long the last entries may take until they can be read."""
 GONE_SECONDS: Final = 1.0
-"""How long subscribers wait for the end of a task from a service that is gone."""
+"""How long anything is waited for from a service that is gone, or when somebody wants the end at once."""
 HURRY_SECONDS: Final = 5.0
 """How long whoever interrupts it has to wait for what is on its way."""
 
@@ -109,6 +109,7 @@ async def run(load: Load, console: Console) -> Result:
 
     Raises:
         ServiceError: it cannot be loaded.
+        SubscribersError: what they saw is not known.
         asyncio.CancelledError: it was interrupted before there was anything to tell, or twice.
     """
     running, tasks = Running(console), list[str]()
@@ -122,6 +123,7 @@ async def run(load: Load, console: Console) -> Result:
                 result.cleanup.extend(await _each(client.delete, tasks, "deleted"))
             return result
         except BaseException:
+            client.wait_at_most(GONE_SECONDS if running.interrupted else REQUEST_SECONDS)
             left = await _each(client.finish, tasks, "finished")
             if load.delete or running.course is None:  # there is nothing in them
                 left += await _each(client.delete, tasks, "deleted")
@@ -165,15 +167,18 @@ async def _follow(load: Load, client: Client, tasks: Sequence[str], running: Run
         entries = round(load.rate * load.duration / load.tasks)
         course = running.course = Course(load.duration, entries, load.tasks, load.patience)
         feeders = [Feeder(client, task, place / len(tasks), load.tick, course) for place, task in enumerate(tasks)]
+        client.wait_at_most(load.patience)
         itself = await _feed(course, feeders, console)
         hurry = running.interrupted or course.gone
         if not hurry and not course.told.abandoned:
             course.told.seconds = max(course.told.seconds, load.duration)
-        patience = GONE_SECONDS if course.gone else HURRY_SECONDS if hurry else END_SECONDS
+        silent = course.gone or (hurry and course.told.unanswered > 0)
+        patience = GONE_SECONDS if silent else HURRY_SECONDS if hurry else END_SECONDS
+        client.wait_at_most(patience)
         cleanup = await _each(client.finish, tasks, "finished")
         sent = {feeder.task: feeder.sent for feeder in feeders}
         seen = await crowd.report(sent, {feeder.task: feeder.unsure for feeder in feeders}, patience)
-        stored = None if course.gone else await _stored(client, feeders, patience)
+        stored = await _stored(client, feeders, patience)
     return Result(
         load=load,
         started=started,
@@ -254,7 +259,8 @@ async def _stored(client: Client, feeders: Sequence[Feeder], patience: float) ->
     async def stored(feeder: Feeder) -> int | None:
         while True:
             found = await client.stored(feeder.task)
-            if found is None or found >= feeder.acknowledged or time.monotonic() > deadline:
+            enough = found is not None and found >= feeder.acknowledged
+            if enough or time.monotonic() > deadline:
                 return found
             await asyncio.sleep(SHOWN_SECONDS)
 
@@ -323,7 +329,7 @@ def _load(arguments: Sequence[str]) -> tuple[Load, Path | None]:
     try:
         key = api_key(os.environ, asked.api_key_file)
     except InvalidError as error:
-        parser.error(f"--api-key-file: {error}")
+        parser.error(str(error))
     load = Load(
         url=asked.url.rstrip("/"),
         rate=asked.rate,
@@ -353,13 +359,17 @@ def main(arguments: Sequence[str]) -> int:
     except ServiceError as error:
         say(console, str(error))
         return _written(out, {"ok": False, "problems": [str(error)]}, console, UNUSABLE)
+    except SubscribersError as error:
+        say(console, str(error))
+        return _written(out, {"ok": False, "problems": [str(error)]}, console, FAILED)
     except (KeyboardInterrupt, asyncio.CancelledError):
         say(console, "interrupted; the tasks were finished, but for any named above", "yellow")
         return _written(out, {"ok": False, "problems": ["interrupted"]}, console, INTERRUPTED)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is over; who is impatient gets the rest all the same
-    show(result, Console(width=None if sys.stdout.isatty() else 160))
     code = INTERRUPTED if result.interrupted else FAILED if result.problems else 0
-    return _written(out, result.as_dict(), console, code)
+    code = _written(out, result.as_dict(), console, code)  # first: who reads the table may go away
+    show(result, Console(width=None if sys.stdout.isatty() else 160))
+    return code
 
 
 def _written(out: Path | None, found: dict[str, Any], console: Console, code: int) -> int:

@@ -22,6 +22,9 @@ LATE_MS: Final = 20.0
 """Whoever's clock is later than that (99th percentile) does not get the processor when it wants it."""
 
 
+UNCOUNTED: Final = "how many entries are stored could not be found out"
+
+
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for: entries a second in all, over so many tasks, and subscribers in all."""
 
@@ -71,7 +74,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     itself: Cost
     interrupted: bool
     gone: bool
-    """The service answered no more."""
+    """The service took no more."""
     cleanup: list[str]
     """What went wrong when the tasks were finished and deleted."""
 
@@ -104,13 +107,19 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             *self._pace(),
             *(f"{count:,} {what}" for what, count in found.items() if count > 0),
             *closes,
+            *([UNCOUNTED] if self.stored is None and not self.cut_short else []),
             *self.cleanup,
         ]
+
+    @property
+    def cut_short(self) -> bool:
+        """It ended before its time, so not everything can be told."""
+        return self.gone or self.interrupted
 
     def _pace(self) -> list[str]:
         told = self.told
         if self.gone:
-            return [f"the service answered nothing for {self.load.patience:g} s; {told.unsent:,} entries were not sent"]
+            return [f"the service took no batch for {self.load.patience:g} s; {told.unsent:,} entries were not sent"]
         if not told.unsent or self.interrupted:
             return []
         late = f"{told.unsent:,} entries were due and could not be sent in time"
@@ -125,8 +134,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             found.append(f"subscribers lost their connections and connected again {seen.again:,} times")
         if seen.unsure:
             found.append(f"{seen.unsure:,} entries that were not acknowledged did not come to subscribers: no loss")
-        if self.stored is None:
-            found.append("how many entries are stored could not be found out")
+        if self.stored is None and self.cut_short:
+            found.append(UNCOUNTED)
         for name, cost in (("load itself", self.itself), ("process of its subscribers", self.subscribers)):
             if cost.cores > BUSY:
                 found.append(
@@ -144,7 +153,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def verdict(self) -> str:
         """What is known when there are no problems."""
-        checked = "everything acknowledged is stored" if self.stored is not None else "everything was acknowledged"
+        checked = "everything acknowledged is stored"
         if not self.watched:
             return f"{checked}; without subscribers nothing is known of the order"
         rest = self.load.tasks - self.watched

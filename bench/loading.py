@@ -27,7 +27,7 @@ PAUSE: Final = 0.25
 """Seconds before a batch is sent again; twice as many each time, up to"""
 LONGEST_PAUSE: Final = 2.0
 GIVE_UP_SECONDS: Final = 30.0
-"""A service that has not answered a batch for so long is gone."""
+"""A service that has not taken a batch for so long, whatever it answered, is gone."""
 DRAIN_SECONDS: Final = 10.0
 """How long after its end a load goes on sending what was due before; a short one as long as it was, and a second."""
 
@@ -74,7 +74,7 @@ class Course:
         seconds: how long entries become due.
         entries: how many, of each task.
         tasks: how many tasks there are.
-        patience: seconds after which a service that has not answered a batch is gone.
+        patience: seconds after which a service that has not taken a batch is gone.
     """
 
     def __init__(self, seconds: float, entries: int, tasks: int, patience: float = GIVE_UP_SECONDS) -> None:
@@ -84,7 +84,7 @@ class Course:
         self.patience = patience
         self.entries = entries
         self.gone = False
-        """The service has not answered for too long."""
+        """The service has taken nothing for too long."""
         self.start = time.monotonic_ns()
         self._over = asyncio.Event()
         self._bins = Bins()

@@ -111,6 +111,7 @@ class _Alone:
         self._logger.info("handled chunk %d of the work", number, chunk=number)
 
     def finish(self) -> None:
+        assert not self._journal.spilled, "the memory for entries was full, as it is not while somebody takes them"
         frames, _, _ = self._journal.take()
         self._journal.release(len(frames), frames.size)
 

@@ -14,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 import asynclog
-from bench.asking import Asker, asking
+from bench.asking import asking
 from bench.filled import TASK, data_directory
 from bench.harness import Bench, Row, Sample, at_most
 from bench.raw_pages import LIMIT, connect, raw_page
@@ -52,6 +54,8 @@ async def _called(bench: Bench, folder: Path, entries: int) -> list[Row]:
     rows = []
     async with asynclog.open(folder) as tasks:
         for name, (bare, asked) in _places(entries).items():
+            page = await tasks.logs(TASK, limit=LIMIT, **asked)
+            _check([orjson.loads(line) for line in page.lines], raw_page(connection, **bare))
             values = await bench.turns_async(
                 {
                     "ours": partial(_timed, partial(tasks.logs, TASK, limit=LIMIT, **asked)),
@@ -73,28 +77,28 @@ def _row(scenario: str, values: dict[str, list[float]]) -> Row:
 async def _requested(bench: Bench, folder: Path, entries: int) -> list[Row]:
     bare_server = (sys.executable, "-m", "bench.raw_pages", str(folder / "asynclog.db"))
     async with (
-        program(serving(folder, "bench.scroll")) as ours,
+        program(serving(folder, "bench.burning")) as ours,
         program(bare_server) as bare,
         asking(ours.url) as service,
         asking(bare.url) as reference,
     ):
-        return [
-            _row(
-                f"page of {LIMIT:,}, {name}, of {entries:,}: over HTTP",
-                await bench.turns_async(
-                    {
-                        "ours": partial(_ours, service, asked),
-                        "bare": partial(reference.milliseconds, f"/page?{_query(cursors)}"),
-                    },
-                    bench.rounds(ROUNDS),
-                ),
+        rows = []
+        for name, (cursors, asked) in _places(entries).items():
+            mine, theirs = f"/api/tasks/{TASK}/logs?limit={LIMIT}&{_query(asked)}", f"/page?{_query(cursors)}"
+            _check(orjson.loads(await service.get(mine))["entries"], await reference.get(theirs))
+            values = await bench.turns_async(
+                {"ours": partial(service.milliseconds, mine), "bare": partial(reference.milliseconds, theirs)},
+                bench.rounds(ROUNDS),
             )
-            for name, (cursors, asked) in _places(entries).items()
-        ]
+            rows.append(_row(f"page of {LIMIT:,}, {name}, of {entries:,}: over HTTP", values))
+        return rows
 
 
-async def _ours(service: Asker, asked: dict[str, Any]) -> float:
-    return await service.milliseconds(f"/api/tasks/{TASK}/logs?limit={LIMIT}&{_query(asked)}")
+def _check(entries: list[dict[str, Any]], bare: bytes) -> None:
+    """Both pages have the same entries; but for their times, which the bare one leaves as they are stored."""
+    mine, theirs = ([{**entry, "timestamp": 0} for entry in some] for some in (entries, orjson.loads(bare)["entries"]))
+    assert len(mine) == LIMIT, f"{len(mine):,} entries"
+    assert mine == theirs, "the two pages are not the same"
 
 
 def run(bench: Bench) -> list[Row]:

@@ -1,4 +1,8 @@
-"""The fastest plain sqlite3 insert loop of the same rows: our schema, our pragmas, many rows a step, nothing else."""
+"""The fastest plain sqlite3 insert loop of the same rows: our schema, our pragmas, many rows a step, nothing else.
+
+The rows have task ids as long as ours, and a transaction has as many as one of ours: a longer id is written twice for
+each row, and every transaction waits for the disk.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ import time
 from pathlib import Path
 from typing import Final
 
+from asynclog.identity import new_id
+from asynclog.intake import BATCH_RECORDS
 from asynclog.store.schema import prepare
 
 ROWS: Final = 1000
 """Rows of one statement."""
-COMMIT: Final = 5000
+COMMIT: Final = BATCH_RECORDS
 """Rows of one transaction."""
 MESSAGE: Final = "fetched %d charts from the dashboard and stored them where they belong, as they were found today"
 TURN: Final = 100
@@ -51,8 +57,9 @@ def connect(path: Path, names: list[str]) -> sqlite3.Connection:
 
 
 def insert(path: Path, count: int, tasks: int = 1) -> float:
-    """Rows a second of so many (a multiple of 5,000) of so many tasks, the values made beforehand."""
-    names = [f"{number:026}" for number in range(tasks)]
+    """Rows a second of so many (a multiple of `COMMIT`) of so many tasks, the values made beforehand."""
+    assert count % COMMIT == 0, f"{count:,} is no multiple of {COMMIT:,}"
+    names = [new_id() for _ in range(tasks)]
     connection = connect(path, names)
     batches = [
         [_values(chunk, names) for chunk in range(first, first + COMMIT, ROWS)] for first in range(0, count, COMMIT)
@@ -64,7 +71,9 @@ def insert(path: Path, count: int, tasks: int = 1) -> float:
         connection.executemany(made, batch)
         connection.execute("COMMIT")
     seconds = time.perf_counter() - start
+    [(stored,)] = connection.execute("SELECT count(*) FROM task_logs")
     connection.close()
+    assert stored == count, f"{stored:,} rows instead of {count:,}"
     return count / seconds
 
 

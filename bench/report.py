@@ -52,7 +52,7 @@ def _cells(row: Row) -> tuple[str | Text, ...]:
         _value(row.ours),
         "" if row.theirs is None else f"{_value(row.theirs)} ({row.theirs.name})",
         "" if row.ratio is None else f"{row.ratio:,.{0 if row.ratio >= 20 else 2}f}",
-        f"±{row.spread:.0%}",
+        f"±{row.spread:.0%}" if len(row.ours.values) > 1 else "",
         str(row.target),
         verdict,
         row.note,

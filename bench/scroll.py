@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,6 +23,7 @@ from playwright.async_api import Page, Request, async_playwright
 
 from asynclog import TaskContext
 from bench.harness import Bench, Row, Sample, SkippedError
+from bench.service import program, serving
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 MILLION: Final = 1_000_000
@@ -37,7 +36,6 @@ WHEEL_PIXELS: Final = 480
 RATE: Final = 10_000
 LIVE_SECONDS: Final = 60
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_ADDRESS: Final = re.compile(rb" at (http://\S+:\d+)")
 
 _IDLE: Final = """(seconds) => new Promise((done) => {
   const frames = []
@@ -102,23 +100,12 @@ def _chromium() -> str | None:
 
 
 @asynccontextmanager
-async def _service(data: str) -> AsyncIterator[httpx2.AsyncClient]:
-    command = (sys.executable, "-m", "asynclog", "serve", "--port", "0", "--data", data, "--plugins", "bench.scroll")
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
-    assert process.stderr is not None
-    draining: asyncio.Task[bytes] | None = None
-    try:
-        async with asyncio.timeout(30):
-            while not (found := _ADDRESS.search(await process.stderr.readline())):
-                pass
-        draining = asyncio.create_task(process.stderr.read())
-        async with httpx2.AsyncClient(base_url=found[1].decode(), timeout=60) as client:
-            yield client
-    finally:
-        process.terminate()
-        await process.wait()
-        if draining is not None:
-            await draining
+async def _service(data: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    async with (
+        program(serving(data, "bench.scroll")) as service,
+        httpx2.AsyncClient(base_url=service.url, timeout=60, trust_env=False) as client,
+    ):
+        yield client
 
 
 async def _start(client: httpx2.AsyncClient, plugin: str, **params: object) -> str:
@@ -128,8 +115,9 @@ async def _start(client: httpx2.AsyncClient, plugin: str, **params: object) -> s
 
 
 async def _ended(client: httpx2.AsyncClient, task: str) -> str:
-    while (await client.get(f"/api/tasks/{task}")).json()["finished_at"] is None:
+    while (found := (await client.get(f"/api/tasks/{task}")).json())["finished_at"] is None:
         await asyncio.sleep(0.5)
+    assert found["status"] == "success", found
     return task
 
 
@@ -284,7 +272,7 @@ async def _live(visitor: _Visitor, client: httpx2.AsyncClient, idle: list[float]
 
 async def _run(bench: Bench, chromium: str) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        async with _service(folder) as client, async_playwright() as playwright:
+        async with _service(Path(folder) / "data") as client, async_playwright() as playwright:
             large = await _ended(client, await _start(client, "fill", count=MILLION))
             small = await _ended(client, await _start(client, "fill", count=HUNDRED_THOUSAND))
             browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])

@@ -21,6 +21,7 @@ from typing import Final
 from asynclog.feed import Feed
 from asynclog.frames import Frames
 from asynclog.handover import MOMENT_SECONDS, SWITCH_SECONDS
+from asynclog.identity import new_id
 from asynclog.intake import BATCH_RECORDS
 from asynclog.journal import Journal
 from asynclog.logger import TaskLogger
@@ -56,12 +57,12 @@ def rate(folder: Path, tasks: int, entries: int, turn: int) -> float:
         entries: of each task; together a multiple of a batch.
         turn: entries of a task before those of the next.
     """
-    names = [f"{number:026}" for number in range(tasks)]
+    names = [new_id() for _ in range(tasks)]
     connection = plain.connect(folder / "shortest.db", names)
-    batches, apart = SimpleQueue[Frames](), SimpleQueue[Columns]()
-    work = (
-        threading.Thread(target=_take_apart, args=(batches.get, apart.put, tasks * entries)),
-        threading.Thread(target=_store, args=(connection, apart.get, tasks * entries)),
+    batches, apart = SimpleQueue[Frames](), SimpleQueue[Columns | None]()
+    work = (  # no interrupt waits for them
+        threading.Thread(target=_take_apart, args=(batches.get, apart.put, tasks * entries), daemon=True),
+        threading.Thread(target=_store, args=(connection, apart.get), daemon=True),
     )
     journal = Journal(folder / "journal", quota=1 << 40)
     loggers = [TaskLogger(journal, Feed(name), Dials(), time.time_ns) for name in names]
@@ -88,17 +89,18 @@ def rate(folder: Path, tasks: int, entries: int, turn: int) -> float:
     return float(stored / seconds)
 
 
-def _take_apart(take: Callable[[], Frames], give: Callable[[Columns], None], count: int) -> None:
-    while count:
-        entries = Batch(take()).entries
-        give(entries)
-        count -= len(entries)
+def _take_apart(take: Callable[[], Frames], give: Callable[[Columns | None], None], count: int) -> None:
+    try:
+        while count:
+            entries = Batch(take()).entries
+            give(entries)
+            count -= len(entries)
+    finally:
+        give(None)
 
 
-def _store(connection: sqlite3.Connection, take: Callable[[], Columns], count: int) -> None:
-    while count:
-        entries = take()
-        count -= len(entries)
+def _store(connection: sqlite3.Connection, take: Callable[[], Columns | None]) -> None:
+    while (entries := take()) is not None:
         connection.execute("BEGIN")
         for start in range(0, len(entries), ROWS):
             connection.execute(_STATEMENT, entries.flat(start, start + ROWS, LABELS))

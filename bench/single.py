@@ -25,7 +25,7 @@ from bench.harness import Bench, Row, SkippedError, loudly
 
 END_SECONDS: Final = 60.0
 """How long a scenario that was interrupted may take to end what it has started: a statement of SQL, servers, files."""
-STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED: Final = 130
 
 
@@ -66,7 +66,7 @@ def measure_apart(name: str, *, quick: bool) -> Outcome:
         command = [sys.executable, "-m", "bench.single", name, str(result), *(["--quick"] if quick else [])]
         start = time.perf_counter()
         code = _run(command)
-        if result.is_file():
+        if code == 0:  # else it may have been cut: a disk may be full
             return msgspec.json.decode(result.read_bytes(), type=Outcome)
         return Outcome(name, "failed", time.perf_counter() - start, reason=f"its process ended with {code}")
 
@@ -83,8 +83,9 @@ def _run(command: list[str]) -> int:
         return process.wait()
     except KeyboardInterrupt:
         if process is not None:
-            loudly("ending what was begun; once more, and it is killed, and what it has on the disk stays there")
             process.send_signal(signal.SIGINT)
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                loudly("ending what was begun; once more, and it is killed, and what it has on the disk stays there")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(END_SECONDS)
         raise

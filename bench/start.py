@@ -49,7 +49,7 @@ def _imports(bench: Bench) -> Row:
 async def _ready(folder: Path) -> float:
     """Seconds from the command to an answer of 200 by /readyz."""
     start = time.perf_counter()
-    async with program(serving(folder, "bench.scroll")) as service, asking(service.url) as asker:
+    async with program(serving(folder, "bench.burning")) as service, asking(service.url) as asker:
         await asker.get("/readyz")
         return time.perf_counter() - start
 

@@ -8,6 +8,7 @@ between connects again, as the dashboard does, and goes on behind what it has.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import sys
 import time
@@ -37,6 +38,10 @@ FINAL: Final = frozenset({1000, 4401, 4404, 4422})
 """How a connection is closed for good: all was said, or there is nothing to be had."""
 LINE_BYTES: Final = 1 << 26
 ROOT: Final = Path(__file__).resolve().parents[1]
+
+
+class SubscribersError(Exception):
+    """The process of the subscribers has ended too early; its stderr says why."""
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -332,13 +337,20 @@ class Subscribers:
             sent: the entries of each task.
             unsure: numbers of those that the service did not acknowledge.
             seconds: how long to wait.
+
+        Raises:
+            SubscribersError: their process has ended.
         """
         return msgspec.json.decode(await _ask(self._process, Totals(sent, unsure or {}, seconds)), type=Report)
 
 
 @asynccontextmanager
 async def subscribing(plan: Plan) -> AsyncIterator[Subscribers]:
-    """Connect all of a plan's subscribers, in a process that ends with the block, and not before by a Ctrl-C."""
+    """Connect all of a plan's subscribers, in a process that ends with the block, and not before by a Ctrl-C.
+
+    Raises:
+        SubscribersError: it has ended at once.
+    """
     pipe = asyncio.subprocess.PIPE
     command: Sequence[str] = (sys.executable, "-m", "bench.subscribers")
     process = await asyncio.create_subprocess_exec(
@@ -355,11 +367,13 @@ async def subscribing(plan: Plan) -> AsyncIterator[Subscribers]:
 async def _ask(process: asyncio.subprocess.Process, what: Plan | Totals) -> bytes:
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(msgspec.json.encode(what) + b"\n")
-    await process.stdin.drain()
+    with contextlib.suppress(ConnectionError):  # it has ended; then there is no answer either
+        process.stdin.write(msgspec.json.encode(what) + b"\n")
+        await process.stdin.drain()
     answer = await process.stdout.readline()
     if not answer:
-        raise RuntimeError(f"the subscribers' process ended with {await process.wait()}; its stderr says why")
+        code = await process.wait()
+        raise SubscribersError(f"the process of the subscribers ended with {code}: what they saw is not known")
     return answer
 
 

@@ -129,6 +129,7 @@ class Fake:
                 Route("/api/tasks", self._begin, methods=["POST"]),
                 Route("/api/tasks/t/logs", self._take, methods=["POST"]),
                 Route("/api/tasks/t/finish", self._finish, methods=["POST"]),
+                Route("/api/tasks/t/logs/stats", self._count),
                 WebSocketRoute("/ws/tasks/t/logs", self._tell),
             ]
         )
@@ -144,6 +145,9 @@ class Fake:
     async def _finish(self, _: Request) -> Response:
         self._ended.set()
         return JSONResponse({})
+
+    async def _count(self, _: Request) -> Response:
+        return JSONResponse({"total": len(self._entries)})
 
     async def _tell(self, websocket: WebSocket) -> None:
         await websocket.accept()

@@ -89,7 +89,7 @@ async def test_a_service_that_is_gone_for_good_is_no_loss(tmp_path: Path) -> Non
         first.kill()
         code, said, result = await loading
     assert code == 1
-    assert "the service answered nothing for 1 s" in said
+    assert "the service took no batch for 1 s" in said
     assert "no answer came to their batches" in said
     assert "acknowledged and lost" not in said
     assert result["seen"]["lost"] == 0
