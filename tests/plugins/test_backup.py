@@ -19,7 +19,7 @@ import pytest
 
 import asynclog
 from asynclog import InvalidError
-from asynclog.plugins import dbcopy
+from asynclog.plugins import archive, dbcopy
 from asynclog.plugins.arrival import ArrivalError, arriving
 
 
@@ -96,6 +96,23 @@ async def test_folder(runner: Any, folder: Path) -> None:
     assert {entry.source for entry in entries} == {"system", "plugin", "zip", "verify"}
     (view,) = await runner.tasks.reader.stages(task.id)
     assert (view.name, view.stage.status, view.stage.processed) == ("folder", "success", 4)
+
+
+async def test_names_that_are_no_text(runner: Any, work: Path) -> None:
+    """Databases and folders whose names are no UTF-8 are backed up too, in use or not, and their checksums hold."""
+    folder = work / os.fsdecode(b"\xff folder")
+    folder.mkdir()
+    database = make_database(folder / os.fsdecode(b"\xfe.db"), 100)
+    with closing(sqlite3.connect(database)) as other:  # which keeps its -wal there
+        other.execute("SELECT 1 FROM empty").fetchall()
+        task, _ = await runner.run("backup", database=str(database), folder=str(folder), target=str(work / "out"))
+    assert task.status == "success", task.error_message
+    made = sorted(path for path in (work / "out").iterdir() if path.suffix in (".db", ".zip"))
+    for path in made:
+        noted = path.with_name(path.name + ".sha256").read_bytes()
+        assert noted == hashlib.sha256(path.read_bytes()).hexdigest().encode() + b"  " + os.fsencode(path.name) + b"\n"
+    with zipfile.ZipFile(made[1]) as packed:
+        assert packed.namelist() == ["\\xfe.db"]
 
 
 async def test_both(runner: Any, folder: Path, work: Path) -> None:
@@ -305,6 +322,22 @@ def test_a_copy_in_one_go_can_be_stopped(work: Path) -> None:
         log: Any = Locks()
         with pytest.raises(asyncio.CancelledError):
             dbcopy.copy_database(source, work / "copy.db", log, log, 1, go_on)
+
+
+def test_a_file_that_goes_meanwhile(folder: Path, work: Path) -> None:
+    """A file that is removed before its turn is passed over: it is no file that cannot be read."""
+
+    class Removes:
+        """A logger that removes a file once the folder was listed."""
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda said, *_, **__: (folder / "text.txt").unlink() if str(said).startswith("packing ") else None
+
+    log: Any = Removes()
+    packer = archive.Packer(folder, work / "site.zip", log, [], lambda: None)
+    told = packer.pack()
+    assert (told["files"], told["passed_over"], told["unreadable"]) == (4, 1, [])
+    packer.verify(log)
 
 
 def test_many_threads(work: Path) -> None:

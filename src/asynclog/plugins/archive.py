@@ -32,6 +32,10 @@ class _UnreadableError(Exception):
     """A file of the folder cannot be read; the archive is as before."""
 
 
+class _GoneError(Exception):
+    """A file of the folder was removed since the folder was listed; the archive is as before."""
+
+
 class _Item(msgspec.Struct, frozen=True):
     """A file to pack. ``live``: a SQLite database in use, of which a consistent copy is packed."""
 
@@ -67,8 +71,8 @@ class Packer:
     def pack(self) -> dict[str, Any]:
         """Write the archive; what was done.
 
-        Links are not followed; they, and what is neither file nor folder, are passed over with a warning. A file that
-        cannot be read is an ERROR entry and listed.
+        Links are not followed; they, what is neither file nor folder, and files that go meanwhile are passed over with
+        a warning. A file that cannot be read is an ERROR entry and listed.
 
         Raises:
             ArchiveError: it is no folder.
@@ -84,6 +88,9 @@ class Packer:
                 self._go_on()
                 try:
                     self._digests[item.name] = self._add(archive, item, pace)
+                except _GoneError:
+                    self._passed += 1
+                    self._log.warning("%s is passed over: it was removed meanwhile", item.name)
                 except (_UnreadableError, CopyError) as error:
                     self._unreadable.append(item.name)
                     self._log.error("%s cannot be read: %s", item.name, error)
@@ -174,13 +181,15 @@ class Packer:
     def _add_file(self, archive: zipfile.ZipFile, path: Path, size: int, item: _Item, pace: Pace) -> str:
         """Pack the first ``size`` bytes: a file that grows all the time must come to an end too."""
         try:
+            info = zipfile.ZipInfo.from_file(item.path, item.name, strict_timestamps=False)
             source = path.open("rb")
+        except FileNotFoundError as error:
+            raise _GoneError from error
         except OSError as error:
             raise _UnreadableError(error.strerror or str(error)) from error
         digest = hashlib.sha256()
         left = size
         with source:
-            info = zipfile.ZipInfo.from_file(item.path, item.name, strict_timestamps=False)
             info.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(info, "w", force_zip64=True) as member:
                 while chunk := source.read(min(READ, left)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -113,7 +114,7 @@ def _target(params: BackupParams, stem: str, stamp: str, ending: str) -> Path:
 
 def _noted(target: Path, digest: str, context: TaskContext) -> dict[str, Any]:
     """Write the checksum beside the file, and say that it is there."""
-    target.with_name(target.name + ".sha256").write_text(f"{digest}  {target.name}\n")
+    target.with_name(target.name + ".sha256").write_bytes(os.fsencode(f"{digest}  {target.name}\n"))
     size = target.stat().st_size
     context.logger.info("%s is complete: %s, SHA-256 %s", target, amount(size, "bytes"), digest)
     context.append_trace("backup_written", path=str(target), bytes=size, sha256=digest)

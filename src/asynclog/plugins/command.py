@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -66,8 +67,13 @@ async def run(params: CommandParams, context: TaskContext) -> dict[str, Any]:
     Raises:
         CommandError: it cannot be started, or its exit code is not 0.
     """
+    return await run_shown(params, context, lambda _stream, _text: None)
+
+
+async def run_shown(params: CommandParams, context: TaskContext, show: Callable[[str, str], None]) -> dict[str, Any]:
+    """As `run`; each line is handed over once it is logged, with the stream it came from, whatever its level."""
     log = context.logger
-    output = _Output(params, context)
+    output = _Output(params, context, show)
     log.info("running %s", params.shown, cwd=params.cwd, env=sorted(params.env))
     try:
         outcome = await run_child(
@@ -100,7 +106,8 @@ def _result(params: CommandParams, context: TaskContext, outcome: Outcome, outpu
 class _Output:
     """Turns the lines of a child into entries."""
 
-    def __init__(self, params: CommandParams, context: TaskContext) -> None:
+    def __init__(self, params: CommandParams, context: TaskContext, show: Callable[[str, str], None]) -> None:
+        self._show = show
         self._levels = params.levels
         self._loggers = {name: context.logger.with_source(name) for name in ("stdout", "stderr")}
         self._covers = {name: KeyCover() for name in self._loggers}
@@ -108,7 +115,12 @@ class _Output:
         self.lines = dict.fromkeys(self._loggers, 0)
 
     def take(self, stream: str, line: Line) -> None:
+        """Log a line, then show it: no line that was shown is lost."""
         self.lines[stream] += 1
+        self._log(stream, line)
+        self._show(stream, line.text)
+
+    def _log(self, stream: str, line: Line) -> None:
         if line.passing:
             now = time.monotonic()
             if not line.text or now - self._passed[stream] < PASSING_SECONDS:

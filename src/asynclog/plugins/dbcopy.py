@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -54,9 +55,12 @@ def size_of(database: Path) -> int:
 
 def read_only(database: Path) -> sqlite3.Connection:
     """A connection that can change nothing, not even by a checkpoint."""
-    return sqlite3.connect(
-        f"file:{quote(str(database.absolute()))}?mode=ro", uri=True, isolation_level=None, timeout=0.1
-    )
+    return sqlite3.connect(uri_of(database, "ro"), uri=True, isolation_level=None, timeout=0.1)
+
+
+def uri_of(database: Path, mode: str) -> str:
+    """How SQLite is told to open a file in this mode, whatever bytes its name has."""
+    return f"file:{quote(os.fsencode(database.absolute()))}?mode={mode}"
 
 
 def copy_database(

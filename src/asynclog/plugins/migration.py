@@ -7,13 +7,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
 
 from asynclog import TaskContext, requires
-from asynclog.plugins.dbcopy import LOOK_SECONDS, CopyError, code_of, patiently, quoted, size_of
+from asynclog.plugins.dbcopy import LOOK_SECONDS, CopyError, code_of, patiently, quoted, size_of, uri_of
 from asynclog.plugins.pace import Pace
 from asynclog.plugins.tableplan import PlanError, TablePlan, plan_table, table_names
 
@@ -82,9 +81,7 @@ def run(params: MigrationParams, context: TaskContext) -> dict[str, Any]:
 def _connect(target: Path) -> sqlite3.Connection:
     """The target, made when it is missing."""
     try:
-        connection = sqlite3.connect(
-            f"file:{quote(str(target.absolute()))}?mode=rwc", uri=True, isolation_level=None, timeout=LOOK_SECONDS
-        )
+        connection = sqlite3.connect(uri_of(target, "rwc"), uri=True, isolation_level=None, timeout=LOOK_SECONDS)
     except sqlite3.OperationalError as error:
         raise MigrationError(f"{target} cannot be written: {error}; does its folder exist?") from error
     return connection
@@ -101,7 +98,7 @@ class _Migration:
 
     def attach(self, connection: sqlite3.Connection, source: Path) -> None:
         """The source is ``origin`` from now on, read-only."""
-        origin = f"file:{quote(str(source.absolute()))}?mode=ro"
+        origin = uri_of(source, "ro")
         patiently(lambda: connection.execute("ATTACH ? AS origin", (origin,)), self._log, self._go_on)
 
     def tables(self, connection: sqlite3.Connection) -> dict[str, Any]:
