@@ -113,14 +113,14 @@ async def test_no_other_file_is_served(shared: Running, path: str) -> None:
 
 
 async def test_ranges_of_a_file_are_bounded(shared: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands of overlapping ranges of a file are answered once, with no more than the file, or refused."""
+    """Whatever parts of a file are asked for, thousands of overlapping ones or none there are, it is sent whole."""
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "x.js").write_bytes(b"x" * 10_000)
     monkeypatch.setattr(page, "STATIC", tmp_path)
     many = ",".join(f"{start}-" for start in range(2000))
     for ranges in (f"bytes={many}", "bytes=-1-", "bytes=9-1", "lines=1-2", "bytes=" + "9" * 5000 + "-"):
         answer = await shared.client.get("/assets/x.js", headers={"range": ranges})
-        assert answer.status_code in (200, 206, 400, 416), ranges
+        assert (answer.status_code, answer.headers["accept-ranges"]) == (200, "none"), ranges
         assert len(answer.content) < 11_000
 
 

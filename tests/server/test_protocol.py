@@ -101,6 +101,25 @@ async def test_the_faulty_request_is_answered_in_its_turn(client: Wire) -> None:
     await client.closed()
 
 
+async def test_who_says_nothing_more_is_answered(shared: Running) -> None:
+    """A client that ends its side of the connection behind its requests (`nc -N`) gets all answers, and then the end;
+    one that does so within a request is gone.
+    """
+    task_id = await shared.say("one")
+    ask = head(f"GET /api/tasks/{task_id}/logs")
+    async with wire(shared.url) as client:
+        client.say(ask, ask, ask)
+        client.writer.write_eof()
+        answers = [await client.answer() for _ in range(3)]
+        assert [answer.status for answer in answers] == [200] * 3
+        assert answers[2].headers["connection"] == "close"
+        await client.closed()
+    async with wire(shared.url) as client:
+        client.say(head("POST /api/tasks", "Content-Length: 9"), "{")
+        client.writer.write_eof()
+        await client.closed()
+
+
 async def test_http_1_0_is_answered(client: Wire) -> None:
     """Old clients get their answer, and the connection ends."""
     client.say("GET /healthz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -46,12 +47,12 @@ Everything else is there: <a href="api/tasks">tasks</a>, <a href="openapi.json">
 """
 
 
-async def index(_call: Call) -> Response:
+async def index(call: Call) -> Response:
     """The page."""
     path = STATIC / "index.html"
     if not path.is_file():
         return HTMLResponse(_UNBUILT, headers=HEADERS)
-    return FileResponse(path, media_type="text/html; charset=utf-8", headers=HEADERS)
+    return _file(call, path, "text/html; charset=utf-8", HEADERS)
 
 
 async def asset(call: Call) -> Response:
@@ -63,11 +64,18 @@ async def asset(call: Call) -> Response:
         raise HTTPException(404)
     packed = path.with_name(f"{name}.gz")
     if not packed.is_file():
-        return FileResponse(path, media_type=media, headers={"Cache-Control": FOR_EVER})
+        return _file(call, path, media, {"Cache-Control": FOR_EVER})
     headers = {"Cache-Control": FOR_EVER, "Vary": "Accept-Encoding"}
     if not _takes_gzip(call.request.headers.get("accept-encoding", "")):
-        return FileResponse(path, media_type=media, headers=headers)
-    return FileResponse(packed, media_type=media, headers={**headers, "Content-Encoding": "gzip"})
+        return _file(call, path, media, headers)
+    return _file(call, packed, media, {**headers, "Content-Encoding": "gzip"})
+
+
+def _file(call: Call, path: Path, media: str, headers: Mapping[str, str]) -> Response:
+    """A file as a whole: nobody needs a part of it, and a Range gone wrong would be answered by no problem of ours."""
+    scope = call.request.scope
+    scope["headers"] = [header for header in scope["headers"] if header[0] != b"range"]
+    return FileResponse(path, media_type=media, headers={**headers, "Accept-Ranges": "none"})
 
 
 def _takes_gzip(accepted: str) -> bool:

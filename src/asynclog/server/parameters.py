@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
@@ -16,6 +17,10 @@ MAX_TEXT: Final = 1000
 """Characters of a text parameter."""
 MAX_PAIRS: Final = 1000
 """Parameters of one request, repeated ones counted."""
+
+
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
+"""What `float` reads is more: other scripts' digits, underscores, blanks."""
 
 
 class Parameter(NamedTuple):
@@ -53,10 +58,7 @@ def seconds(name: str, help: str) -> Parameter:
     """A duration."""
 
     def read(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = -1.0
+        number = float(text) if _NUMBER.fullmatch(text) else -1.0
         if not 0 <= number <= 1e12:
             raise ValueError(f"{text!r} is not a number of seconds, 0 or more")
         return number

@@ -180,6 +180,14 @@ class HttpProtocol(HttpToolsProtocol, Sender):
         self._open = False
         super().on_message_complete()
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # as asyncio has it
+        """The client says nothing more. What it has asked for to the end is answered before the connection ends."""
+        if self._open or self._over or not self._owing():
+            return None
+        self._over = True
+        self.cycle.keep_alive = False
+        return True
+
     def handle_websocket_upgrade(self) -> None:
         """Become a WebSocket, unless answers are still to be given here."""
         if self._owing():
