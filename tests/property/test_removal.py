@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -263,4 +264,31 @@ def test_what_is_erased_while_a_segment_is_indexed() -> None:
     terms = {term for [term] in connection.execute("SELECT term FROM log_terms")}
     assert "mber" in terms
     assert "mapp" not in terms
+    connection.close()
+
+
+@pytest.mark.parametrize("keep_task", [False, True])
+def test_each_step_of_an_erasure_is_short(*, keep_task: bool) -> None:
+    """However much there is of whatever belongs to a task: no transaction removes more than it was asked to."""
+    world, limit = World(random.Random(0)), 10
+    connection = world.connection
+    world.begin()
+    [name] = world.given
+    for number in range(2, 60):
+        stage = Stage(id=f"s{number}", task_id=name, number=number, name="load", started_at=1)
+        world.write(
+            (0, 1, StageRecord(name, stage)),
+            (0, 1, BatchRecord(name, [], f"batch {number}", "{}")),
+            (0, 1, GapRecord(name, Gap(task_id=name, from_seq=2 * number, to_seq=2 * number, reason="memory"))),
+            (2 * number + 1, 1, entry(name, "m", source=f"source {number}")),
+        )
+    world.write((0, 1, DeleteRecord(name, 1)))
+    gone = False
+    while not gone:
+        before = connection.total_changes
+        gone = removal.erase(connection, name, limit, keep_task=keep_task)
+        assert connection.total_changes - before <= limit + (gone and not keep_task)
+    for table in OWNED:
+        assert connection.execute(f"SELECT count(*) FROM {table} WHERE task_id = ?", (name,)).fetchone() == (0,)
+    assert connection.execute("SELECT count(*) FROM tasks").fetchone() == (int(keep_task),)
     connection.close()

@@ -17,10 +17,17 @@ from asynclog.store.transaction import transaction
 VACUUM_PAGES: Final = 64
 """Pages given back to the file system with each part of a task that is erased; a part frees far fewer."""
 
+# Whatever there may be many of: what goes with the task's own row goes in one step.
 _ERASE: Final = (
-    "DELETE FROM task_logs WHERE id IN (SELECT id FROM task_logs WHERE task_id = ? ORDER BY seq LIMIT ?)",
-    "DELETE FROM trace_items WHERE id IN (SELECT id FROM trace_items WHERE task_id = ? LIMIT ?)",
-    "DELETE FROM steps WHERE rowid IN (SELECT rowid FROM steps WHERE task_id = ? LIMIT ?)",
+    "DELETE FROM task_logs WHERE id IN (SELECT id FROM task_logs WHERE task_id = ?1 ORDER BY seq LIMIT ?2)",
+    "DELETE FROM trace_items WHERE id IN (SELECT id FROM trace_items WHERE task_id = ?1 LIMIT ?2)",
+    "DELETE FROM steps WHERE rowid IN (SELECT rowid FROM steps WHERE task_id = ?1 LIMIT ?2)",
+    "DELETE FROM stages WHERE id IN (SELECT id FROM stages WHERE task_id = ?1 LIMIT ?2)",
+    """DELETE FROM batches
+     WHERE task_id = ?1 AND batch_id IN (SELECT batch_id FROM batches WHERE task_id = ?1 LIMIT ?2)""",
+    "DELETE FROM gaps WHERE task_id = ?1 AND from_seq IN (SELECT from_seq FROM gaps WHERE task_id = ?1 LIMIT ?2)",
+    """DELETE FROM entry_counts WHERE task_id = ?1 AND (source, level, stage) IN
+     (SELECT source, level, stage FROM entry_counts WHERE task_id = ?1 LIMIT ?2)""",
 )
 
 
@@ -43,7 +50,8 @@ def _erase(connection: sqlite3.Connection, task_id: str, limit: int, *, keep_tas
     with transaction(connection):
         blocks.forget_task(connection, task_id, limit)
         for statement in _ERASE:
-            limit -= connection.execute(statement, (task_id, limit)).rowcount
+            if limit > 0:
+                limit -= connection.execute(statement, (task_id, limit)).rowcount
         gone = limit > 0  # there was room for more, had there been more
         if gone and not keep_task:
             connection.execute("DELETE FROM tasks WHERE id = ? AND deleted_at IS NOT NULL", (task_id,))
