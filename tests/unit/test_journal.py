@@ -5,6 +5,7 @@ import contextlib
 import errno
 import gc
 import os
+import shutil
 import sys
 import time
 import tracemalloc
@@ -400,6 +401,70 @@ def test_the_room_of_segments(opened: Opener, tmp_path: Path) -> None:
     journal.close()
     assert sum(path.stat().st_size for path in folder.iterdir()) == journal.size
     assert opened().append(None, entry(size=1 << 20)), "a record that is larger than the first room has its own"
+
+
+def test_a_record_larger_than_a_segment(opened: Opener) -> None:
+    """A record that no segment has room for lies in one of its own, filled to the last byte."""
+    journal, feed = opened(segment_bytes=4096), Feed("t")
+    for size in (10, 5000, 10, 300_000, 10):
+        assert journal.append(feed, entry(0, size), 20)
+    assert [len(frame[3]) for frame in journal.read(0, 5)] == [len(entry(0, s)) for s in (10, 5000, 10, 300_000, 10)]
+
+
+def test_what_a_crash_leaves_is_counted_as_written(opened: Opener, tmp_path: Path) -> None:
+    """The room that a killed process had taken beyond its records is given back at the start, and is in no quota."""
+    journal = opened()
+    for number in range(10):
+        journal.append(None, entry(number))
+    shutil.copytree(tmp_path / "journal", tmp_path / "killed")
+    [left] = (tmp_path / "killed").iterdir()
+    assert left.stat().st_size == FIRST_BYTES
+    again = Journal(tmp_path / "killed")
+    try:
+        assert left.stat().st_size == written(left)
+        assert again.size == written(left) + segments.HEAD_BYTES
+    finally:
+        again.close()
+
+
+def test_what_is_stored_leaves_no_record(opened: Opener, tmp_path: Path) -> None:
+    """A journal that is closed with everything stored leaves one segment without a record, which tells its number."""
+    journal = opened()
+    for number in range(5):
+        journal.append(None, entry(number))
+    journal.mark_stored(5)
+    journal.close()
+    [left] = (tmp_path / "journal").iterdir()
+    assert (left.name, left.stat().st_size) == (segments.path_of(Path(), 6).name, segments.HEAD_BYTES)
+
+
+def test_a_segment_in_the_way_is_kept(opened: Opener, tmp_path: Path) -> None:
+    """Where a file with records has the name of the next segment, it is kept beside, and counted."""
+    journal = opened(segment_bytes=4096)
+    journal.append(None, entry(0))
+    in_the_way = segments.path_of(tmp_path / "journal", 2)
+    shutil.copy(segments.path_of(tmp_path / "journal", 1), in_the_way)
+    before = in_the_way.read_bytes()
+    assert journal.append(None, entry(1, 5000)) == 2
+    assert journal.damaged_files == 1
+    assert in_the_way.with_name(f"{in_the_way.name}.damaged").read_bytes() == before
+    assert [frame[0] for frame in journal.read(0, 9)] == [1, 2]
+
+
+def test_a_damaged_head_is_set_aside_at_the_start(opened: Opener, tmp_path: Path) -> None:
+    """A segment whose head is damaged is set aside before anything is read, and takes nothing from the others."""
+    journal = opened(segment_bytes=300)
+    for number in range(20):
+        journal.append(None, entry(number))
+    journal.close()
+    _, victim, third, *_ = sorted((tmp_path / "journal").iterdir())
+    lost = range(int(victim.stem), int(third.stem))
+    with victim.open("r+b") as file:
+        file.write(b"?")
+    again = opened(segment_bytes=300)
+    assert again.damaged_files == 1
+    assert not victim.exists()
+    assert [frame[0] for frame in again.read(0, 20)] == [number for number in range(1, 21) if number not in lost]
 
 
 def test_leftovers_of_a_rescue_are_removed(opened: Opener, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ class Interrupting(Disk):
         """How many go well before that one; none is counted below 0."""
         self.done = False
         """Whether that one is done first."""
+        self.half = False
+        """Whether half of it is."""
         self.meanwhile: Callable[[], object] = int
         """Called, once, during the next copy, as a finaliser may be."""
 
@@ -31,6 +33,7 @@ class Interrupting(Disk):
     def write(self, fd: int, data: bytes) -> int:  # type: ignore[override]  # a static method in the parent
         due = self.count()
         if due and not self.done:
+            os.write(fd, data[: len(data) // 2 * self.half])
             raise KeyboardInterrupt
         written = os.write(fd, data)
         if due:
@@ -74,18 +77,19 @@ def entry(number: int, size: int) -> bytes:
         (True, 1, False, False),
         (True, 1, True, True),
         (False, 0, False, False),
+        (False, 0, None, False),
         (False, 0, True, True),
     ],
 )
 def test_an_interrupted_append(
-    tmp_path: Path, *, mapped: bool, copies: int, done: bool, kept: bool, closing: bool
+    tmp_path: Path, *, mapped: bool, copies: int, done: bool | None, kept: bool, closing: bool
 ) -> None:
     """Its record is there wholly or not at all, those before and behind it are, and nothing counts as damaged."""
     disk, feed = Interrupting(mapped=mapped), Feed("t")
     journal = Journal(tmp_path, disk=disk)
     for number in (1, 2):
         assert journal.append(feed, entry(number, 100), 20) == number
-    disk.copies, disk.done = copies, done
+    disk.copies, disk.done, disk.half = copies, bool(done), done is None
     with pytest.raises(KeyboardInterrupt):
         journal.append(feed, entry(3, 3000), 20)
     expected = [1, 2, 3] if kept else [1, 2]
