@@ -9,8 +9,10 @@ import pytest
 
 import asynclog
 from asynclog import Settings
+from asynclog.engine import open_engine
 from asynclog.tasks import activity, rundir
-from asynclog.tasks.runfiles import RunFiles
+from asynclog.tasks.reader import Reader
+from asynclog.tasks.runfiles import RunFiles, open_run_files
 from tests.runfiles.comparing import settled
 from tests.runfiles.plugins import staged
 
@@ -55,6 +57,24 @@ async def test_what_is_logged_now_is_in_the_tail(tmp_path: Path) -> None:
     async with asynclog.open(tmp_path / "data") as tasks:
         task = await tasks.run(tail_oneself)
         assert task.result == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_file_that_a_killed_process_left_unfinished_is_no_whole(tmp_path: Path) -> None:
+    """Until it is known after a start which files are not finished, no tail is taken from them."""
+    folder = tmp_path / "data"
+    async with asynclog.open(folder) as tasks:
+        task = await tasks.run(staged, {"number": 4})
+        await settled(tasks)
+    [log] = folder.rglob("automation_run.log")
+    whole = log.read_bytes()
+    os.truncate(log, len(whole) // 2)
+    (folder / "runfiles.json").unlink()  # it was killed before it saved how far it was
+    async with open_engine(folder) as engine:
+        run_files = await open_run_files(engine, "runs", "")
+        for _ in range(2):
+            assert await activity.tail(Reader(engine), run_files, task.id, 1000) == whole
+            await run_files.followers[0].catch_up()
+        assert log.read_bytes() == whole
 
 
 def _read_so_far() -> int:

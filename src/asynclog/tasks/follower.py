@@ -84,6 +84,8 @@ class Follower:
         self._memory_error: str | None = None
         self._seen = -1
         self._loaded = False
+        self._discovered = False
+        """Whether the cursors were brought up to date: tasks that a killed process began to write may lack one."""
         self._round = asyncio.Lock()
         self._lock = asyncio.Lock()
         self._disk_lock = threading.Lock()
@@ -118,7 +120,8 @@ class Follower:
         """The last lines of a task's activity log, None when the file is not there or not up to date."""
         cursor = self._state.tasks.get(task.id)
         unknown = cursor is None and not task.ended
-        if not self._loaded or task.run_id is None or unknown or (cursor is not None and cursor.seq < task.last_seq):
+        behind = cursor is not None and cursor.seq < task.last_seq
+        if not self._discovered or task.run_id is None or unknown or behind:
             return None
         try:
             return await in_thread(rundir.tail, self._place(task), LOG, lines)
@@ -222,6 +225,7 @@ class Follower:
                 state.tasks.setdefault(task_id, Cursor())
             done, state.rank = found.rank == state.rank, found.rank
             if done:
+                self._discovered = self._discovered or room
                 return found.states, not room
 
     def _is_due(self, task_id: str) -> bool:
