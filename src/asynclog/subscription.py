@@ -201,8 +201,10 @@ class Subscription:
         """A turn from the store, once it holds what is asked for. Raises UnavailableError when it cannot be read."""
         live = self._live
         self._doubted = False
+        head = live.head
+        if self._settled <= self._cursor:  # what is stored comes at once: for the rest others may have to be stored too
+            self._settled = min(head, await self._last_stored())
         if self._settled <= self._cursor:
-            head = live.head
             if not await self._settle(STORE_SECONDS):
                 return None
             self._settled = head
@@ -227,3 +229,9 @@ class Subscription:
         page = await self._archive.entries(query)
         self._cursor = page.cursors[-1] if page.more else through
         return Entries(page.lines, self._cursor)
+
+    async def _last_stored(self) -> int:
+        """The last seq of the task that the store holds; all before it are there, too."""
+        none = EntryQuery(task_id=self._live.task.id, access=self._access, through=0, limit=1)
+        view = await self._archive.view(none, total=False)
+        return 0 if view is None else view.last_seq

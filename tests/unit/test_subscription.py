@@ -234,6 +234,27 @@ async def test_a_reader_of_what_was_spilled_is_woken() -> None:
         await asyncio.wait_for(following, DEADLINE_SECONDS)
 
 
+async def test_what_is_stored_waits_for_nothing() -> None:
+    """Who comes while nothing can be stored, or others log more than can be, is given at once what the store has; the
+    rest once it is there.
+    """
+    async with scene() as stage:
+        for number in range(1_500):
+            stage.log("INFO", "odd", f"{number}")
+        assert await stage.engine.settle(DEADLINE_SECONDS)
+        other = locked(stage)
+        for number in range(20):
+            stage.log("INFO", "odd", f"later {number}")
+        async with stage.reader.follow("t", NO_FILTER) as subscription:
+            judge = Judge(stage, NO_FILTER, 0)
+            following = asyncio.create_task(judge.follow(subscription))
+            await until(lambda: judge.lines == 1_500, "what is stored is not given")
+            other.close()
+            await until(lambda: judge.lines == 1_520, "the rest does not come")
+            await stage.end()
+            await following
+
+
 async def test_gaps_of_a_task_that_nobody_watched() -> None:
     """Gaps are shown once, by their exact range, also to who comes after the end or after a restart."""
     async with scene(memory=8_000, journal_quota=8_000) as stage:
