@@ -103,6 +103,28 @@ def test_cancel_twice(on_loop: Any) -> None:
     assert ended(int(heard.lines[0][1].split()[1]))
 
 
+def test_cancel_while_it_starts(on_loop: Any, tmp_path: Path) -> None:
+    """A call that is cancelled before it knows that its child runs hears it all the same, and ends all it started."""
+    pid_file = tmp_path / "pid"
+
+    async def work() -> Heard:
+        heard = Heard()
+        script = f"echo begun; sleep 600 & echo $! > {pid_file}.new; mv {pid_file}.new {pid_file}; wait"
+        running = asyncio.ensure_future(run_child(script, heard.take))
+        while (
+            not pid_file.exists()
+        ):  # the child goes on by itself; the loop gets no more turns than it takes to start it
+            await asyncio.sleep(0)
+            time.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return heard
+
+    assert on_loop(work()).lines == [("stdout", "begun")]
+    assert ended(int(pid_file.read_text()))
+
+
 def test_many_at_once(on_loop: Any) -> None:
     """Fifty children at once keep their lines apart, and no descriptor stays open."""
 

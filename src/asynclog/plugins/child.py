@@ -18,9 +18,12 @@ from typing import Final, Self
 import msgspec
 
 from asynclog.plugins.lines import Line, LineSplitter
+from asynclog.store.shielding import to_its_end
 
 CHUNK: Final = 16 * 1024
 """Bytes taken from a pipe at once; between two chunks everybody else has a turn."""
+MOST_HELD: Final = 1 << 20
+"""Bytes in a pipe, if a child asks for as much room as Linux gives."""
 LINGER_SECONDS: Final = 1.0
 """After the child's exit its output has ended when nothing came for so long, though another process holds the pipes."""
 LONGEST_LINGER_SECONDS: Final = 10.0
@@ -75,20 +78,22 @@ async def run_child(
     """
     began = time.monotonic()
     async with _Pipe() as stdout, _Pipe() as stderr:
-        process = await _start(command, stdout.write_end, stderr.write_end, cwd, env)
-        stdout.close_write_end()
-        stderr.close_write_end()
-        if started is not None:
-            started(process.pid)
         readers = [
             asyncio.create_task(_read(stdout, lambda line: on_line("stdout", line))),
             asyncio.create_task(_read(stderr, lambda line: on_line("stderr", line))),
         ]
+        starting = asyncio.ensure_future(_start(command, stdout.write_end, stderr.write_end, cwd, env))
         try:
+            process = await to_its_end(starting)
+            stdout.close_write_end()
+            stderr.close_write_end()
+            if started is not None:
+                started(process.pid)
             exit_code = await process.wait()
             held_open = await _drain(readers, (stdout, stderr))
         except asyncio.CancelledError:
-            await _end_group(process, grace_seconds)
+            if starting.exception() is None:  # it runs, though perhaps nobody was told yet
+                await _end_group(starting.result(), grace_seconds)
             raise
         finally:
             await _stop(readers)
@@ -139,6 +144,14 @@ class _Pipe:
                 self.heard = time.monotonic()
                 return data
 
+    def rest(self) -> bytes:
+        """What has come and was not read yet, at most so much as a pipe holds."""
+        data = b""
+        with contextlib.suppress(BlockingIOError):
+            while len(data) < MOST_HELD and (more := os.read(self.read_end, CHUNK)):
+                data += more
+        return data
+
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()
@@ -165,6 +178,10 @@ async def _read(pipe: _Pipe, take: Callable[[Line], None]) -> None:
             for line in lines.feed(data):
                 take(line)
             await asyncio.sleep(0)  # a read that finds its data waiting does not give the others a turn
+    except asyncio.CancelledError:
+        for line in lines.feed(pipe.rest()):  # written before the end, though nobody had a turn to read it
+            take(line)
+        raise
     finally:
         for line in lines.finish():
             take(line)
