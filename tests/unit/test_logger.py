@@ -169,6 +169,22 @@ def test_below_the_threshold_nothing_is_numbered(desk: Desk) -> None:
     assert desk.feed.last_seq == 3
 
 
+@pytest.mark.parametrize(("threshold", "kept"), [(10, "diwepl"), (20, "iwepl"), (30, "wepl"), (40, "epl")])
+def test_an_entry_at_the_threshold_is_kept(desk: Desk, threshold: int, kept: str) -> None:
+    """Each call writes what is as severe as the threshold, and nothing below it."""
+    desk.dials.threshold = threshold
+    desk.log.debug("d")
+    desk.log.info("i")
+    desk.log.warning("w")
+    desk.log.error("e")
+    desk.log.exception("p")
+    desk.log.log("ERROR", "l")
+    assert "".join(entry.message for entry in desk.entries) == kept
+    assert [desk.log.enabled(level) for level in (10, 20, 30, 40)] == [level >= threshold for level in (10, 20, 30, 40)]
+    desk.log.progress(1, 2)
+    assert (len(desk.entries) > len(kept)) == (threshold <= 20)
+
+
 @pytest.mark.parametrize(
     ("message", "args", "shown"),
     [
@@ -176,6 +192,7 @@ def test_below_the_threshold_nothing_is_numbered(desk: Desk) -> None:
         ("%s %s", ("a", "b"), "a b"),
         ("%(who)s did", ({"who": "she"},), "she did"),
         ({"a": 1}, (), "{'a': 1}"),
+        (["%s"], ("a",), "['a']"),
         (None, (), "None"),
         ("nul \0 and \ud800", (), "nul \\x00 and \\ud800"),
     ],
@@ -263,7 +280,7 @@ def test_exc_info_means_what_it_means_in_logging(desk: Desk) -> None:
     assert desk.metadata["traceback"] == "ValueError: given"
     desk.log.info("x", exc_info=(ValueError, error, None))
     assert desk.metadata["traceback"] == "ValueError: given"
-    for nothing in (True, False, None, (None, None, None), 0):
+    for nothing in (True, False, None, (None, None, None), (ValueError,), (), 0):
         desk.log.info("x", exc_info=nothing)
         assert desk.metadata is None
     desk.log.exception("x")
@@ -340,6 +357,8 @@ def test_binding_gives_another_logger(desk: Desk) -> None:
         ("api", '{"a":1,"b":2}', "u", "s"),
     ]
     assert (desk.log.source, api.source, api.task_id) == ("plugin", "api", "t1")
+    deeper.with_source("other").info("x")
+    assert (desk.last.source, desk.metadata, desk.last.unit, desk.last.stage) == ("other", {"a": 1, "b": 2}, "u", "s")
 
 
 def test_system_is_not_for_plugins(desk: Desk) -> None:
@@ -368,9 +387,14 @@ def test_place_labels_only_its_own_task(desk: Desk) -> None:
     token = place.set(Place(desk.feed, "stage", "unit", "step"))
     desk.log.info("x")
     assert (desk.last.stage, desk.last.unit, desk.last.step_id) == ("stage", "unit", "step")
+    assert (desk.log.stage, desk.log.bind_stage("mine").stage) == ("stage", "mine")
     place.set(Place(Feed("t2"), "stage", "unit", "step"))
     desk.log.info("x")
     assert (desk.last.stage, desk.last.unit, desk.last.step_id) == (None, None, None)
+    assert (desk.log.stage, desk.log.bind_stage("mine").stage) == (None, "mine")
+    desk.log.move_to_stage("moved")
+    desk.log.info("x")
+    assert (desk.last.stage, desk.last.unit, desk.last.step_id) == ("moved", None, None)
     place.reset(token)
 
 
@@ -431,6 +455,22 @@ def test_a_secret_is_redacted(desk: Desk) -> None:
     for entry in desk.entries:
         assert "hunter2" not in entry.message
         assert "hunter2" not in (entry.metadata_json or "")
+
+
+def test_a_secret_in_a_label_is_redacted(desk: Desk) -> None:
+    """Neither a source, a stage nor a unit lets a password through, nor what is said of progress."""
+    token = place.set(Place())
+    secret = "password=hunter2"
+    desk.log.with_source(secret).bind_stage(secret).bind_unit(secret).info("bound")
+    desk.log.move_to_stage(secret)
+    desk.log.info("moved")
+    desk.log.progress(1, 2, secret)
+    place.reset(token)
+    shown = "password=[redacted]"
+    first, second, third = desk.entries
+    assert (first.source, first.stage, first.unit, second.stage) == (shown, shown, shown, shown)
+    assert (third.message, desk.feed.progress) == (shown, Progress(current=1, total=2, message=shown))
+    assert "hunter2" not in str(third)
 
 
 def test_after_the_end_nothing_is_kept_but_counted(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
