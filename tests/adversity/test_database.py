@@ -15,7 +15,7 @@ import pytest
 import asynclog
 from asynclog import StoreError, TaskQuery
 from asynclog.engine import FAR_BEHIND, Limits
-from asynclog.filters import NO_FILTER
+from asynclog.filters import NO_FILTER, LogFilter
 from asynclog.settings import Settings
 from asynclog.store.schema import VERSION
 from asynclog.tasks import reader
@@ -370,3 +370,22 @@ async def test_ids_that_another_history_has_used(tmp_path: Path) -> None:
     assert numbers(copy, task_two)[-100:] == list(range(51, 151))
     accounted(copy, task_two)
     assert numbers(copy, task_three) == list(range(1, 11))
+
+
+async def test_damaged_labels(tmp_path: Path) -> None:
+    """Bytes that are no text, in place of labels: all else is told, searched and indexed as before."""
+    async with numbering(tmp_path) as (tasks, plugin, task_id):
+        plugin.log(300)
+        assert await tasks.engine.settle(10)
+        with contextlib.closing(sqlite3.connect(tmp_path / "asynclog.db", isolation_level=None)) as connection:
+            connection.execute("UPDATE task_logs SET stage = CAST(x'61ff' AS TEXT), unit = stage WHERE seq = 100")
+            connection.execute("UPDATE task_logs SET source = CAST(x'62ff' AS TEXT) WHERE seq = 101")
+        store, reader = tasks.engine.store, tasks.reader
+        some = LogFilter.parse([("search", "x"), ("search", "0"), ("search", "1")])
+        found = await reader.stats(task_id, some)
+        assert (found.by_stage["a\ufffd"], found.by_source["b\ufffd"]) == (1, 1)
+        assert [view.name for view in await reader.stages(task_id)] == []  # as the writer has counted
+        await store.index(0)
+        assert await store.indexed(empty=False) == [0]
+        assert await reader.stats(task_id, some) == found
+        await finished(tasks, plugin, task_id)

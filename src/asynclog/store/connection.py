@@ -119,4 +119,10 @@ def connect_reader(path: Path, *, query_only: bool) -> sqlite3.Connection:
     if query_only:
         connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -8000")
+    connection.text_factory = _text
     return connection
+
+
+def _text(encoded: bytes) -> str:
+    """A text; with marks in place of what is none, but lies damaged in the database: the rest of the answer counts."""
+    return encoded.decode(errors="replace")
