@@ -7,6 +7,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any, Final, TypeVar, get_type_hints
 
 import msgspec
@@ -185,8 +186,11 @@ def _params_struct(
     if not (inspect.isfunction(function) or inspect.ismethod(function)):
         function = getattr(function, "__call__", function)  # noqa: B004  # its annotations are on the method
     try:
-        hint = get_type_hints(function).get(first.name)
-    except (NameError, TypeError, AttributeError):
+        # This annotation alone: others may name what is imported for type checkers only.
+        alone = FunctionType(_params_struct.__code__, getattr(inspect.unwrap(function), "__globals__", {}))
+        alone.__annotations__ = {first.name: first.annotation}
+        hint = get_type_hints(alone)[first.name]
+    except Exception:  # noqa: BLE001  # an annotation may be any text, and need not mean a type
         return None
     return hint if inspect.isclass(hint) and issubclass(hint, msgspec.Struct) else None
 

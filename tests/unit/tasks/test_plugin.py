@@ -291,6 +291,22 @@ def test_a_struct_annotation_checks_the_parameters() -> None:
     assert found.params_schema["$defs"]["Given"]["required"] == ["path"]
 
 
+def test_an_annotation_is_read_whatever_the_others_are() -> None:
+    """The struct counts beside annotations that only type checkers can read; one that is no type is none."""
+
+    async def plugin(params: Given, context: Any) -> Any:
+        return params
+
+    def odd(params: Any, context: Any) -> None:
+        """Does it."""
+
+    plugin.__annotations__ |= {"context": "TaskContext", "return": "Nobody"}  # as after `if TYPE_CHECKING:`
+    odd.__annotations__["params"] = "what to do"
+    assert Plugin("p", plugin).check({"path": "/x"}) == Given(path="/x")
+    assert Plugin("p", functools.partial(plugin, context=None)).check({"path": "/x"}) == Given(path="/x")
+    assert Plugin("p", odd).check(5) == 5
+
+
 def test_a_schema_may_be_given() -> None:
     """An attribute `params_schema` is shown as it is; the description is an attribute or the docstring's first line."""
 
