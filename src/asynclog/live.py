@@ -7,7 +7,7 @@ engine, and with the end of a task by the task manager once the end is power-saf
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -212,6 +212,8 @@ class Hub:
         self._lives: dict[str, Live] = {}
         self._ended: OrderedDict[str, tuple[int, Task]] = OrderedDict()
         """Tasks whose end the store does not know yet, with the record id of that end."""
+        self.ends: Counter[str] = Counter()
+        """How many tasks have ended since the start, by status."""
         self._budget = budget or TailBudget()
         self._listeners: list[Callable[[Task], None]] = []
         self._removal_listeners: list[Callable[[str], None]] = []
@@ -242,6 +244,7 @@ class Hub:
             live.end(task)
             task = live.task
             self._drop(live)
+        self.ends[task.status] += 1
         self._ended[task.id] = through, task
         self._tell(task)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +16,9 @@ from starlette.responses import Response
 from asynclog.server.operation import Call
 from asynclog.server.service import Service
 
+ENDS: Final = ("success", "failed", "cancelled", "interrupted")
 CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
-"""Of statuses, those nobody was answered with included: an alarm on what has no number never rings."""
+"""Of HTTP statuses, those nobody was answered with included: an alarm on what has no number never rings."""
 
 
 class ServiceCollector(Collector):
@@ -30,6 +31,7 @@ class ServiceCollector(Collector):
         """Everything, as it is now."""
         service = self._service
         engine = service.tasks.engine
+        failing = sum(schedule.last_error is not None for schedule in service.tasks.scheduler.all())
         journal, writer, run_files = engine.journal, engine.writer, service.tasks.run_files
         for name, help, value in (
             ("records", "Records (entries and changes of tasks) numbered so far.", journal.last_id),
@@ -48,17 +50,23 @@ class ServiceCollector(Collector):
             ("run_files_behind", "Tasks whose run files are not finished.", run_files.behind),
             ("search_index_lag", "Stored records that the search index does not cover.", engine.indexer.lag),
             ("tasks_running", "Tasks that run now.", sum(live.runs for live in engine.hub)),
+            ("schedules_failing", "Schedules whose plugin could not be started when it was due.", failing),
             ("ready", "1 when everything works as promised.", int(not engine.degraded and not service.closing)),
         ):
             yield GaugeMetricFamily(f"asynclog_{name}", help, value)
+        statuses: tuple[tuple[str, str, Mapping[str, int], Sequence[str]], ...] = (
+            ("tasks_ended", "Tasks that have ended since the start.", engine.hub.ends, ENDS),
+            ("http_requests", "Answered requests.", service.requests, CLASSES),
+        )
+        for name, help, counts, known in statuses:
+            counter = CounterMetricFamily(f"asynclog_{name}", help, labels=["status"])
+            for status in known:
+                counter.add_metric([status], counts.get(status, 0))
+            yield counter
         sockets = GaugeMetricFamily("asynclog_websockets", "Open WebSockets.", labels=["kind"])
         for kind in ("logs", "tasks"):
             sockets.add_metric([kind], service.sockets(kind))
         yield sockets
-        requests = CounterMetricFamily("asynclog_http_requests", "Answered requests.", labels=["status"])
-        for status in CLASSES:
-            requests.add_metric([status], service.requests[status])
-        yield requests
 
 
 def _size(folder: Path) -> int:
