@@ -282,7 +282,7 @@ def test_exc_info_means_what_it_means_in_logging(desk: Desk) -> None:
     assert desk.metadata["traceback"] == "ValueError: given"
     for nothing in (True, False, None, (None, None, None), (ValueError,), (), 0):
         desk.log.info("x", exc_info=nothing)
-        assert desk.metadata is None
+        assert (desk.last.message, desk.metadata) == ("x", None)
     desk.log.exception("x")
     assert desk.metadata is None
 
