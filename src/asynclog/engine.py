@@ -91,6 +91,8 @@ class Engine:
         """Stores the settings in a database that was begun anew."""
         self._spilled = 0
         self._begun = 0
+        self._orphaned = 0
+        """The newest record of a journal that lay here without a database."""
         self.journal: Journal
         self.writer: Writer
         self.indexer: Indexer
@@ -116,6 +118,8 @@ class Engine:
         )
         stack.push_async_callback(lambda: to_its_end(_close(opening)))
         self.journal = await asyncio.shield(opening)
+        if self._begun and self._database.set_aside is None:
+            self._orphaned = self.journal.last_id
         self.journal.mark_stored(await self.store.watermark(self.journal.journal_id))
         self.writer = Writer(
             self.journal, self.store, self.clock, self.collect, lambda: float(self.settings["flush_interval"])
@@ -245,6 +249,11 @@ class Engine:
         found = [self.journal.trouble, self.writer.error]
         if self._database.set_aside is not None:
             found.append(f"a damaged database was set aside as {self._database.set_aside}; a new one was begun")
+        if self._orphaned:
+            found.append(
+                f"there was no database beside the journal, which has come to record {self._orphaned:,}; "
+                "a new one was begun, and what only the former one held is missing"
+            )
         if self._database.exchanged:
             found.append("the database was removed or replaced while it was used; what was only in it is missing")
         if self.journal.damaged_files:

@@ -389,3 +389,32 @@ async def test_damaged_labels(tmp_path: Path) -> None:
         assert await store.indexed(empty=False) == [0]
         assert await reader.stats(task_id, some) == found
         await finished(tasks, plugin, task_id)
+
+
+async def test_gone_at_the_start(tmp_path: Path) -> None:
+    """A database that vanished between two lives is begun anew, which is said; what the journal holds still is stored.
+
+    The entries that are in neither are named. A directory that was empty before has nothing to say.
+    """
+    limits = Limits(segment=2_000)
+    async with numbering(tmp_path / "a", limits=limits) as (tasks, plugin, task_id):
+        assert tasks.engine.troubles() == []
+        plugin.log(100)
+        assert await tasks.engine.settle(10)
+        journal = tmp_path / "a" / "journal"
+        await until(lambda: min(int(path.stem) for path in journal.iterdir()) > 50, "what is stored is removed")
+        with held(tmp_path / "a" / "asynclog.db"):
+            plugin.log(50)
+            (tmp_path / "b").mkdir()
+            _ = shutil.copytree(tmp_path / "a" / "journal", tmp_path / "b" / "journal")
+        await finished(tasks, plugin, task_id)
+    async with asynclog.open(tmp_path / "b", limits=limits, settings=Settings(pinned=SETTINGS)) as tasks:
+        [said, *_] = tasks.engine.troubles()
+        assert "no database beside the journal" in said
+        assert not tasks.engine.degraded
+    found = numbers(tmp_path / "b", task_id)
+    assert 50 <= len(found) < 150
+    assert found == list(range(151 - len(found), 151))
+    accounted(tmp_path / "b", task_id)
+    async with asynclog.open(tmp_path / "b", limits=limits, settings=Settings(pinned=SETTINGS)) as tasks:
+        assert tasks.engine.troubles() == []
