@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,25 @@ async def test_what_cannot_be_scheduled(world: World, given: dict[str, Any], par
             await tasks.scheduler.create(given)
         assert refused.value.parameter == parameter
         assert tasks.scheduler.all() == []
+
+
+async def test_a_time_zone_that_is_gone(world: World) -> None:
+    """A schedule whose time zone the machine has lost says so and waits; the others fire, and a change mends it."""
+    async with world.open() as tasks:
+        lost = await tasks.scheduler.create({"plugin": "job", "cron": "0 * * * *", "time_zone": "Europe/Berlin"})
+        other = await tasks.scheduler.create({"plugin": "job", "cron": "0 * * * *"})
+    with closing(sqlite3.connect(world.folder / "asynclog.db", isolation_level=None)) as database:
+        database.execute("UPDATE schedules SET time_zone = 'US/Gone' WHERE id = ?", (lost.id,))
+    async with world.open() as tasks:
+        world.clock.set_wall(NOON + round(HOUR) * 1_000_000)
+        await world.clock.advance(1)
+        await until(lambda: tasks.scheduler.get(other.id).last_task_id is not None)
+        await until(lambda: "no time zone 'US/Gone'" in (tasks.scheduler.get(lost.id).last_error or ""))
+        assert await times(tasks, lost) == []
+        await tasks.scheduler.change(lost.id, {"time_zone": "UTC"})
+        await world.pass_by(tasks, HOUR)
+        assert await times(tasks, lost) == ["2026-02-07T14:00"]
+        assert tasks.scheduler.get(lost.id).last_error is None
 
 
 async def test_a_plugin_that_is_gone(world: World) -> None:

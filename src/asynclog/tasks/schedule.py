@@ -53,17 +53,11 @@ def check(schedule: Schedule) -> None:
         raise InvalidError("interval", "interval is a number of seconds, from 1 to ten years")
     _zone(schedule.time_zone)
     if schedule.cron is not None:
+        fields = len(schedule.cron.split())
+        if fields != 5:
+            raise _no_cron(schedule.cron, f"it has {fields} fields")
         try:
-            fields = len(schedule.cron.split())
-            if fields != 5:
-                raise CronSimError(f"it has {fields} fields")
             following(schedule, schedule.created_at)
-        except CronSimError as error:
-            raise InvalidError(
-                "cron",
-                f"{schedule.cron!r} is no cron expression ({error}); give minute, hour, day, month and weekday,"
-                " such as '30 2 * * 1-5'",
-            ) from None
         except NeverError:
             raise InvalidError("cron", f"{schedule.cron!r} is never due") from None
 
@@ -71,10 +65,11 @@ def check(schedule: Schedule) -> None:
 def following(schedule: Schedule, after: int) -> int:
     """The first due time after a moment, both in microseconds since the epoch.
 
-    The schedule has passed `check`.
+    The schedule has passed `check`, perhaps elsewhere.
 
     Raises:
         NeverError: there is none within the next fifty years.
+        InvalidError: its time zone, or its expression, is none on this machine.
     """
     if schedule.interval is not None:
         passed = (after - schedule.created_at) // schedule.interval
@@ -87,13 +82,20 @@ def following(schedule: Schedule, after: int) -> int:
             found = (due.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
             if found > after:
                 return found
+    except CronSimError as error:
+        raise _no_cron(schedule.cron, str(error)) from None
     except (OverflowError, ValueError) as error:  # beyond the year 9999
         raise NeverError from error
     raise NeverError
 
 
+def _no_cron(expression: str | None, reason: str) -> InvalidError:
+    told = f"{expression!r} is no cron expression ({reason}); give minute, hour, day, month and weekday"
+    return InvalidError("cron", f"{told}, such as '30 2 * * 1-5'")
+
+
 def come(schedule: Schedule, first: int, now: int) -> Dues:
-    """The due times from ``first``, which is one, up to now."""
+    """The due times from ``first``, which is one, up to now. Raises as `following` does."""
     if schedule.interval is not None:
         more = max(0, now - first) // schedule.interval
         return Dues(first + more * schedule.interval, 1 + more)

@@ -7,8 +7,9 @@ and started first, and written down after; what a kill in between leaves is told
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -54,6 +55,9 @@ class Scheduler:
         self._start = start
         self._schedules: dict[str, Schedule] = {}
         self._dirty: dict[str, None] = {}
+        self._unreadable: set[str] = set()
+        """Schedules that this machine cannot read: their time zone is missing here. They wait for a change, or a start
+        where it is there."""
         self._refused = False
         """Whether they could not be written down when that was tried."""
         self._retry_at = 0.0
@@ -169,7 +173,8 @@ class Scheduler:
             self._schedules[schedule.id] = schedule
             task, due = await self._last_fired(schedule.id)
             if task is not None and schedule.next_at is not None and due >= schedule.next_at:
-                self._note(schedule.id, last_at=due, last_task_id=task.id, next_at=_next(schedule, task.created_at))
+                with self._reading(schedule):
+                    self._note(schedule.id, last_at=due, last_task_id=task.id, next_at=_next(schedule, task.created_at))
 
     async def _last_fired(self, schedule_id: str) -> tuple[Task | None, int]:
         query = TaskQuery(schedule=schedule_id, trigger_type=("schedule",), limit=TASKS)
@@ -190,9 +195,20 @@ class Scheduler:
         for schedule_id in list(self._schedules):
             async with self._lock:
                 schedule = self._schedules.get(schedule_id)
-                if schedule is not None and schedule.next_at is not None:
-                    await self._look_at(schedule, schedule.next_at, self._engine.clock.now())
+                if schedule is not None and schedule.next_at is not None and schedule_id not in self._unreadable:
+                    with self._reading(schedule):
+                        await self._look_at(schedule, schedule.next_at, self._engine.clock.now())
         await self._write_down()
+
+    @contextlib.contextmanager
+    def _reading(self, schedule: Schedule) -> Iterator[None]:
+        """One schedule that cannot be read keeps no other from firing."""
+        try:
+            yield
+        except InvalidError as error:
+            _log.error("the schedule %s (%s) cannot be read: %s", schedule.id, schedule.name, error)
+            self._unreadable.add(schedule.id)
+            self._note(schedule.id, last_error=str(error))
 
     async def _look_at(self, schedule: Schedule, next_at: int, now: int) -> None:
         known = max(schedule.updated_at, schedule.last_at or 0)
@@ -244,7 +260,8 @@ class Scheduler:
 
     async def _wait(self) -> None:
         now = self._engine.clock.now()
-        dues = [schedule.next_at - now for schedule in self._schedules.values() if schedule.next_at is not None]
+        waiting = (schedule for schedule in self._schedules.values() if schedule.id not in self._unreadable)
+        dues = [schedule.next_at - now for schedule in waiting if schedule.next_at is not None]
         seconds = min([due / 1_000_000 for due in dues] + [LOOK_SECONDS])
         if seconds <= 0 and not self._closing:  # it has become due while others were looked at
             await asyncio.sleep(0)
@@ -283,6 +300,7 @@ class Scheduler:
     async def _put(self, schedule: Schedule) -> Schedule:
         await self._engine.store.put_schedule(schedule)
         self._schedules[schedule.id] = schedule
+        self._unreadable.discard(schedule.id)
         self._dirty.pop(schedule.id, None)
         self._changed.set()
         return schedule
