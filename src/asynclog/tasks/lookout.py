@@ -20,7 +20,7 @@ class Seen(Value, frozen=True):
     """What is known of the clock, in microseconds since the epoch."""
 
     at: int
-    """When it was looked at last, and believed."""
+    """The latest time at which it was believed."""
     doubted_at: int | None = None
     """When it was looked at first since then and had jumped; None where it is believed."""
 
@@ -33,8 +33,10 @@ def look(seen: Seen | None, now: int, retained: int) -> Seen:
         now: what the clock says.
         retained: for how long things are kept, microseconds. A jump over half of that, or a day, is none.
     """
-    if seen is None or now - seen.at <= max(DAY, retained // 2):
+    if seen is None:
         return Seen(now)
+    if now - seen.at <= max(DAY, retained // 2):
+        return Seen(max(now, seen.at))  # machines without a clock of their own begin in 1970 each time
     if seen.doubted_at is None or now < seen.doubted_at:
         return Seen(seen.at, now)
     return Seen(now) if now - seen.doubted_at >= DOUBT else seen
