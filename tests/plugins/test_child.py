@@ -113,7 +113,7 @@ def test_cancel_while_it_starts(on_loop: Any, tmp_path: Path) -> None:
         running = asyncio.ensure_future(run_child(script, heard.take))
         while (
             not pid_file.exists()
-        ):  # the child goes on by itself; the loop gets no more turns than it takes to start it
+        ):  # it goes on by itself; the loop hardly gets a turn
             await asyncio.sleep(0)
             time.sleep(0.01)
         running.cancel()
