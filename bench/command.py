@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from bench.catalogue import scenarios
 from bench.harness import loudly
 from bench.load import main as load
@@ -77,7 +79,7 @@ def _measure(names: list[str], out: Path, *, quick: bool) -> int:
     results = as_json(outcomes, started=started, quick=quick, machine=measured_on)
     failed = any(outcome.status == "failed" for outcome in outcomes)
     failed |= not _written(out, {**results, "interrupted": interrupted})  # first: who reads the table may go away
-    show(outcomes, quick=quick)
+    show(outcomes, Console(width=None if sys.stdout.isatty() else 200), quick=quick)
     return INTERRUPTED if interrupted else 1 if failed else 0
 
 

@@ -212,6 +212,8 @@ def _turned_away(load: Load, connected: int, errors: dict[str, int]) -> str:
         advice = (
             " Ask for fewer --subscribers, or raise its [server] subscriptions_per_key, subscriptions or connections."
         )
+    if any("Too many open files" in why for why in errors):
+        advice += " Raise the limit of open files of this machine (`ulimit -Hn`)."
     return f"only {connected:,} of {load.subscribers:,} subscribers could connect: {reasons}.{advice}"
 
 

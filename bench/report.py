@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from rich.console import Console
@@ -18,20 +17,26 @@ from bench.harness import Row, Sample
 from bench.machine import commit, versions
 from bench.single import Outcome
 
+NOTED: Final = 120
+"""Columns of a terminal from which there is room for the notes; they are in the JSON as well."""
+SCENARIO: Final = 10
+"""Columns of a scenario's name, at least."""
 
-def show(outcomes: Iterable[Outcome], *, quick: bool) -> None:
+
+def show(outcomes: Iterable[Outcome], console: Console, *, quick: bool) -> None:
     """Print the table, then what was skipped or failed."""
     outcomes = list(outcomes)
     title = "asynclog, side by side" + (" (a short look: too few rounds to rely on)" if quick else "")
     table = Table(title=title)
-    for heading in ("scenario", "ours", "reference", "ratio", "spread", "to reach", "", "note"):
+    noted = console.width >= NOTED
+    for heading in ("scenario", "ours", "reference", "ratio", "spread", "to reach", "", *(["note"] if noted else [])):
         right = heading in ("ours", "reference", "ratio", "spread")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=right)
+        least = SCENARIO if heading == "scenario" else None
+        table.add_column(heading, justify="right" if right else "left", min_width=least, overflow="fold")
     for outcome in outcomes:
         for row in outcome.rows:
-            table.add_row(*_cells(row))
+            table.add_row(*_cells(row)[: len(table.columns)])
         table.add_section()
-    console = Console(width=None if sys.stdout.isatty() else 200)
     if table.row_count:
         console.print(table)
     for outcome in outcomes:

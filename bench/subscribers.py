@@ -367,7 +367,7 @@ async def subscribing(plan: Plan) -> AsyncIterator[Subscribers]:
 async def _ask(process: asyncio.subprocess.Process, what: Plan | Totals) -> bytes:
     assert process.stdin is not None
     assert process.stdout is not None
-    with contextlib.suppress(ConnectionError):  # it has ended; then there is no answer either
+    with contextlib.suppress(OSError, RuntimeError):  # it has ended (of which uvloop knows before); nor will it answer
         process.stdin.write(msgspec.json.encode(what) + b"\n")
         await process.stdin.drain()
     answer = await process.stdout.readline()

@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bench.command import main
-from bench.single import measure_apart
+from bench.harness import Row, Sample, at_least
+from bench.report import show
+from bench.single import Outcome, measure_apart
 from tests.bench.test_load import ROOT
 
 DEADLINE = 60.0
@@ -146,3 +149,30 @@ async def test_a_scenario_whose_process_dies_is_an_outcome(tmp_path: Path) -> No
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, 0)
         pytest.fail("something of the scenario is left")
+
+
+async def test_a_full_disk_is_an_outcome(tmp_path: Path) -> None:
+    """Where no more than half a kilobyte can be written, a scenario has failed, and its rows are no half ones."""
+    out = tmp_path / "out.json"
+    command = f"ulimit -f 1; exec '{sys.executable}' -m bench redaction --quick --out '{out}'"
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", command), cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(DEADLINE):
+        said = (await process.communicate())[0].decode()
+    assert process.returncode == 1, said
+    assert "redaction FAILED: its process ended with 1" in said
+
+
+def test_a_terminal_of_eighty_columns_shows_what_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    """However narrow, a row has its name, its numbers whole, its target and the verdict; notes need more room."""
+    ours, theirs = (
+        Sample("asynclog", "entries/s", [146_492.0] * 3),
+        Sample("plain insert", "entries/s", [258_900.0] * 3),
+    )
+    row = Row("20 tasks until stored / plain insert", ours, theirs, at_least(0.75), "a note")
+    show([Outcome("sustained", "measured", rows=[row])], Console(width=80), quick=False)
+    said = capsys.readouterr().out
+    for word in ("20 tasks", "146,492", "258,900", "0.57", ">= 0.75", "NOT MET"):
+        assert word in said
+    assert "a note" not in said

@@ -1,6 +1,8 @@
 """The bench's own judges: what is in a mix, what a witness notices, what a row says."""
 
+import asyncio
 import random
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -15,6 +17,7 @@ from bench import mix
 from bench.catalogue import scenarios
 from bench.harness import Bench, Row, Sample, at_least, at_most, spread
 from bench.latency import Latencies
+from bench.lateness import EVERY, Lateness
 from bench.mix import LANES, Lane
 from bench.pace import due
 from bench.witness import FrameReader, Witness, read_frame
@@ -136,3 +139,17 @@ def test_every_scenario_says_what_it_measures() -> None:
     found = scenarios()
     assert {"log_call", "sustained", "ingest", "overhead", "fan_out", "pages"} <= set(found)
     assert all(line.endswith((".", ",")) for line in found.values())
+
+
+async def test_a_standstill_counts_for_as_long_as_it_was() -> None:
+    """A load that stands still once for most of the time is late, although it is so at one of its looks only."""
+    start = time.monotonic()
+    async with Lateness() as lateness:
+        while time.monotonic() < start + 3 * EVERY:
+            await asyncio.sleep(EVERY)
+        end = time.monotonic() + 10 * (time.monotonic() - start)
+        while time.monotonic() < end:
+            pass
+        await asyncio.sleep(EVERY)
+        await asyncio.sleep(EVERY)
+    assert lateness._latencies.percentile_ms(50) > 1000 * (end - start) / 4
