@@ -20,6 +20,18 @@ from tests.server.running import DEADLINE, running
 EXTERNAL = {"external": True, "name": "x"}
 
 
+async def test_a_schedule_has_a_size(tmp_path: Path) -> None:
+    """Schedules stay in memory, so one of more than 256 KiB is 413, when it is made and when it is changed."""
+    async with running(tmp_path) as service:
+        body = {"plugin": "talk", "interval": 1000, "params": {"a": "x" * (200 << 10)}}
+        made = await service.post("/api/schedules", body, 201)
+        assert (await service.client.get("/api/schedules")).json()["schedules"][0]["id"] == made["id"]
+        body["params"] = {"a": "x" * (256 << 10)}
+        assert (await service.client.post("/api/schedules", json=body)).status_code == 413
+        path = f"/api/schedules/{made['id']}"
+        assert (await service.client.patch(path, json={"params": body["params"]})).status_code == 413
+
+
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 0.4)), max_size=300))
 def test_requests_are_even_in_the_long_run(asked: list[tuple[str, float]]) -> None:
     """Whoever asks is let in so many times a second, and those of two seconds at once; what is refused does not count,

@@ -24,6 +24,7 @@ from asynclog.model import EVERYTHING
 from asynclog.principal import Role
 from asynclog.server import shapes
 from asynclog.tasks.opening import open_tasks
+from tests.server.raw import head, wire
 from tests.server.running import DEADLINE, frames, running
 
 PROGRAM = Path(__file__).with_name("serving.py")
@@ -178,6 +179,18 @@ async def test_a_stuck_reader_keeps_nothing_up(tmp_path: Path) -> None:
         code, said = await served.end(signal.SIGTERM)
         for one in stuck:
             one.close()
+        assert (code, "Traceback" in said) == (0, False), said
+
+
+async def test_who_is_not_answered_in_time_is_told(tmp_path: Path) -> None:
+    """What goes on when the service has to end is answered with 503, and leaves no traceback in its log."""
+    async with process(tmp_path) as served, wire(served.url) as slow, wire(served.url) as other:
+        slow.say(head("POST /api/tasks", "Content-Length: 10"), "{")
+        for _ in range(5):
+            other.say(head("GET /healthz"))
+            assert (await other.answer()).status == 200
+        answer, (code, said) = await asyncio.gather(slow.answer(), served.end(signal.SIGTERM))
+        assert (answer.status, "going down" in answer.problem()["detail"]) == (503, True)
         assert (code, "Traceback" in said) == (0, False), said
 
 

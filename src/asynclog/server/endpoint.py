@@ -23,6 +23,8 @@ from asynclog.server.service import Service
 
 Page = TypeVar("Page")
 
+_LAST: Final = {"Connection": "close", "Retry-After": "5"}
+
 _log: Final = logging.getLogger("asynclog.server")
 
 
@@ -35,29 +37,38 @@ class Endpoint:
         self.methods = sorted({*self._operations, "OPTIONS", *(["HEAD"] if "GET" in self._operations else [])})
 
     async def answer(self, request: Request) -> Response:
-        """The response to a request; never raises but on cancellation."""
+        """The response to a request; raises nothing but CancelledError, and not even that at the end."""
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": ", ".join(self.methods)})
         operation = self._operations["GET" if request.method == "HEAD" else request.method]
         try:
             with self._service.bodies.held() as room:
                 response = await self._handle(request, operation, room)
-        except AsynclogError as error:
-            if isinstance(error, UnavailableError):
-                self._tell(operation, error)
-            return problems.of_error(error)
-        except HTTPException as error:
-            return problems.of_http_error(error, request.method)
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it
-        except RecursionError:
-            return problems.problem(400, "The body is nested too deeply to be kept; flatten it.")
-        except Exception:  # noqa: BLE001 - the edge: logged, and the client is told
-            _log.exception("%s %s failed", request.method, operation.path)
-            return problems.of_failure()
+        except asyncio.CancelledError:
+            if not self._service.closing:
+                raise
+            return problems.problem(503, "The service is going down; try again when it is up.", headers=_LAST)
+        except Exception as error:  # noqa: BLE001 - the edge: logged, and the client is told
+            return self._failed(request, operation, error)
         if request.method == "HEAD" and isinstance(response, Stream):
             return await response.head()
         return response
+
+    def _failed(self, request: Request, operation: Operation, error: Exception) -> Response:
+        """What the client is told of an error, which is being handled."""
+        match error:
+            case AsynclogError():
+                if isinstance(error, UnavailableError):
+                    self._tell(operation, error)
+                return problems.of_error(error)
+            case HTTPException():
+                return problems.of_http_error(error, request.method)
+            case ClientDisconnect():
+                return Response(status_code=400)  # nobody reads it
+            case RecursionError():
+                return problems.problem(400, "The body is nested too deeply to be kept; flatten it.")
+        _log.exception("%s %s failed", request.method, operation.path)
+        return problems.of_failure()
 
     def _tell(self, operation: Operation, error: UnavailableError) -> None:
         """Say in our own log what cannot be answered, now and then: while it lasts every request may meet it."""

@@ -33,6 +33,9 @@ NOT_YOURS: Final = "There is no such task to be its parent, or the account or si
 TASK: Final = "/api/tasks/{task_id}"
 LOGS: Final = f"{TASK}/logs"
 SCHEDULES: Final = "/api/schedules"
+SCHEDULE_BYTES: Final = 256 << 10
+"""Of a schedule: they stay in memory, a thousand of a key, and their params are looked through at each start."""
+LARGE_SCHEDULE: Final = {413: "The body is larger than 256 KiB."}
 SCHEDULE: Final = f"{SCHEDULES}/{{schedule_id}}"
 
 OPERATIONS: Final = (
@@ -244,9 +247,10 @@ OPERATIONS: Final = (
         schedules.create,
         "Let a plugin be started by itself: by cron or at an interval.",
         body=scheduleshapes.NewSchedule,
+        body_limit=SCHEDULE_BYTES,
         answer=scheduleshapes.Schedule,
         status=201,
-        errors={404: "The account or site is not the caller's.", **TOO_LARGE, **UNAVAILABLE},
+        errors={404: "The account or site is not the caller's.", **LARGE_SCHEDULE, **UNAVAILABLE},
     ),
     Operation("GET", SCHEDULE, VIEWER, schedules.show, "One schedule.", answer=scheduleshapes.Schedule),
     Operation(
@@ -256,8 +260,9 @@ OPERATIONS: Final = (
         schedules.change,
         "Change a schedule, pause it, or let it go on.",
         body=scheduleshapes.ScheduleChange,
+        body_limit=SCHEDULE_BYTES,
         answer=scheduleshapes.Schedule,
-        errors={**TOO_LARGE, **UNAVAILABLE},
+        errors={**LARGE_SCHEDULE, **UNAVAILABLE},
     ),
     Operation(
         "DELETE",

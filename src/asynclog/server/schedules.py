@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
@@ -12,12 +13,16 @@ from starlette.responses import Response
 from asynclog import values
 from asynclog.errors import TooManyError
 from asynclog.model import Schedule
+from asynclog.redaction import Redactor
 from asynclog.server.access import require_starter
 from asynclog.server.limits import RETRY_SECONDS
 from asynclog.server.operation import Call, answer, created, started
 from asynclog.settings import Dials
 from asynclog.tasks.audit import schedule_change
 from asynclog.wire import raw, time_or_none
+
+KEPT: Final = 1000
+"""Schedules whose params are kept as they are shown: looking through all of them each time may take long."""
 
 
 def _given(call: Call) -> dict[str, Any]:
@@ -38,7 +43,12 @@ async def _all_shown(call: Call, schedules: Sequence[Schedule]) -> list[dict[str
 
 
 def _params(schedules: Sequence[Schedule], dials: Dials) -> list[str]:
-    return [values.capture(schedule.params, dials.max_data_size, dials.redactor) for schedule in schedules]
+    return [_captured(schedule.params_json, dials.max_data_size, dials.redactor) for schedule in schedules]
+
+
+@lru_cache(maxsize=KEPT)
+def _captured(params: str, limit: int, redactor: Redactor) -> str:
+    return values.capture(msgspec.json.decode(params), limit, redactor)
 
 
 def _fields(schedule: Schedule, params: str, running: str | None) -> dict[str, Any]:
