@@ -77,6 +77,7 @@ HISTORY: dict[str, Ask] = {
     "stages": lambda store, access, name: store.stages(name, access),
     "steps": lambda store, access, name: store.steps(name, access),
     "step": lambda store, access, name: store.step(name, f"{name}-step", access),
+    "open_steps": lambda store, access, name: store.open_steps(name, access),
     "plugin_stats": lambda store, access, name: store.plugin_stats(name, access),
     "node_stats": lambda store, access, name: store.node_stats(name, access),
     "expired": lambda store, access, name: store.expired(NOW + 10, None, name, access),
