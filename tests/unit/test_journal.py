@@ -255,6 +255,28 @@ def test_dropping_stays_one_range_while_writes_fail(opened: Opener) -> None:
     assert [frame[1] for frame in journal.take()[0]] == list(range(1, kept + 1))
 
 
+async def test_trouble_is_told_once(opened: Opener, caplog: pytest.LogCaptureFixture) -> None:
+    """The service's own log says once that the journal cannot be written, and once that it can be again."""
+    disk = FaultyDisk()
+    journal, feed = opened(disk=disk), Feed("t")
+    disk.write_error = errno.ENOSPC
+    for number in range(10):
+        journal.append(feed, entry(number), 20)
+    [told] = caplog.records
+    assert (told.levelname, told.getMessage()) == (
+        "ERROR",
+        "the journal cannot be written: [Errno 28] injected",
+    )
+    disk.write_error = None
+    async with asyncio.timeout(30):
+        while "new entries" in (journal.trouble or ""):
+            journal.append(feed, entry(), 20)
+            await asyncio.sleep(0.01)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records[1:]] == [
+        ("WARNING", "the journal can be written again")
+    ]
+
+
 async def test_what_was_only_in_memory_is_certain_once_stored(opened: Opener) -> None:
     """Records that the quota had no room for are told of until the store has the last of them, and no longer."""
     journal, feed = opened(quota=5_000), Feed("t")

@@ -133,3 +133,17 @@ def test_what_was_put_off_is_kept(tmp_path: Path, *, copies: int, done: bool, cl
     payloads = [frame[3] for frame in again.read(0, again.last_id)]
     again.close()
     assert payloads == [entry(0, 100), entry(1, 50), entry(2, 50), entry(3, 10)][: 3 if closing else 4]
+
+
+def test_what_comes_while_the_journal_closes_is_kept(tmp_path: Path) -> None:
+    """An entry that a finaliser logs while the last segment is begun is written, as if it had come before."""
+    disk, feed = Interrupting(mapped=True), Feed("t")
+    journal = Journal(tmp_path, disk=disk)
+    assert journal.append(feed, entry(0, 10), 20) == 1
+    journal.mark_stored(1)
+    disk.meanwhile = lambda: journal.append(feed, entry(1, 10), 20)
+    journal.close()
+    again = Journal(tmp_path)
+    found = list(again.read(again.stored_id, again.last_id))
+    again.close()
+    assert [(frame[1], frame[3]) for frame in found] == [(2, entry(1, 10))]
