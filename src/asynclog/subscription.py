@@ -147,8 +147,8 @@ class Subscription:
         if self._cursor < head and (ended or not self._coming()):
             try:
                 event = await self._stored()
-            except UnavailableError:
-                await live.changed(STORE_SECONDS)
+            except UnavailableError:  # whatever changes meanwhile: the store is not asked again for every entry
+                await asyncio.sleep(STORE_SECONDS)
                 return ()
             return () if event is None else self._telling(event)
         if not ended:

@@ -7,15 +7,18 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import msgspec
 import pytest
 
 from asynclog.engine import Engine, Limits, open_engine
+from asynclog.errors import StoreError
 from asynclog.feed import Feed
 from asynclog.filters import NO_FILTER, LogFilter
 from asynclog.live import Live, TaskChanged
 from asynclog.model import Gap, Task
+from asynclog.protocols import Archive
 from asynclog.records import TaskRecord
 from asynclog.settings import Settings
 from asynclog.subscription import Changed, End, Event, Refiltered, Subscription
@@ -251,6 +254,41 @@ async def test_what_is_stored_waits_for_nothing() -> None:
             await until(lambda: judge.lines == 1_500, "what is stored is not given")
             other.close()
             await until(lambda: judge.lines == 1_520, "the rest does not come")
+            await stage.end()
+            await following
+
+
+class Broken:
+    """An archive that cannot be read until it is mended, and how often that was tried."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        self.mended = False
+        self.asked = 0
+
+    def __getattr__(self, name: str) -> object:
+        self.asked += 1
+        if not self.mended:
+            raise StoreError("it cannot be read")
+        return getattr(self.archive, name)
+
+
+async def test_a_store_that_cannot_be_read_is_not_asked_for_every_entry() -> None:
+    """While history cannot be read, its readers ask for it once a second, however much is logged; then they get it."""
+    async with scene() as stage:
+        stage.log("INFO", "odd", "before")
+        assert await stage.engine.settle(DEADLINE_SECONDS)
+        archive, judge = Broken(stage.engine.store), Judge(stage, NO_FILTER, 0)
+        async with stage.reader.follow("t", NO_FILTER, archive=cast("Archive", archive)) as subscription:
+            following = asyncio.create_task(judge.follow(subscription))
+            await until(lambda: archive.asked > 0, "the store is not asked")
+            for number in range(200):
+                stage.log("INFO", "odd", f"{number}")
+                stage.engine.collect()
+                await asyncio.sleep(0)
+            assert archive.asked < 20
+            archive.mended = True
+            await until(lambda: judge.lines == 201, "what can be read again is not given")
             await stage.end()
             await following
 
