@@ -1,6 +1,6 @@
 import { asApiError, isAbort, type ApiError } from '../api/client'
 
-/** How often a view without a socket of its own asks for what is new. */
+/** How often a view without a socket of its own asks for what is new, unless it says so itself. */
 const EVERY_MS = 2_000
 
 /** Asks again and again while the page is looked at, never twice at once, and knows whether the last answer came. */
@@ -9,7 +9,10 @@ export class Newest {
   private timer: ReturnType<typeof setTimeout> | undefined
   private stopped = false
 
-  constructor(private readonly ask: () => Promise<void>) {
+  constructor(
+    private readonly ask: () => Promise<void>,
+    private readonly every = EVERY_MS,
+  ) {
     this.wait()
   }
 
@@ -24,7 +27,7 @@ export class Newest {
   }
 
   private wait(): void {
-    if (!this.stopped) this.timer = setTimeout(() => void this.again(), EVERY_MS)
+    if (!this.stopped) this.timer = setTimeout(() => void this.again(), this.every)
   }
 
   private async again(): Promise<void> {

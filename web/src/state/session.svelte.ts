@@ -33,13 +33,13 @@ class Session {
   }
 
   async load(): Promise<void> {
-    this.#problem = null
     try {
       this.#me = await getSession()
+      this.#problem = null
     } catch (error) {
       const problem = asApiError(error)
+      this.#problem = problem.status === 401 ? null : problem
       if (problem.status === 401) this.#me = null
-      else this.#problem = problem
     }
   }
 

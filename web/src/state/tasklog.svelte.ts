@@ -120,7 +120,6 @@ export class TaskLog {
 
   /** After a failure: everything anew. */
   async retry(): Promise<void> {
-    this.#problem = null
     this.opened = false
     this.socket?.close()
     this.socket = null
@@ -192,6 +191,7 @@ export class TaskLog {
     early.catch(() => undefined)
     try {
       this.#task = await getTask(this.id, signal)
+      this.#problem = null
       this.#through = this.#task.last_seq
       if (this.running) this.connect()
       await this.openFirst(this.#task, wish, early)
