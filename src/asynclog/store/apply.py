@@ -293,7 +293,8 @@ def _count(connection: sqlite3.Connection, entries: Columns, *, exact: bool) -> 
     """Keep the counts in step with the entries; where not every row was new, count those tasks afresh."""
     counts = entries.counts
     told = _json([(task_id, source, level, stage or "", n) for (task_id, source, level, stage), n in counts.items()])
-    if not exact or told is None or "\\u0000" in told:  # SQLite's JSON ends a text at NUL
+    # SQLite's JSON ends a text at NUL.
+    if not exact or told is None or ("\\u0000" in told and "\\u0000" in told.replace("\\\\", "")):
         for task_id in set(entries.task_ids):
             for statement in _RECOUNT:
                 connection.execute(statement, {"task": task_id})

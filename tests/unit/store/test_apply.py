@@ -18,7 +18,7 @@ from asynclog.store.apply import read_last_id
 from asynclog.store.batch import Batch
 from asynclog.store.entries import gaps, page
 from asynclog.store.losses import REASON, Losses
-from tests.unit.store.rows import add_entries, add_task, database, entry
+from tests.unit.store.rows import add_entries, add_task, database, entry, statements
 
 
 @pytest.fixture
@@ -140,6 +140,19 @@ def test_entries_that_are_lost_are_named() -> None:
     told = connection.execute("SELECT id, last_seq, dropped, info_count FROM tasks ORDER BY id").fetchall()
     assert told == [("t", 10, 6, 4), ("u", 4, 3, 1)]
     connection.close()
+
+
+@pytest.mark.parametrize(("source", "afresh"), [("\\u0000", False), ("\\\\u0000", False), ("a\0b", True)])
+def test_labels_with_nul(connection: sqlite3.Connection, source: str, *, afresh: bool) -> None:
+    """A label with NUL is counted right, one that only spells it is not counted afresh with each batch."""
+    first = read_last_id(connection) + 1
+    commit(connection, frames(first, range(1, 11), begin=True))
+    more = Frames([first + 20], [11], [1], [encode(entry("t", source=source))])
+    with statements(connection) as ran:
+        commit(connection, more)
+    assert any(statement.startswith("DELETE FROM entry_counts") for statement in ran) == afresh
+    counted = connection.execute("SELECT source, count FROM entry_counts WHERE task_id = 't' ORDER BY count").fetchall()
+    assert counted == [(source, 1), ("plugin", 10)]
 
 
 def test_what_is_being_removed_lacks_nothing(connection: sqlite3.Connection) -> None:
