@@ -53,6 +53,32 @@ def test_arguments_that_do_not_fit(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_is_no_text(log_format: LogFormat, capsys: pytest.CaptureFixture[str]) -> None:
+    """Half of a surrogate pair, as in the name of a file that is no UTF-8, is told as its escape, in message and
+    traceback; and nothing goes past the log.
+    """
+    stream = io.BytesIO()
+    to_stderr(log_format, io.TextIOWrapper(stream, "utf-8", write_through=True))
+    try:
+        raise OSError("no such file: \udcff password=hunter2")
+    except OSError:
+        logging.getLogger("asynclog.server").exception("cannot read %s", "\udcff")
+    said = stream.getvalue().decode()
+    assert said.count("udcff") == 3
+    assert "hunter2" not in said
+    assert capsys.readouterr().err == ""
+
+
+def test_a_log_that_cannot_be_written_is_no_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """A record that cannot be written is left out: it is not told elsewhere as it is."""
+    stream = io.StringIO()
+    to_stderr("text", stream)
+    stream.close()
+    logging.getLogger("asynclog.server").warning("password=hunter2")
+    assert capsys.readouterr().err == ""
+
+
 def test_text_is_a_line_each() -> None:
     """A record is one line, whatever its message; a traceback stands indented below; secrets are not there."""
     first, second, third, *traceback = _said("text").splitlines()

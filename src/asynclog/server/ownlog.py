@@ -12,7 +12,7 @@ import msgspec
 from asynclog.model import timestamp_text
 from asynclog.redaction import REDACTOR, Redactor
 from asynclog.rendering import visible_text
-from asynclog.texts import format_message
+from asynclog.texts import format_message, text
 
 LogFormat = Literal["text", "json"]
 
@@ -67,7 +67,7 @@ def strays_to_stderr(log_format: LogFormat, stream: TextIO | None = None, redact
 
 
 def _handler(log_format: LogFormat, stream: TextIO | None, redactor: Redactor) -> logging.StreamHandler[TextIO]:
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _Handler(stream or sys.stderr)
     handler.setFormatter(_Json(redactor) if log_format == "json" else _Text(redactor))
     return handler
 
@@ -84,6 +84,13 @@ def message_of(record: logging.LogRecord) -> str:
     return format_message(record.msg, args if isinstance(args, tuple) else (args,))
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes what it can."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as its base
+        """Say nothing: `logging` would write the record as it is, secrets included, where it could not be written."""
+
+
 class _Clean(logging.Formatter):
     """Gives time, level, message and traceback, without secrets."""
 
@@ -93,7 +100,7 @@ class _Clean(logging.Formatter):
 
     def _parts(self, record: logging.LogRecord) -> tuple[str, str, str, str]:
         time = timestamp_text(int(record.created * 1_000_000))
-        traceback = self.formatException(record.exc_info) if record.exc_info else ""
+        traceback = text(self.formatException(record.exc_info)) if record.exc_info else ""  # it may name any file
         return time, record.levelname, self._redact(message_of(record)).strip(), self._redact(traceback)
 
 
