@@ -150,6 +150,51 @@ def test_what_is_odd_is_found_in_a_long_line(odd: bytes, before: int) -> None:
     assert parse(line, NOW, 20, 1000).accepted == 1
 
 
+def kept(*given_lines: dict[str, Any], limit: int = 1 << 20) -> list[Line]:
+    """The entries of a batch."""
+    return lines_of(parse(body(*given_lines), NOW, 20, limit))
+
+
+def test_who_poses_as_the_system() -> None:
+    """Only a source that people would take for ours becomes `plugin`, with its claim beside its own metadata."""
+    sources = ("api", "system", None, "SYSTEM", "api", "s\u0443stem")
+    entries = kept(*({"message": "x", "source": source, "metadata": {"n": 1}} for source in sources))
+    assert [entry.source for entry in entries] == ["api", "plugin", "plugin", "plugin", "api", "plugin"]
+    claims = [json.loads(entry.metadata_json or "") for entry in entries]
+    assert [claim.pop("claimed_source", None) for claim in claims] == [None, "system", None, "SYSTEM", None, sources[5]]
+    assert claims == [{"n": 1}] * 6
+    assert [(entry.source, entry.metadata_json) for entry in kept({"message": "x", "source": "system"})] == [
+        ("plugin", '{"claimed_source":"system"}')
+    ]
+
+
+@pytest.mark.parametrize("field", ["source", "stage", "unit"])
+def test_what_is_equal_is_not_the_same(field: str) -> None:
+    """Labels that Python takes for equal are each kept as they were written, also beside one that is no key."""
+    for extra in ([], [[1]]):
+        values = [1, True, 1.0, "1", *extra, 1.0, True, 1]
+        entries = kept(*({"message": "x", field: value} for value in values))
+        shown = ["1", "True", "1.0", "1", *map(str, extra), "1.0", "True", "1"]
+        assert [getattr(entry, field) for entry in entries] == shown
+
+
+def test_a_long_message_is_cut_and_says_so() -> None:
+    """A message over the limit keeps head and tail, with its size beside its own metadata; others stay as they are."""
+    long, short = "begin" + "x" * 5000 + "end", "é" * 200
+    first, second, third = kept(
+        {"message": long, "metadata": {"n": 1}}, {"message": short, "metadata": {"n": 2}}, {"message": long}, limit=400
+    )
+    assert first.message.startswith("begin")
+    assert first.message.endswith("end")
+    assert len(first.message.encode()) <= 400
+    assert (first.metadata_json, third.metadata_json) == (
+        '{"n":1,"original_size":5008}',
+        '{"original_size":5008}',
+    )
+    assert (second.message, second.metadata_json) == (short, '{"n":2}')
+    assert [entry.message for entry in kept({"message": long}, limit=0)] == [long]
+
+
 def test_lines_end_as_elsewhere_too() -> None:
     """Lines that end as on Windows, the last one without an end and empty ones between are read; the numbers hold."""
     parsed = parse(b'{"message":"a"}\r\n{"message":"b"}\r\n\r\nx\r\n{"message":"c"}', NOW, 20, 1000)
