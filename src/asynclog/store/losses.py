@@ -19,18 +19,20 @@ from asynclog.model import Gap
 
 REASON: Final = "lost: in neither the journal nor the database"
 
+# What is damaged in the database must not keep others from being stored.
+_LAST: Final = "max(last_seq, ifnull(CASE WHEN json_valid(sealed) THEN sealed ->> 'last_seq' END, 0))"
+
 # By what the writer counts anyway: no entry is read.
-_SHORT: Final = """
+_SHORT: Final = f"""
 SELECT json_group_array(id) FROM tasks WHERE id IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL
-   AND max(last_seq, ifnull(sealed ->> 'last_seq', 0))
-       > debug_count + info_count + warning_count + error_count + dropped"""
+   AND {_LAST} > debug_count + info_count + warning_count + error_count + dropped"""
 
 # What is there, in order, and one behind the end; a hole lies before what begins behind all that ended before it.
-_HOLES: Final = """
+_HOLES: Final = f"""
 WITH known (first, last) AS (
   SELECT seq, seq FROM task_logs WHERE task_id = :task
   UNION ALL SELECT from_seq, to_seq FROM gaps WHERE task_id = :task
-  UNION ALL SELECT max(last_seq, ifnull(sealed ->> 'last_seq', 0)) + 1, NULL FROM tasks WHERE id = :task),
+  UNION ALL SELECT {_LAST} + 1, NULL FROM tasks WHERE id = :task),
 placed AS (
   SELECT first, ifnull(max(last) OVER (ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
     FROM known)
