@@ -277,6 +277,19 @@ async def test_trouble_is_told_once(opened: Opener, caplog: pytest.LogCaptureFix
     ]
 
 
+def test_a_write_that_fails_while_memory_is_full(opened: Opener) -> None:
+    """The very record whose write fails is dropped, and named, where there is no memory for it either."""
+    disk = FaultyDisk()
+    journal, feed = opened(disk=disk, budget=2_000), Feed("t")
+    for number in range(20):
+        assert journal.append(feed, entry(number), 20) == number + 1
+    assert journal.spilled
+    disk.write_error = errno.EIO
+    assert journal.append(feed, entry(20), 20) == 0
+    assert (feed.gap().from_seq, feed.gap().to_seq, journal.dropped) == (21, 21, 1)
+    assert [frame[1] for frame in journal.read(0, journal.last_id)] == list(range(1, 21))
+
+
 async def test_what_was_only_in_memory_is_certain_once_stored(opened: Opener) -> None:
     """Records that the quota had no room for are told of until the store has the last of them, and no longer."""
     journal, feed = opened(quota=5_000), Feed("t")
