@@ -286,6 +286,10 @@ async def test_pause_resume_change_remove(world: World) -> None:
         ({"plugin": "job"}, "cron"),
         ({"plugin": "job", "interval": 60, "cron": "* * * * *"}, "cron"),
         ({"plugin": "job", "cron": "* * * * *", "time_zone": "Mars"}, "time_zone"),
+        ({"plugin": "job", "interval": float("inf")}, "interval"),
+        ({"plugin": "job", "interval": float("nan")}, "interval"),
+        ({"plugin": "job", "interval": 60, "params": {"a": "\ud800"}}, "params"),
+        ({"plugin": "job", "interval": 60, "params": {"a": object()}}, "params"),
     ],
 )
 async def test_what_cannot_be_scheduled(world: World, given: dict[str, Any], parameter: str) -> None:

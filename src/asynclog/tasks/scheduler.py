@@ -22,7 +22,7 @@ from asynclog.logger import label
 from asynclog.model import EVERYTHING, AccessScope, Schedule, Task, parse_timestamp
 from asynclog.queries import TaskQuery
 from asynclog.tasks.plugin import Plugin
-from asynclog.tasks.schedule import NeverError, check, come, described, following, moment_text
+from asynclog.tasks.schedule import LONGEST, SECOND, NeverError, check, come, described, following, moment_text
 
 LOOK_SECONDS: Final = 1.0
 """How often the wall time is looked at, so that a jump of it is noticed."""
@@ -273,12 +273,13 @@ class Scheduler:
         """The schedule with given fields, checked."""
         changes = dict(given)
         if changes.get("interval") is not None:
-            changes["interval"] = round(float(changes["interval"]) * 1_000_000)
+            seconds = float(changes["interval"])
+            changes["interval"] = round(seconds * SECOND) if 0 <= seconds * SECOND <= LONGEST else 0
         for one, other in (("cron", "interval"), ("interval", "cron")):
             if changes.get(one) is not None and other not in changes:
                 changes[other] = None
         if "params" in changes:
-            changes["params_json"] = msgspec.json.encode(changes.pop("params") or {}).decode()
+            changes["params_json"] = _kept(changes.pop("params") or {})
         for name in ("account", "site"):
             if name in changes:
                 changes[name] = label(changes[name])
@@ -330,6 +331,13 @@ class Scheduler:
                     return
                 self._dirty.pop(schedule_id, None)
             self._refused = False
+
+
+def _kept(params: Any) -> str:
+    try:
+        return msgspec.json.encode(params).decode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidError("params", f"params: they cannot be kept as JSON: {error}") from None
 
 
 def _next(schedule: Schedule, now: int) -> int | None:
