@@ -307,11 +307,16 @@ async def test_a_restart_leaves_it_running_and_its_lease_too(folder: Path) -> No
     async with asynclog.open(folder, clock=clock) as tasks:
         task = tasks.external.start("scrape")
         await ingest(tasks, task.id, {"message": "one"})
+        begun = [await tasks.external.put_step(task.id, {"node_id": "n"}) for _ in range(2)]
     clock = ManualClock(clock.now() + 60_000_000)
     async with asynclog.open(folder, clock=clock) as tasks:
         assert (await tasks.task(task.id)).status == "running"
         await ingest(tasks, task.id, {"message": "two"})
         assert [entry.seq for entry in await entries(tasks, task.id)] == [1, 2, 3]
+        await tasks.external.put_step(task.id, {"id": begun[0].id, "status": "success"})
+        begun.append(await tasks.external.put_step(task.id, {"node_id": "n"}))
+        found = [(step.step_index, step.status) for step in await steps(tasks, task.id)]
+        assert found == [(0, "success"), (1, "running"), (2, "running")]
     clock = ManualClock(clock.now() + 3600_000_000)
     async with asynclog.open(folder, clock=clock) as tasks:
         assert (await tasks.task(task.id)).status == "running"
