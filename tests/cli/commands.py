@@ -117,13 +117,16 @@ class Cli:
         owner = read_owner(self.data)
         return owner.url if owner else None
 
-    def in_terminal(self, *arguments: str, **variables: str) -> tuple[int, str]:
-        """Run it in a terminal; its exit code and all that appears there, line ends as in a file."""
+    def in_terminal(self, *arguments: str, ctrl_c_at: str | None = None, **variables: str) -> tuple[int, str]:
+        """Run it in a terminal; its exit code and all that appears there, line ends as in a file.
+
+        Once ``ctrl_c_at`` has appeared it is interrupted.
+        """
         main, side = pty.openpty()
         process = subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
-            env=self.environment(COLUMNS="100", **variables),
+            env=self.environment(**{"COLUMNS": "100", **variables}),
             stdin=side,
             stdout=side,
             stderr=side,
@@ -131,7 +134,12 @@ class Cli:
         )
         os.close(side)
         with process:
-            shown = b"".join(_everything(main))
+            shown = b""
+            for piece in _everything(main):
+                shown += piece
+                if ctrl_c_at is not None and ctrl_c_at.encode() in shown:
+                    process.send_signal(signal.SIGINT)
+                    ctrl_c_at = None
             code = process.wait(SECONDS)
         os.close(main)
         return code, shown.decode().replace("\r\n", "\n")

@@ -41,6 +41,9 @@ def test_help_needs_nothing_heavy(cli: Cli) -> None:
         (("serve", "--host", "0.0.0.0"), "asynclog keys add NAME --role admin"),  # noqa: S104 - refused
         (("settings", "--flush-interval", "1h"), "flush_interval"),
         (("tasks", "--config", "missing.toml"), "missing.toml"),
+        (("run", "--", ""), "COMMAND is empty"),
+        (("tail", "x", "--since", "5min"), "how long ago: 90s, 10m"),
+        (("tasks", "--started-after", "yesterday"), "'yesterday' is no time"),
         (("demo", "--replay", "missing.log"), "missing.log"),
     ],
 )

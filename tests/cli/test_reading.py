@@ -1,5 +1,6 @@
 """asynclog tasks, tail and export: the same alone and beside a service."""
 
+import asyncio
 import csv
 import io
 import json
@@ -7,6 +8,8 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+from asynclog.tasks.context import TaskContext
+from asynclog.tasks.opening import open_tasks
 from tests.cli.commands import Cli, run_here
 
 SCRIPT = "echo one; echo two >&2; echo 'WARNING: three'; echo 'ERROR: four'"
@@ -56,6 +59,26 @@ def test_tasks_are_filtered_and_limited(cli: Cli) -> None:
     assert cli.objects("tasks", "--plugin", "nothing") == []
 
 
+def test_children_are_found_by_any_name_of_their_parent(cli: Cli) -> None:
+    """--parent takes what names a task everywhere else."""
+
+    async def child(_params: object) -> None:
+        return
+
+    async def parent(_params: object, context: TaskContext) -> None:
+        await context.start("child")
+
+    async def both() -> None:
+        async with open_tasks(cli.data, plugins={"child": child}) as tasks:
+            await tasks.run(parent, name="the parent")
+
+    asyncio.run(both())
+    (task,) = cli.objects("tasks", "--plugin", "parent")
+    for name in (task["id"], task["id"][:8], "the parent"):
+        assert [found["plugin"] for found in cli.objects("tasks", "--parent", name)] == ["child"]
+    assert cli("tasks", "--parent", "nosuchtask").returncode == 1
+
+
 def test_what_is_not_there_is_said(cli: Cli) -> None:
     """An unknown or ambiguous task and a bad filter end with 1 or 2 and one sentence."""
     run_here(cli, *map(str, range(33)))
@@ -82,16 +105,22 @@ def test_an_export_into_a_file_is_whole_or_not_there(cli: Cli) -> None:
     assert [json.loads(line)["task_id"] for line in target.read_text().splitlines()]
     before = target.read_bytes()
     assert cli("export", "nosuchtask", "-o", str(target)).returncode == 1
-    assert cli("export", "last", "-o", str(cli.folder / "no" / "where")).returncode == 1
+    for nowhere in (cli.folder / "no" / "where", cli.folder):
+        done = cli("export", "last", "-o", str(nowhere))
+        assert done.returncode == 1
+        assert f"{nowhere} cannot be written" in done.stderr
     assert target.read_bytes() == before
     assert [path.name for path in cli.folder.iterdir() if ".part" in path.name] == []
 
 
 def test_reading_makes_no_data_directory(cli: Cli) -> None:
     """A command that only reads does not create a data directory that is not there; it says which one is missing."""
-    done = cli("tasks")
-    assert done.returncode == 1
-    assert "there is no data directory 'data'" in done.stderr
+    for command in (("tasks",), ("schedules", "list"), ("keys", "list")):
+        done = cli(*command)
+        assert done.returncode == 1
+        assert "there is no data directory 'data'" in done.stderr
+    assert "replay" in [plugin["name"] for plugin in cli.objects("plugins")]
+    assert json.loads(cli.ok("settings", ASYNCLOG_TASK_LOG_LEVEL="DEBUG"))["task_log_level"] == "DEBUG"
     assert list(cli.folder.iterdir()) == []
 
 
@@ -148,7 +177,7 @@ def test_what_the_database_cannot_say_is_not_guessed(cli: Cli) -> None:
             assert (refused.returncode, refused.stdout) == (1, "")
             assert "name it by its id" in refused.stderr
         started = cli("start", "command", "-p", 'argv=["true"]').stdout.strip()
-        for asked in ((), ("--all",)):
+        for asked in ((), ("--all",), ("-n", "5")):
             shown = cli("tail", started, *asked)
             assert (shown.returncode, "the newest entries may be missing" in shown.stderr) == (0, True), shown
         other.execute("ROLLBACK")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def test_the_output_goes_through_and_the_exit_code_comes_back(either: Cli) -> No
     assert "exited with code 7" in task["error_message"]
     done = either("run", "--", "sh", "-c", "kill -9 $$")
     assert done.returncode == 128 + signal.SIGKILL
+    not_executable = either("run", "--", "/dev/null")
+    assert (not_executable.returncode, not_executable.stderr.count("\n")) == (126, 1)
     done = either("run", "--", "no-such-program")
     assert done.returncode == 127
     assert done.stderr.count("\n") == 1
@@ -96,6 +99,61 @@ def test_the_command_goes_on_when_nobody_reads_it(either: Cli) -> None:
     assert len(either.objects("export", "last", "--source", "stdout")) == 5000
 
 
+def test_the_command_goes_on_when_what_it_writes_into_is_full(either: Cli) -> None:
+    """A full disk at the other end of our output is said once; the command ends by itself, with all lines logged."""
+    with Path("/dev/full").open("w") as full:
+        command = either.command("run", "--", "sh", "-c", "seq 1 50; exit 3")
+        done = subprocess.run(
+            command, cwd=either.folder, stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done
+    assert "stdout cannot be written (No space left on device)" in done.stderr
+    assert len(either.objects("export", "last", "--source", "stdout")) == 50
+
+
+def test_nothing_needs_an_open_descriptor(either: Cli) -> None:
+    """With standard input, output and error closed, as some daemons start what they start, a command is recorded."""
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *either.command("run", "--", "sh", "-c", "echo out; exit 3")]
+    assert subprocess.run(closed, cwd=either.folder, timeout=SECONDS, check=False).returncode == 3
+    assert [e["message"] for e in either.objects("export", "last", "--source", "stdout")] == ["out"]
+
+
+def test_arguments_are_bytes(either: Cli) -> None:
+    """A command gets its arguments as they are; what in them is no UTF-8 is shown and stored as escapes."""
+    folder = os.fsencode(either.folder)
+    Path(os.fsdecode(folder + b"/caf\xe9")).write_text("found\n")
+    assert either.ok("run", "--", "cat", os.fsdecode(b"caf\xe9")) == "found\n"
+    assert either.last()["params"]["argv"] == ["cat", "caf\\xe9"]
+    refused = either("tail", os.fsdecode(b"caf\xe9"))
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "asynclog: 'caf\\xe9' is no text in UTF-8, and nothing else is stored\n",
+    )
+
+
+def test_the_output_is_shown_whatever_is_logged_of_it(either: Cli) -> None:
+    """A threshold decides what is kept of a command's lines, not what is seen of them."""
+    assert either.ok("run", "--", "echo", "quiet", ASYNCLOG_TASK_LOG_LEVEL="ERROR") == "quiet\n"
+
+
+def test_a_database_that_takes_nothing_keeps_no_command(cli: Cli) -> None:
+    """Alone, more lines than memory keeps are not waited for while nothing can be stored; they are stored later."""
+    script = "echo begun; until [ -e go ]; do sleep 0.02; done; seq 1 60000; echo ended; exit 7"
+    with cli.running("run", "--", "sh", "-c", script) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "begun\n"
+        other = sqlite3.connect(cli.data / "asynclog.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        (cli.folder / "go").touch()
+        assert "ended\n" in process.stdout
+        assert any("the end of the task cannot be shown" in line for line in process.stderr)
+        other.execute("ROLLBACK")
+        other.close()
+        assert process.wait(SECONDS) == 7
+    assert len(cli.objects("export", "last", "--source", "stdout")) == 60_002
+
+
 def test_a_plugin_is_started_with_its_parameters(cli: Cli) -> None:
     """-p values are JSON where they can be; alone the plugin runs to its end, beside a service -f follows it."""
     source = cli.folder / "old.log"
@@ -122,6 +180,9 @@ def test_plugins_of_a_module_are_found(cli: Cli) -> None:
     )
     (cli.folder / "asynclog.toml").write_text('[plugins.greet]\ngreeting = "good morning"\n')
     assert "good morning you" in cli.ok("start", "greet", "-p", "who=you", "--plugins", "mine")
+    with cli.service():
+        unknown = cli("start", "greet", "--plugins", "mine")
+        assert (unknown.returncode, "start it with `--plugins mine`" in unknown.stderr) == (2, True)
     with cli.service("--plugins", "mine"):
         assert "good morning me" in cli.ok("start", "greet", "-p", "who=me", "-f")
         assert "greet" in [plugin["name"] for plugin in cli.objects("plugins")]

@@ -86,6 +86,26 @@ def test_lists_are_tables_for_people_and_json_for_programs(cli: Cli) -> None:
     assert "replay" in shown
 
 
+def test_a_narrow_terminal_cuts_no_number(cli: Cli) -> None:
+    """Where a list does not fit, names are cut and lines go on below: ids, states and numbers stay whole."""
+    cli.ok("run", "--name", "a name that is long enough to be cut", "--", "true")
+    _, shown = cli.in_terminal("tasks", COLUMNS="40")
+    title, row = (line.split() for line in COLOUR.sub("", shown).splitlines())
+    assert title == ["ID", "NAME", "PLUGIN", "STATUS", "AGE", "SECONDS", "ENTRIES", "WARN", "ERROR"]
+    assert row[0] == cli.last()["id"]
+    assert {"success", "4", "0"} <= set(row)
+    _, shown = cli.in_terminal("settings", COLUMNS="50")
+    assert "belief_scope_enabled" in shown
+
+
+def test_a_question_can_be_interrupted(either: Cli) -> None:
+    """Ctrl-C at the question of delete ends the command and deletes nothing."""
+    either.ok("run", "--", "true")
+    code, shown = either.in_terminal("delete", "last", ctrl_c_at="[y/N]")
+    assert (code, "deleted" in shown) == (130, False)
+    assert either.last()["status"] == "success"
+
+
 def test_a_terminal_is_told_the_task_and_a_pipe_is_not(cli: Cli) -> None:
     """What is only for people (the task's id and its end) appears in a terminal, never in a pipe."""
     _, shown = cli.in_terminal("run", "--", "echo", "hello")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import shlex
 import subprocess
@@ -94,6 +95,20 @@ def test_the_logging_example_logs(tmp_path: Path) -> None:
     assert by_message["[reindex][Exit]"].level is asynclog.Level.DEBUG
     assert task.progress is not None
     assert (task.progress.current, task.progress.total) == (3, 10)
+
+
+def test_the_handler_example_takes_what_logging_says(tmp_path: Path) -> None:
+    """The handler of docs/plugins.md makes entries of what libraries log, formatted, with tracebacks."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    try:
+        task, entries, _ = _run(_example("handler", "docs/plugins.md"), tmp_path)
+    finally:
+        root.handlers[:] = before
+    assert task.status == "success"
+    said, failed = [entry for entry in entries if entry.source == "httpx"]
+    assert (said.level.name, said.message) == ("INFO", "https://example.org 200")
+    assert "ZeroDivisionError" in (failed.metadata or {})["traceback"]
 
 
 def test_the_history_example_leaves_history(tmp_path: Path) -> None:

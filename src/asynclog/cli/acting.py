@@ -17,8 +17,12 @@ from asynclog.cli.options import Place
 from asynclog.cli.reading import show_live
 from asynclog.cli.service import Object, Service
 from asynclog.cli.signals import Interruption, interruptible
+from asynclog.model import ENDED
 
 SECOND_TIME: Final = 2
+QUIET_SECONDS: Final = 5.0
+"""How long nothing may come of a task that has ended before it is not waited for any more."""
+UNSTORED: Final = "the end of the task cannot be shown: the database does not take what it has logged"
 
 
 @click.command()
@@ -39,9 +43,12 @@ def plugins(place: Place, module: str | None, *, as_table: bool) -> None:
 
 
 async def _plugins(place: Place) -> list[Object]:
-    async with place.connect(create=True) as service:
-        found: list[Object] = (await service.call("GET", "/api/plugins"))["plugins"]
-        return found
+    with place.even_without() as here:
+        async with here.connect(create=True) as service:
+            if service.remote and place.module:
+                terminal.say(place.elsewhere, "WARNING")
+            found: list[Object] = (await service.call("GET", "/api/plugins"))["plugins"]
+            return found
 
 
 def _parameters(schema: Any) -> list[str]:
@@ -96,18 +103,24 @@ async def start_here(
     Returns:
         The task as it ended, and whether a signal did that.
     """
-    task: Object = await service.call("POST", "/api/tasks", [], asked)
-    terminal.remark(f"task {task['id']}")
     cancelling: list[asyncio.Task[Any]] = []
-    following = asyncio.create_task(_follow(service, task["id"], show))
+    following: asyncio.Task[None] | None = None
+    news = asyncio.Event()
 
     def interrupt() -> None:
+        if following is None:
+            return  # it has hardly begun; see below
         cancelling.append(asyncio.create_task(service.call("POST", path(task["id"], "cancel"))))
         if len(cancelling) == SECOND_TIME:
             following.cancel()
 
     with interruptible(interrupt) as interruption:
-        await asyncio.wait([following])
+        task: Object = await service.call("POST", "/api/tasks", [], asked)
+        terminal.remark(f"task {task['id']}")
+        following = asyncio.create_task(_follow(service, task["id"], show, news))
+        if interruption.signal is not None:
+            interrupt()
+        await _wait(service, task["id"], following, news)
         await asyncio.gather(*cancelling, return_exceptions=True)  # it may have ended by itself just before
     if not following.cancelled():
         following.result()
@@ -115,9 +128,24 @@ async def start_here(
     return ended, interruption
 
 
-async def _follow(service: Service, task_id: str, show: Callable[[list[Object]], None]) -> None:
+async def _wait(service: Service, task_id: str, following: asyncio.Task[None], news: asyncio.Event) -> None:
+    """Wait until all of a task was shown, or until it has ended and the rest cannot be had, as on a full disk."""
+    while not following.done():
+        news.clear()
+        await asyncio.wait([following], timeout=QUIET_SECONDS)
+        if following.done() or news.is_set():
+            continue
+        task = await service.call("GET", path(task_id))
+        if task["status"] in ENDED and not (following.done() or news.is_set()):
+            terminal.say(UNSTORED, "WARNING")
+            following.cancel()
+            await asyncio.wait([following])
+
+
+async def _follow(service: Service, task_id: str, show: Callable[[list[Object]], None], news: asyncio.Event) -> None:
     async with contextlib.aclosing(service.follow(task_id)) as frames:
         async for frame in frames:
+            news.set()
             if frame["type"] == "entries":
                 show(frame["entries"])
 
@@ -143,15 +171,24 @@ async def _cancel(place: Place, name: str) -> None:
 @options.place
 def delete(tasks: tuple[str, ...], place: Place, *, yes: bool) -> None:
     """Delete ended tasks with all they logged."""
-    asyncio.run(_delete(place, tasks, ask=not yes and terminal.interactive(sys.stdin)))
+    found = asyncio.run(_find_all(place, tasks))
+    if not yes and terminal.interactive(sys.stdin):  # outside the loop, which would keep Ctrl-C from the question
+        found = {task_id: shown for task_id, shown in found.items() if click.confirm(f"Delete {shown}?", err=True)}
+    if found:
+        asyncio.run(_delete(place, found))
 
 
-async def _delete(place: Place, names: tuple[str, ...], *, ask: bool) -> None:
+async def _find_all(place: Place, names: tuple[str, ...]) -> dict[str, str]:
+    """The tasks that are meant, each with what a person knows it by."""
     async with place.connect() as service:
-        found = {task["id"]: task for task in [await find_task(service, name) for name in names]}
-        for task_id, task in found.items():
-            shown = terminal.visible(f"{task_id} ({task['name']}, {task['last_seq']:,} entries)")
-            if ask and not click.confirm(f"Delete {shown}?", err=True):
-                continue
+        tasks = [await find_task(service, name) for name in names]
+    return {
+        task["id"]: terminal.visible(f"{task['id']} ({task['name']}, {task['last_seq']:,} entries)") for task in tasks
+    }
+
+
+async def _delete(place: Place, tasks: dict[str, str]) -> None:
+    async with place.connect() as service:
+        for task_id, shown in tasks.items():
             await service.call("DELETE", path(task_id))
             terminal.remark(f"deleted {shown}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -25,6 +25,7 @@ async def connect(
     url: str | None = None,
     *,
     create: bool = False,
+    plugins: Mapping[str, object] | None = None,
     key: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[Service]:
     """Whoever answers for a data directory: the service that owns it, else the directory itself, opened.
@@ -33,6 +34,7 @@ async def connect(
         configuration: where the directory is, and what counts when it is opened here.
         url: a service to ask instead, wherever its data is.
         create: whether the directory may be made.
+        plugins: what runs under these names when the directory is opened here.
         key: what a service is told about who asks; asked only when there is one.
 
     Raises:
@@ -59,7 +61,7 @@ async def connect(
                 service = RemoteService(lambda: _serving(configuration), key())
                 continue
             try:
-                service = await stack.enter_async_context(open_service(configuration))
+                service = await stack.enter_async_context(open_service(configuration, plugins))
             except LockedError:
                 owner = read_owner(configuration.folder)
                 if owner is not None and owner.pid not in {0, waits_for}:  # the next one's turn

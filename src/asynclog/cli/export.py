@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -17,6 +18,7 @@ from asynclog.cli import options, terminal
 from asynclog.cli.finding import find_task, path
 from asynclog.cli.options import Pairs, Place
 from asynclog.cli.service import Object, Service
+from asynclog.errors import UnavailableError
 
 FORMATS: Final = ("ndjson", "text", "csv")
 
@@ -85,17 +87,22 @@ def _target(output: str | None) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     final = Path(output)
-    if final.exists() and not final.is_file():  # a device or a named pipe
+    if final.exists() and not (final.is_file() or final.is_dir()):  # a device or a named pipe
         with final.open("wb") as file:
             yield file
         return
     part = final.with_name(f".{final.name}.{os.getpid()}.part")
     try:
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         with part.open("wb") as file:
             yield file
         part.replace(final)
+    except OSError as error:  # what the service could not do is no OSError
+        raise UnavailableError(f"{output} cannot be written: {error.strerror or error}") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -73,13 +73,17 @@ class LocalService:
 
 
 @asynccontextmanager
-async def open_service(configuration: Configuration) -> AsyncIterator[LocalService]:
+async def open_service(
+    configuration: Configuration, plugins: Mapping[str, object] | None = None
+) -> AsyncIterator[LocalService]:
     """Own the data directory from entry to exit. Raises as `open_tasks`."""
     from asynclog.server.app import create_app  # noqa: PLC0415 - starlette takes a while to import
     from asynclog.server.ownlog import message_of  # noqa: PLC0415 - as above
 
     _log_to_stderr(configuration.redaction.redactor(), message_of)
-    async with open_tasks(configuration.folder, configuration=configuration, run_schedules=False) as manager:
+    async with open_tasks(
+        configuration.folder, plugins=plugins, configuration=configuration, run_schedules=False
+    ) as manager:
         yield LocalService(create_app(manager, everybody=LOCAL))
 
 

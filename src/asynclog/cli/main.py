@@ -106,6 +106,9 @@ def _failed(error: Exception) -> int:
         terminal.fail(str(error))
         wrong = isinstance(error, InvalidError) or (isinstance(error, RefusedError) and error.status == 422)
         return USAGE if wrong else FAILED
+    if isinstance(error, UnicodeEncodeError) and error.encoding == "utf-8":
+        terminal.fail(f"'{terminal.written(error.object)}' is no text in UTF-8, and nothing else is stored")
+        return USAGE
     if os.environ.get("ASYNCLOG_TRACEBACK"):
         traceback.print_exception(error)
     elif isinstance(error, OSError):

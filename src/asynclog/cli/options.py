@@ -6,9 +6,10 @@ import functools
 import os
 import re
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import click
@@ -18,10 +19,11 @@ from asynclog import config
 from asynclog.cli import terminal
 from asynclog.cli.connecting import connect
 from asynclog.cli.credentials import api_key
-from asynclog.cli.service import Service
+from asynclog.cli.service import RefusedError, Service
 from asynclog.config import Configuration
+from asynclog.errors import InvalidError
 from asynclog.filters import FILTER_PARAMETERS, LogFilter
-from asynclog.model import TASK_STATUSES, TRIGGER_TYPES, timestamp_text
+from asynclog.model import TASK_STATUSES, TRIGGER_TYPES, parse_timestamp, timestamp_text
 from asynclog.settings import SETTINGS, Scalar, read_setting
 
 Command = Callable[..., Any]
@@ -37,7 +39,7 @@ _TASK_FILTERS: Final = {
     "trigger_type": "Only tasks started like this: " + ", ".join(TRIGGER_TYPES) + ".",
     "account": "Only tasks of this account.",
     "site": "Only tasks of this site.",
-    "parent": "Only children of this task.",
+    "parent": "Only children of this task: its id, the beginning of it, its name, or `last`.",
     "schedule": "Only tasks of this schedule.",
     "text": "Only tasks in whose name or error this text occurs.",
     "started_after": f"Only tasks started then or later ({_TIMES}).",
@@ -50,28 +52,66 @@ _REPEATED: Final = {"status", "plugin", "trigger_type"}
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a command works: the configuration, the address of a service and the file of a key if they were named."""
+    """Where a command works: the configuration; and if they were named, a service, the file of a key, a module."""
 
     configuration: Configuration
     url: str | None
     key_file: str | None = None
+    module: str | None = None
 
-    def connect(self, *, create: bool = False) -> AbstractAsyncContextManager[Service]:
-        """See `connecting.connect`."""
-        return connect(self.configuration, self.url, create=create, key=lambda: api_key(os.environ, self.key_file))
+    @asynccontextmanager
+    async def connect(
+        self, *, create: bool = False, plugins: Mapping[str, object] | None = None
+    ) -> AsyncIterator[Service]:
+        """See `connecting.connect`; what a service refuses is told with the module it does not know of."""
+        key = functools.partial(api_key, os.environ, self.key_file)
+        async with connect(self.configuration, self.url, create=create, plugins=plugins, key=key) as service:
+            try:
+                yield service
+            except RefusedError as error:
+                if not (self.module and service.remote and error.status == 422):
+                    raise
+                raise RefusedError(422, f"{error}; {self.elsewhere}") from None
+
+    @property
+    def elsewhere(self) -> str:
+        """Why a module that was named does not count."""
+        return f"a service runs here, and its plugins count: start it with `--plugins {self.module}`"
+
+    @contextmanager
+    def even_without(self) -> Iterator[Place]:
+        """The same place; where there is no directory yet, one for the moment, for what can be said without."""
+        server = self.configuration.server
+        if self.url is not None or self.configuration.folder.exists():
+            yield self
+            return
+        with tempfile.TemporaryDirectory(prefix="asynclog-") as folder:
+            moment = msgspec.structs.replace(server, data=folder, shared_log_dir="")
+            yield msgspec.structs.replace(
+                self, configuration=msgspec.structs.replace(self.configuration, server=moment)
+            )
 
     def with_plugins(self, module: str | None) -> Place:
         """The same place, with the plugins of a module too when it is opened here."""
         if module is None:
             return self
         server = msgspec.structs.replace(self.configuration.server, plugins=module)
-        return Place(msgspec.structs.replace(self.configuration, server=server), self.url, self.key_file)
+        configuration = msgspec.structs.replace(self.configuration, server=server)
+        return Place(configuration, self.url, self.key_file, module)
 
 
-def moment(value: str) -> str:
-    """A time as the routes take it: ``10m`` is ten minutes ago, anything else stays as it is."""
+def moment(option: str, value: str) -> str:
+    """A time as the routes take it: ``10m`` is ten minutes ago, anything else stays as it is.
+
+    Raises:
+        InvalidError: it is neither that nor ISO-8601.
+    """
     found = _AGO.fullmatch(value.strip())
     if found is None:
+        try:
+            parse_timestamp(value)
+        except (ValueError, OverflowError):
+            raise InvalidError(option, f"{option}: {value!r} is no time; give {_TIMES}") from None
         return value
     return timestamp_text(max(0, time.time_ns() // 1000 - int(float(found[1]) * _SECONDS[found[2]] * 1_000_000)))
 
@@ -117,7 +157,9 @@ def entry_filter(function: Command) -> Command:
         ]
         for name in _filter_names():
             values = given.pop(name)
-            conditions += [(name, moment(value) if name in ("since", "until") else value) for value in values]
+            conditions += [
+                (name, moment(_flag(name), value) if name in ("since", "until") else value) for value in values
+            ]
         LogFilter.parse(conditions)
         return function(*args, conditions=conditions, **given)
 
@@ -142,7 +184,7 @@ def task_filter(function: Command) -> Command:
         for name in _TASK_FILTERS:
             values = given.pop(name) or ()
             for value in values if isinstance(values, tuple) else (values,):
-                conditions.append((name, moment(value) if name.endswith(("_after", "_before")) else value))
+                conditions.append((name, moment(_flag(name), value) if name.endswith(("_after", "_before")) else value))
         return function(*args, conditions=conditions, **given)
 
     return stack(
@@ -256,7 +298,15 @@ def _metavar(name: str) -> str:
         return "LEVEL"
     if name in ("since", "until") or name.endswith(("_after", "_before")):
         return "TIME"
-    return {"search": "TEXT", "text": "TEXT", "min_duration": "SECONDS", "max_duration": "SECONDS"}.get(name, "NAME")
+    return {
+        "search": "TEXT",
+        "text": "TEXT",
+        "parent": "TASK",
+        "schedule": "ID",
+        "status": "STATE",
+        "min_duration": "SECONDS",
+        "max_duration": "SECONDS",
+    }.get(name, "NAME")
 
 
 def _kind(kind: str) -> str:

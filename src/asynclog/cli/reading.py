@@ -52,7 +52,10 @@ def tasks(
 
 async def _tasks(place: Place, query: Pairs, limit: int) -> list[Object]:
     async with place.connect() as service:
-        return await list_tasks(service, query, limit)
+        asked = [
+            (name, (await find_task(service, value))["id"] if name == "parent" else value) for name, value in query
+        ]
+        return await list_tasks(service, asked, limit)
 
 
 def _show(tasks: list[Object]) -> None:
@@ -127,6 +130,11 @@ async def _activity(place: Place, name: str, lines: int) -> int:
     """Show the last lines of a task's activity log as they stand in its file."""
     async with place.connect() as service:
         task = await find_task(service, name)
+        newest = await service.call(
+            "GET", path(task["id"], "logs"), [("order", "desc"), ("limit", "1"), ("total", "false")]
+        )
+        if not newest["complete"]:  # which the lines themselves cannot say
+            terminal.say(BEHIND, "WARNING")
         printer, rest = LinePrinter("text"), b""
         asked = [("lines", str(min(lines, ACTIVITY)))]
         async with contextlib.aclosing(service.stream(path(task["id"], "tail"), asked)) as pieces:

@@ -9,20 +9,21 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
 from asynclog.cli import options, terminal
 from asynclog.cli.acting import start_here
-from asynclog.cli.finding import path
 from asynclog.cli.options import Place
 from asynclog.cli.recorder import Recorder
 from asynclog.cli.service import LostError, Object, RefusedError, Service
 from asynclog.cli.signals import interruptible
 
+if TYPE_CHECKING:
+    from asynclog.tasks.context import TaskContext
+
 CANNOT_START: Final = 127
-"""What a shell answers for a command that is not there."""
 STREAMS: Final = ("stdout", "stderr")
 
 
@@ -41,17 +42,22 @@ def run(place: Place, name: str | None, account: str | None, site: str | None, c
     What it writes is shown as it comes and logged, as the sources stdout and stderr. Ends with COMMAND's exit code.
     COMMAND reads nothing from the terminal; Ctrl-C ends it and all it has started.
     """
-    about = {"name": name or Path(command[0]).name, "account": account, "site": site}
+    if not command[0]:
+        raise click.UsageError("COMMAND is empty; put the program and its arguments after --")
+    named = name or Path(command[0]).name or command[0]
+    about = {"name": terminal.written(named), "account": account, "site": site}
     return asyncio.run(_run(place, list(command), {key: value for key, value in about.items() if value}))
 
 
 async def _run(place: Place, command: list[str], about: Object) -> int:
-    async with place.connect(create=True) as service:
-        return await (_beside if service.remote else _inside)(service, command, about)
+    here = _Here(command)
+    async with place.connect(create=True, plugins={"command": here.plugin}) as service:
+        asked = {"plugin": "command", "params": {"argv": [*map(terminal.written, command)]}, **about}
+        return await (_beside(service, command, asked) if service.remote else _inside(service, here, asked))
 
 
 class _Echo:
-    """Shows lines on the stream they came from; a stream that nobody reads is no reason to stop."""
+    """Shows lines on the stream they came from; one that nobody reads, or that is full, is no reason to stop."""
 
     def __init__(self) -> None:
         self._open: dict[str, TextIO] = {"stdout": sys.stdout, "stderr": sys.stderr}
@@ -64,40 +70,60 @@ class _Echo:
         try:
             file.write((terminal.visible(text) if terminal.interactive(file) else text) + "\n")
             file.flush()
-        except BrokenPipeError:
+        except OSError as error:
             del self._open[stream]
             terminal.drop_output(file)
+            if not isinstance(error, BrokenPipeError) and self._open:
+                said = f"{stream} cannot be written ({error.strerror}); the command goes on, and is recorded"
+                with contextlib.suppress(OSError):
+                    terminal.say(said, "WARNING")
 
 
-async def _inside(service: Service, command: list[str], about: Object) -> int:
+class _Here:
+    """The plugin ``command`` in this process, where it can be looked at.
+
+    Args:
+        command: the program and its arguments, as they were typed.
+    """
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self.code: int | None = None
+        """What the command ended with; None as long as it has not, or when something else has ended it."""
+        self.fault: str | None = None
+        """Why it could not be started."""
+
+    async def plugin(self, _params: Any, context: TaskContext) -> Any:
+        """Run the command, and show each line once it is logged."""
+        from asynclog.plugins.command import CommandError, CommandParams, run_shown  # noqa: PLC0415 - as below
+
+        try:
+            result = await run_shown(CommandParams(argv=self._command), context, _Echo().line)
+        except CommandError as error:
+            if error.exit_code is not None:
+                self.code = _shell_code(error.exit_code)
+            else:
+                self.code, self.fault = _start_code(error.__cause__), str(error)
+            raise
+        self.code = 0
+        return result
+
+
+async def _inside(service: Service, here: _Here, asked: Object) -> int:
     """No service runs: the plugin ``command`` does it in this process, on the opened data directory."""
-    echo = _Echo()
-
-    def show(entries: list[Object]) -> None:
-        for entry in entries:
-            if entry["source"] in STREAMS:
-                echo.line(entry["source"], entry["message"])
-
-    asked = {"plugin": "command", "params": {"argv": command}, **about}
-    task, interruption = await start_here(service, asked, show)
+    task, interruption = await start_here(service, asked, lambda _entries: None)
     _remark_end(task)
+    if here.fault is not None:
+        terminal.fail(here.fault)
     if interruption.signal is not None:
         return interruption.exit_code
-    if task["status"] == "success":
-        return 0
-    query = [("source", "plugin"), ("level", "ERROR"), ("order", "desc"), ("limit", "1"), ("total", "false")]
-    last = (await service.call("GET", path(task["id"], "logs"), query))["entries"]
-    code = (last[0]["metadata"] or {}).get("exit_code") if last else None
-    if code is None:
-        terminal.fail(task["error_message"] or f"the task is {task['status']}")
-        return CANNOT_START if task["status"] == "failed" else 1
-    return _shell_code(int(code))
+    return 1 if here.code is None else here.code
 
 
-async def _beside(service: Service, command: list[str], about: Object) -> int:
+async def _beside(service: Service, command: list[str], asked: Object) -> int:
     """The command runs here, as an external task of the service."""
-    asked = {"external": True, "plugin": "command", "params": {"argv": command, "cwd": str(Path.cwd())}, **about}
-    task: Object = await service.call("POST", "/api/tasks", [], asked)
+    params = {**asked["params"], "cwd": terminal.written(str(Path.cwd()))}
+    task: Object = await service.call("POST", "/api/tasks", [], {**asked, "external": True, "params": params})
     terminal.remark(f"task {task['id']}")
     with Recorder(service, task["id"]) as recorder:
         code, ended = await _recorded(command, recorder)
@@ -111,8 +137,8 @@ async def _beside(service: Service, command: list[str], about: Object) -> int:
 async def _recorded(command: list[str], recorder: Recorder) -> tuple[int, Object | None]:
     """Run the command to its end; the exit code, and the task as it ended if the service could be told."""
     sending = asyncio.create_task(recorder.run())
-    here = {"cwd": str(Path.cwd()), "host": socket.gethostname()}
-    recorder.add("plugin", f"running {shlex.join(command)}", metadata=here)
+    here = {"cwd": terminal.written(str(Path.cwd())), "host": socket.gethostname()}
+    recorder.add("plugin", f"running {terminal.written(shlex.join(command))}", metadata=here)
     child = asyncio.create_task(_child(command, recorder))
     watching = asyncio.create_task(_cancel_at_end(recorder, child))
 
@@ -172,14 +198,14 @@ def _verdict(
         return {"status": "cancelled", "error_message": None}, 1
     error = child.exception()
     if isinstance(error, OSError):
-        message = f"{command[0]!r} cannot be started: {error.strerror}"
+        message = f"{terminal.written(command[0])!r} cannot be started: {error.strerror}"
         terminal.fail(message)
-        return {"status": "failed", "error_message": message}, CANNOT_START - isinstance(error, PermissionError)
+        return {"status": "failed", "error_message": message}, _start_code(error)
     if error is not None:
         raise error
     outcome, lines = child.result()
     result = {"exit_code": outcome.exit_code, "seconds": round(outcome.seconds, 3), "lines": lines}
-    said = f"{shlex.join(command)} {outcome.sentence} after {outcome.seconds:.2f} s"
+    said = f"{terminal.written(shlex.join(command))} {outcome.sentence} after {outcome.seconds:.2f} s"
     recorder.add("plugin", said, "INFO" if outcome.exit_code == 0 else "ERROR", result)
     if outcome.exit_code == 0:
         return {"status": "success", "result": result}, 0
@@ -200,7 +226,12 @@ async def _finish(verdict: Object, recorder: Recorder) -> Object | None:
 def _remark_end(task: Object) -> None:
     seconds = "" if task["duration"] is None else f" after {task['duration']:.2f} s"
     with contextlib.suppress(BrokenPipeError):
-        terminal.remark(f"task {task['id']}: {task['status']}{seconds}")
+        terminal.remark(f"task {task['id']}: {'cancelling' if task['cancelling'] else task['status']}{seconds}")
+
+
+def _start_code(error: BaseException | None) -> int:
+    """What a shell answers for a command that is not there, or must not be executed."""
+    return CANNOT_START - isinstance(error, PermissionError)
 
 
 def _shell_code(exit_code: int) -> int:

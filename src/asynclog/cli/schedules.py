@@ -41,7 +41,7 @@ def show(place: Place, *, as_table: bool) -> None:
             terminal.write_object(schedule)
     elif found:
         columns = ("ID", "NAME", "PLUGIN", "DUE", "NEXT", "LAST TASK", "STATE")
-        terminal.show_table(columns, [_row(schedule) for schedule in found], cut="NAME PLUGIN DUE")
+        terminal.show_table(columns, [_row(schedule) for schedule in found], cut="STATE NAME PLUGIN DUE")
     else:
         terminal.remark("no schedules yet")
 
@@ -88,7 +88,7 @@ def add(place: Place, plugin: str, params: Any, every: str | None, module: str |
         created: Object = await service.call("POST", PATH, [], asked)
         return created
 
-    created = asyncio.run(_ask(place.with_plugins(module), put))
+    created = asyncio.run(_ask(place.with_plugins(module), put, create=True))
     terminal.write(created["id"])
     if created["next_at"]:
         terminal.remark(f"due next at {created['next_at']}")
@@ -151,8 +151,8 @@ def _change(place: Place, name: str, changes: Object) -> Object:
     return found
 
 
-async def _ask(place: Place, function: Callable[[Service], Any]) -> Any:
-    async with place.connect(create=True) as service:
+async def _ask(place: Place, function: Callable[[Service], Any], *, create: bool = False) -> Any:
+    async with place.connect(create=create) as service:
         return await function(service)
 
 

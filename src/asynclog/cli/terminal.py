@@ -15,6 +15,8 @@ from asynclog.rendering import visible_text
 if TYPE_CHECKING:
     from rich.console import Console
 
+STDERR: Final = 2
+"""The last of the three descriptors that every process expects."""
 _BETWEEN: Final = "  "
 """What stands between the columns of a table."""
 _NARROWEST: Final = 8
@@ -37,11 +39,27 @@ _STYLES: Final = {
 
 
 def prepare() -> None:
-    """Let standard output and error take any character, whatever the locale."""
+    """Let standard output and error take any character, whatever the locale; what is closed leads nowhere."""
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def _open_closed() -> None:
+    """Else the next file that is opened, the database say, would be standard output."""
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(nowhere)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115  # open as long as the process
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  # as above
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115  # as above
+
+
+def written(text: str) -> str:
+    """An argument as text, which it need not be: bytes that are no UTF-8 become escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def visible(text: str) -> str:
@@ -123,7 +141,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: 
         columns: their titles.
         rows: a cell for each of them, `paint`ed or not; whatever comes from a task has to be `visible`.
         right: titles of columns of numbers.
-        cut: titles of columns that may be cut; then each row is one line. Without any, cells are folded.
+        cut: titles of columns that may be cut; then each row is one line, which a narrow terminal continues below.
+            Without any, cells are folded, all but the first column's.
     """
     from rich.table import Table  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415 - as above
@@ -136,6 +155,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: 
         at = columns.index(title)
         given = min(max(missing, 0), widths[at] - _NARROWEST)
         widths[at], missing = widths[at] - max(given, 0), missing - max(given, 0)
+    if cuttable and missing > 0:
+        terminal.width += missing
     table = Table(
         box=None, pad_edge=False, padding=(0, len(_BETWEEN), 0, 0), header_style="dim" if coloured(sys.stdout) else ""
     )
@@ -143,7 +164,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: 
         justify: Literal["left", "right"] = "right" if title in right.split() else "left"
         overflow: Literal["ellipsis", "fold"] = "ellipsis" if cuttable else "fold"
         fixed = width if cuttable else None
-        table.add_column(title, justify=justify, overflow=overflow, no_wrap=bool(cuttable), width=fixed)
+        whole = bool(cuttable) or title == columns[0]
+        table.add_column(title, justify=justify, overflow=overflow, no_wrap=whole, width=fixed)
     for row in texts:
         table.add_row(*row)
     terminal.print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from typing import Any
 
@@ -32,12 +33,13 @@ def settings(place: Place, settings: dict[str, Scalar], *, as_table: bool) -> No
 
 
 async def _settings(place: Place, changes: dict[str, Scalar]) -> tuple[Object, bool]:
-    async with place.connect(create=True) as service:
-        if changes:
-            values: Any = await service.call("PUT", "/api/settings/logging", [], changes)
-        else:
-            values = await service.call("GET", "/api/settings/logging")
-        return values, service.remote
+    with contextlib.nullcontext(place) if changes else place.even_without() as here:
+        async with here.connect(create=True) as service:
+            if changes:
+                values: Any = await service.call("PUT", "/api/settings/logging", [], changes)
+            else:
+                values = await service.call("GET", "/api/settings/logging")
+            return values, service.remote
 
 
 def _origin(place: Place, name: str, values: Object, *, remote: bool) -> str:
