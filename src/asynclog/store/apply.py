@@ -23,7 +23,7 @@ from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, Gap, Level, Step, Task, Tra
 from asynclog.records import Row
 from asynclog.store.batch import Batch
 from asynclog.store.columns import NAMES, NOTHING, NULLABLE, Columns
-from asynclog.store.losses import Losses
+from asynclog.store.losses import Losses, count_displaced
 from asynclog.store.transaction import transaction
 
 ROWS: Final = 4000
@@ -219,6 +219,8 @@ def _put_entries(connection: sqlite3.Connection, entries: Columns, newest: int) 
             _put_each(connection, entries, start, end)
             exact = False
     exact = exact and connection.total_changes - before == len(entries)
+    if not exact and (displaced := count_displaced(connection, entries)):
+        _log.error("%d entries are not stored: other entries of their tasks have their numbers", displaced)
     _count(connection, entries, exact=exact)
     return exact and not renumbered
 

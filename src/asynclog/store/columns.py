@@ -71,6 +71,11 @@ class Columns:
         return self.lists[1]
 
     @property
+    def seqs(self) -> list[int]:
+        """The number of each in its task."""
+        return self.lists[2]
+
+    @property
     def timestamps(self) -> list[int]:
         """The time of each."""
         return self.lists[3]

@@ -16,6 +16,7 @@ import orjson
 
 from asynclog.frames import Frames
 from asynclog.model import Gap
+from asynclog.store.columns import Columns
 
 REASON: Final = "lost: in neither the journal nor the database"
 
@@ -38,6 +39,18 @@ placed AS (
     FROM known)
 SELECT json_group_array(json_array(before + 1, first - 1)) FROM
  (SELECT before, first FROM placed WHERE first > before + 1 ORDER BY first LIMIT -1)"""
+
+
+# An entry that could not be stored as it was keeps its time, unless that was what could not be.
+_DISPLACED: Final = """
+SELECT count(*) FROM json_each(?) AS mine CROSS JOIN task_logs
+ WHERE task_id = mine.value ->> 0 AND seq = mine.value ->> 1 AND timestamp NOT IN (0, mine.value ->> 2)"""
+
+
+def count_displaced(connection: sqlite3.Connection, entries: Columns) -> int:
+    """How many of these are not there because another entry is in their place: that of another history of the task."""
+    numbers = list(zip(entries.task_ids, entries.seqs, entries.timestamps, strict=True))
+    return int(connection.execute(_DISPLACED, (msgspec.json.encode(numbers).decode(),)).fetchone()[0])
 
 
 class Losses:

@@ -18,7 +18,7 @@ from asynclog.store.apply import read_last_id
 from asynclog.store.batch import Batch
 from asynclog.store.entries import gaps, page
 from asynclog.store.losses import REASON, Losses
-from tests.unit.store.rows import add_entries, add_task, database, entry, statements
+from tests.unit.store.rows import START, add_entries, add_task, database, entry, statements
 
 
 @pytest.fixture
@@ -140,6 +140,19 @@ def test_entries_that_are_lost_are_named() -> None:
     told = connection.execute("SELECT id, last_seq, dropped, info_count FROM tasks ORDER BY id").fetchall()
     assert told == [("t", 10, 6, 4), ("u", 4, 3, 1)]
     connection.close()
+
+
+def test_entries_in_whose_place_others_are(connection: sqlite3.Connection, caplog: pytest.LogCaptureFixture) -> None:
+    """Where another history of a task has entries under the same numbers, that some are not stored is said."""
+    ours = Frames([901, 902], [100, 101], [1, 1], [encode(entry("other", "new", timestamp=START + 1))] * 2)
+    commit(connection, ours)
+    assert connection.execute("SELECT count(*) FROM task_logs").fetchone() == (101,)
+    assert "1 entries are not stored" in caplog.text
+    caplog.clear()
+    commit(connection, ours, "again")
+    unstorable = encode(entry("other", "m", timestamp=START + 2, source=""))
+    commit(connection, Frames([2000], [102], [1], [unstorable]))
+    assert caplog.text.count("are not stored") == 1  # the one of before
 
 
 @pytest.mark.parametrize(("source", "afresh"), [("\\u0000", False), ("\\\\u0000", False), ("a\0b", True)])
