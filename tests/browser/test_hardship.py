@@ -1,10 +1,12 @@
 """A page in real life: keys held down, words half typed, a wrong clock, two windows, a service that restarts."""
 
+import asyncio
 import re
 from pathlib import Path
 
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page, Route, expect
 
+from tests.browser.conftest import WAIT
 from tests.browser.panel import Panel
 from tests.browser.service import Service, serving, stop
 
@@ -93,10 +95,9 @@ async def test_rows_stay_while_the_service_restarts_and_go_on_after_it(page: Pag
     async with serving(tmp_path / "data", port):
         await expect(page.get_by_text("More entries cannot be read just now")).to_have_count(0)
         # Beyond the 500 rows on each side that were read before.
-        await page.wait_for_function(
-            "Math.max(...[...document.querySelectorAll('[data-seq]')].map((row) => Number(row.dataset.seq))) > 1501"
-            " || (document.querySelector('.viewport').scrollTop = 1e9, false)"
-        )
+        async with asyncio.timeout(WAIT / 1000):
+            while max(await panel.seqs()) <= 1501:
+                await panel.wheel(5000)
 
 
 async def test_the_chart_stays_the_same_while_it_changes(page: Page, service: Service) -> None:
@@ -111,3 +112,58 @@ async def test_the_chart_stays_the_same_while_it_changes(page: Page, service: Se
     await expect(page.get_by_role("button", name="50 errors")).to_be_visible()
     await expect(canvas).to_have_attribute("data-seen", "yes")
     await service.finish(task)
+
+
+async def test_answers_that_come_late_undo_nothing(page: Page, service: Service) -> None:
+    """A task that began, and one that was deleted, while the list was on its way are in it, and not in it."""
+    gone = await service.external("late-gone")
+    await service.finish(gone)
+    began: list[str] = []
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        if not began:
+            began.append(await service.external("late-came"))
+            await service.call("DELETE", f"/api/tasks/{gone}")
+            # Until the list's socket has told of it.
+            await expect(page.locator(f'[data-task="{began[0]}"]')).to_be_visible()
+        await route.fulfill(response=answer)
+
+    await page.route("**/api/tasks?*", hold)
+    async with page.expect_response("**/api/tasks?*"):
+        await page.goto(f"{service.url}/#/tasks?text=late-")
+    await expect(page.locator("[data-task]")).to_have_count(1)
+    await expect(page.locator(f'[data-task="{began[0]}"]')).to_be_visible()
+    await service.finish(began[0])
+
+
+async def test_another_filter_asked_for_while_a_task_opens_counts(page: Page, service: Service) -> None:
+    """Whoever changes the address while the task is on its way sees the rows of the new one."""
+    entries = [{"message": "it is a warning", "level": "WARNING"}, {"message": "it is info"}]
+    task = await service.external("impatient", entries)
+    await service.finish(task)
+
+    async def hold(route: Route) -> None:
+        async with page.expect_request("**/logs?min_level=WARNING*"):
+            await page.evaluate("location.hash += '?min_level=WARNING'")
+        await route.continue_()
+
+    await page.route(f"**/api/tasks/{task}", hold, times=1)
+    panel = Panel(page, service.url)
+    await panel.open(task)
+    await expect(panel.says("it is a warning")).to_be_visible()
+    await expect(page.locator("footer")).to_contain_text("1 entry shown")
+    await expect(panel.says("it is info")).to_have_count(0)
+
+
+async def test_the_rows_are_within_reach_of_the_keyboard_and_of_large_print(page: Page, service: Service) -> None:
+    """The first key press offers the way past all links and stages to the rows; at 200 % some rows are still seen."""
+    await page.set_viewport_size({"width": 720, "height": 450})
+    task = await service.run("staged")
+    panel = Panel(page, service.url)
+    await panel.open(task["id"])
+    assert len(await panel.seqs()) >= 4
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("button", name="To the content")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("list", name="Entries")).to_be_focused()

@@ -91,6 +91,23 @@ describe('a live socket', () => {
     expect(waits.at(-1)).toBe(250)
   })
 
+  test('after sleep it connects anew where it seemed open or waited, and nowhere else', () => {
+    const { live, sockets, states } = setUp()
+    live.connect()
+    sockets[0]!.open()
+    sockets[0]!.frame({ type: 'entries', through: 5 })
+    live.wake()
+    expect(sockets.map((socket) => socket.url)).toEqual(['ws://x/?after=0', 'ws://x/?after=5'])
+    sockets[1]!.lose(1006)
+    live.wake()
+    expect(sockets).toHaveLength(3)
+    sockets[2]!.frame({ type: 'end' })
+    sockets[2]!.lose(1000)
+    live.wake()
+    expect(sockets).toHaveLength(3)
+    expect(states.at(-1)).toEqual({ kind: 'ended' })
+  })
+
   test('the end of a task is no loss, and a refusal is not tried again', () => {
     const ended = setUp()
     ended.live.connect()

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { formFields, initialText, readField, type Field, type JsonObject } from './schema'
+import { formFields, initialText, readField, textsOf, type Field, type JsonObject } from './schema'
 
 const schema: JsonObject = {
   $ref: '#/$defs/Params',
@@ -53,5 +53,20 @@ describe('a form from a schema', () => {
     expect(() => readField(fields.level!, '10')).toThrow('level has to be at most 9.')
     expect(() => readField(fields.level!, '1.5')).toThrow('whole number')
     expect(() => readField(fields.tags!, '[')).toThrow('tags is no valid JSON')
+  })
+})
+
+describe('a form with what was given', () => {
+  const all = Object.values(fields)
+
+  test('says it, and the defaults of what was not given', () => {
+    const given: JsonObject = { path: '/a', verify: false, format: 7, tags: ['x'] }
+    expect(textsOf(all, given)).toEqual({ path: '/a', level: '6', verify: 'false', format: '7', tags: '["x"]' })
+  })
+
+  test('there is none for what it has no field for, or cannot say', () => {
+    expect(textsOf(all, { path: '/a', more: 1 })).toBeNull()
+    expect(textsOf(all, { path: 7 })).toBeNull()
+    expect(textsOf(all, { path: '/a', level: null })).toBeNull()
   })
 })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Stage, Step } from '../api/types'
-import { stageTree, stepForest, upsert, withoutCounts } from './tree'
+import { keepEnded, stageTree, stepForest, upsert, withoutCounts } from './tree'
 
 const stage = (name: string, number: number | null, id: string | null = name): Stage =>
   ({ id, number, name, status: 'success', result: null }) as Stage
@@ -50,4 +50,14 @@ test('a stage told by its socket keeps the counts known before, for there they a
   const known = { ...stage('a', 1), log_count: 7, units: [{ unit: 'u', log_count: 3 }] }
   expect(upsert([known], told, withoutCounts(told))).toEqual([{ ...known, status: 'success' }])
   expect(upsert([], told, withoutCounts(told))).toEqual([told])
+})
+
+test('a step that is known to have ended does not run again because an older answer came late', () => {
+  const at = (id: string, finished_at: string | null) => ({ ...step(id, 1, null), finished_at }) as Step
+  const [running, ended] = [at('a', null), at('a', 'then')]
+  expect(keepEnded([ended, at('b', null)], [running, at('b', 'then'), at('c', null)])).toEqual([
+    ended,
+    at('b', 'then'),
+    at('c', null),
+  ])
 })
