@@ -151,3 +151,17 @@ def test_closing_syncs_once_more(tmp_path: Path, disk: Counting) -> None:
     assert disk.syncs == 1
     assert not set(threading.enumerate()) - before
     os.close(fd)
+
+
+async def test_a_forked_child_keeps_no_file(tmp_path: Path, disk: Counting) -> None:
+    """What a child has inherited is closed there, and nobody waits in it for a sync that nobody does."""
+    syncer = Syncer(disk, tmp_path, lambda _: None, threading.RLock())
+    active, old = segment(tmp_path, "active"), segment(tmp_path, "old")
+    syncer.watch(active, Retired(old, 0, None))
+    syncer.forget()
+    for fd in (active, old):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        assert not await syncer.sync()
+    assert disk.syncs == 0

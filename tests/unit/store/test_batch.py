@@ -76,6 +76,33 @@ def test_an_entry_that_cannot_be_read(broken: bytes, task_id: str) -> None:
     assert rows[10][9].startswith("[unstorable: its record cannot be read")
 
 
+def test_lines_of_a_batch() -> None:
+    """Each line of a batch takes the next number of the directory and of its task; its answer tells the last one."""
+    parts = [
+        msgspec.Raw(encode(Lines(2, 5, 20, "s", None, None, ["a", "b"], None))),
+        msgspec.Raw(encode(Lines(3, [6, 7, 8], [20, 40, 20], ["s", "x", "s"], "load", None, ["c", "d", "e"], None))),
+    ]
+    batch = Batch(Frames.of([(7, 3, 5, encode(BatchRecord("t9", parts, "b1", '{"accepted":5}')))]))
+    assert [(row[0], row[1], row[2], row[3], row[4], row[5], row[9]) for row in batch.entries.rows()] == [
+        (7, "t9", 3, 5, "INFO", "s", "a"),
+        (8, "t9", 4, 5, "INFO", "s", "b"),
+        (9, "t9", 5, 6, "INFO", "s", "c"),
+        (10, "t9", 6, 7, "ERROR", "x", "d"),
+        (11, "t9", 7, 8, "INFO", "s", "e"),
+    ]
+    assert batch.entries.counts == Counter((row[1], row[5], row[4], row[6]) for row in batch.entries.rows())
+    assert batch.answers == [("t9", "b1", '{"accepted":5,"last_seq":7}')]
+    assert batch.owners() == {"t9"}
+
+
+@pytest.mark.parametrize(("batch_id", "answers"), [("b1", [("t9", "b1", '{"rejected":1}')]), (None, [])])
+def test_a_batch_without_lines(batch_id: str | None, answers: list[object]) -> None:
+    """Of a batch of which no line was taken its answer is kept, as it was given; without an id nothing is."""
+    batch = Batch(Frames.of([(7, 0, 1, encode(BatchRecord("t9", [], batch_id, '{"rejected":1}')))]))
+    assert batch.entries.rows() == []
+    assert batch.answers == answers
+
+
 @pytest.mark.parametrize(
     ("count", "messages", "answer"),
     [(3, ["a"], "{}"), (2, ["a", "b"], "{}"), (3, ["a", "b", None], "{}"), (3, ["a", "b", "c"], "[]")],
