@@ -6,10 +6,14 @@ import gc
 import gzip
 import json
 import random
+import re
+import tracemalloc
 import zlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asynclog.errors import TooLargeError
 from asynclog.model import EVERYTHING
@@ -304,6 +308,30 @@ async def test_half_a_surrogate_pair_is_kept_as_its_escape(shared: Running) -> N
     assert made.json()["name"] == r"x\ud83d"
     assert made.json()["params"] == {r"\udc00": "😀 \\ud83d😀 \\ud83d"}
     assert read_json(rb'["\\\ud83d", "\\\\ud83d", "\"\ud83d\""]') == ["\\\\ud83d", "\\\\ud83d", '"\\ud83d"']
+
+
+@given(
+    st.lists(
+        st.sampled_from([r"\ud83d", r"\ude00", r"\uDBFF", r"\udc00", r"\u0041", r"\n", r"\\", r"\"", "x", "ud83d", "é"])
+    )
+)
+async def test_halves_are_found_among_other_escapes(pieces: list[str]) -> None:
+    """Whatever escapes stand beside each other, whole pairs are characters and halves their own escapes."""
+    text = "".join(pieces)
+    told = re.sub(r"[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", json.loads(f'"{text}"'))
+    assert read_json(f'"{text}"'.encode()).lower() == told.lower()
+
+
+async def test_escapes_without_end_take_no_memory() -> None:
+    """A text of many lines that was cut in the middle of a character is read in a few times its size."""
+    sent = b'"' + b"x\\n" * (MIB // 3) + b'\\ud83d"'
+    gc.collect()
+    tracemalloc.start()
+    try:
+        assert read_json(sent).endswith("\n\\ud83d")
+        assert tracemalloc.get_traced_memory()[1] < 8 * MIB
+    finally:
+        tracemalloc.stop()
 
 
 async def test_a_byte_order_mark_is_passed_over(shared: Running) -> None:
