@@ -323,7 +323,7 @@ async def test_the_hour_of_the_retention_is_not_put_off(folder: Path) -> None:
                 await asyncio.sleep(0.005)
 
 
-async def test_a_clock_that_is_years_ahead_removes_nothing(folder: Path) -> None:
+async def test_a_clock_that_is_years_ahead_removes_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Retention by age waits for a day when the clock has jumped, over restarts too, and says so; none is lost when
     the clock is set right meanwhile. What is beyond the number of tasks to be kept goes all the same.
     """
@@ -346,6 +346,7 @@ async def test_a_clock_that_is_years_ahead_removes_nothing(folder: Path) -> None
         clock.set_wall(clock.now() - 1000 * DAY)
         await clock.hour(tasks)
         assert tasks.engine.troubles() == []
+    assert sum("ahead by 1,000 days" in record.getMessage() for record in caplog.records) == 2, "once by each process"
 
 
 async def test_a_clock_that_goes_on_being_ahead_is_believed(folder: Path) -> None:

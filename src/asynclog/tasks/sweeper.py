@@ -73,6 +73,8 @@ class Sweeper:
         """Deleted tasks whose files could not be removed yet."""
         self._seen: Seen | None = None
         """None before the first look at the clock."""
+        self._said: str | None = None
+        """What the log was told of it last."""
         self._due = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -85,7 +87,7 @@ class Sweeper:
             told: called once the removal is sure to happen, whatever is raised then; not when it was before.
 
         Raises:
-            StoreError: the store cannot be written now; nothing has changed.
+            StoreError: the store cannot be written now; nothing has changed, or it is carried out as soon as it can.
         """
         engine = self._engine
         if not await engine.settle(STORE_SECONDS):
@@ -164,12 +166,14 @@ class Sweeper:
 
     def _look(self) -> None:
         """Look at the clock."""
-        days, doubted = float(self._engine.settings["retention_days"]), self.trouble()
-        now = self._engine.clock.now()
+        days, now = float(self._engine.settings["retention_days"]), self._engine.clock.now()
         self._seen = look(self._seen, now, int(days * DAY)) if days else Seen(now)
-        trouble = self.trouble()
-        if trouble is not None and trouble != doubted:
+
+    def _say(self, trouble: str | None) -> None:
+        """Let the service's log know, once."""
+        if trouble not in (None, self._said):
             _log.warning("%s", trouble)
+        self._said = trouble
 
     def _retained(self, report: RetentionReport) -> None:
         if report.tasks and self._told is not None:
@@ -189,6 +193,7 @@ class Sweeper:
                 now = clock.monotonic()
                 if now >= due_at:
                     self._look()
+                    self._say(self.trouble())
                     await self._engine.store.save_settings({SEEN: msgspec.json.encode(self._seen).decode()})
                     report = await self.retain(told=self._retained, by_age=self.trouble() is None)
                     due_at = now + RETENTION_SECONDS
