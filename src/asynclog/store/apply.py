@@ -90,7 +90,7 @@ def commit(
         _put_tasks(connection, found)
         new = _put_entries(connection, found.entries, newest)
         _put_rest(connection, found)
-        for gap in losses.gaps(connection, found.owners() | found.tasks.keys() | set(found.entries.task_ids)):
+        for gap in losses.gaps(connection, found):
             _put_gap(connection, gap)
         connection.execute(
             "INSERT INTO watermark (journal_id, record_id) VALUES (?, ?) "

@@ -8,7 +8,6 @@ stored and dropped, than its last number says. Until then nobody looks, and noth
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -16,6 +15,7 @@ import orjson
 
 from asynclog.frames import Frames
 from asynclog.model import Gap
+from asynclog.store.batch import Batch
 from asynclog.store.columns import Columns
 
 REASON: Final = "lost: in neither the journal nor the database"
@@ -70,11 +70,11 @@ class Losses:
         whole = frames.last_id == frames.ids[0] + len(frames) - 1 or frames.dense_ids
         self._suspected |= not (whole and frames.ids[0] <= watermark + 1 and frames.last_id == through)
 
-    def gaps(self, connection: sqlite3.Connection, task_ids: Iterable[str]) -> list[Gap]:
-        """What these tasks lack, now that their newest entries are stored; [] as long as no record was missing."""
+    def gaps(self, connection: sqlite3.Connection, batch: Batch) -> list[Gap]:
+        """What the tasks of a batch that was put lack; [] as long as no record was missing."""
         if not self._suspected:
             return []
-        asked = msgspec.json.encode(sorted(task_ids)).decode()
+        asked = msgspec.json.encode(sorted(batch.owners() | batch.tasks.keys() | set(batch.entries.task_ids))).decode()
         short: list[str] = orjson.loads(connection.execute(_SHORT, (asked,)).fetchone()[0])
         return [
             Gap(task_id=task_id, from_seq=first, to_seq=last, reason=REASON)
