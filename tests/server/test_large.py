@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from asynclog import values
 from asynclog.model import EVERYTHING
 from asynclog.principal import Role
 from tests.server.raw import Wire, head, wire
-from tests.server.running import DEADLINE, Running
+from tests.server.running import DEADLINE, Running, running
 
 SECRETS = {"a": [f"GET https://host/x?token=abc{number}" for number in range(10_000)]}
 """A quarter of a second of looking for secrets, about."""
@@ -23,16 +24,17 @@ async def _begun(service: Running) -> str:
 
 
 def _posted(path: str, body: Any, *headers: str) -> tuple[bytes, bytes]:
-    """A request but for its last byte, and that."""
-    data = msgspec.json.encode(body)
-    first = head(f"POST {path}", "Content-Type: application/json", f"Content-Length: {len(data)}", *headers)
+    """A request but for its last byte, and that; the body is JSON, or comes as bytes and with its type."""
+    data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    kind = [] if isinstance(body, bytes) else ["Content-Type: application/json"]
+    first = head(f"POST {path}", f"Content-Length: {len(data)}", *kind, *headers)
     return first.encode() + data[:-1], data[-1:]
 
 
-async def _answered_first(service: Running, path: str, body: Any) -> int:
+async def _answered_first(service: Running, path: str, body: Any, *headers: str) -> int:
     """Say so, and ask for something else until that is answered: the status. Others are answered before."""
     async with wire(service.url) as slow, wire(service.url) as other, asyncio.timeout(DEADLINE):
-        most, last = _posted(path, body)
+        most, last = _posted(path, body, *headers)
         await _send(slow, other, most)
         slow.say(last)
         answer = asyncio.create_task(slow.answer())
@@ -74,6 +76,16 @@ async def test_a_large_start_keeps_nobody_waiting(service: Running, field: str) 
 async def test_a_large_report_keeps_nobody_waiting(service: Running, path: str, body: Any) -> None:
     """While it is looked through what an external task tells, others are answered."""
     assert await _answered_first(service, f"/api/tasks/{await _begun(service)}/{path}", body) == 200
+
+
+async def test_a_large_webhook_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """While a webhook's large form is read, and looked through, others are answered."""
+    async with running(tmp_path, hooks={"form": {"plugin": "talk", "secret": "correct horse"}}) as service:
+        headers = "X-Asynclog-Hook-Secret: correct horse", "Content-Type: application/x-www-form-urlencoded"
+        body = b"text=" + b"%41" * (1 << 20)
+        assert await _answered_first(service, "/api/hooks/form", body, *headers) == 201
+        [task] = (await service.client.get("/api/tasks")).json()["tasks"]
+        assert task["trigger_data"]["_truncated"] is True
 
 
 async def test_a_large_value_is_kept_as_a_small_one(service: Running) -> None:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from asynclog.config import Hook
 from asynclog.errors import ForbiddenError
 from asynclog.server.body import Held, read_json
-from asynclog.server.operation import JSON, Call, started
+from asynclog.server.operation import CAPTURED, JSON, Call, started
 from asynclog.server.problems import MalformedError
 from asynclog.server.service import Service
 
@@ -79,7 +79,7 @@ async def hook(call: Call) -> Response:
         "hook": name,
         "headers": safe_headers(request.headers),
         "query": _parsed(request.scope["query_string"]),
-        "body": _body(call.body, request.headers.get("content-type", "")),
+        "body": await _read(call, request.headers.get("content-type", "")),
     }
     data = await call.kept(data)
     home = {"account": found.account, "site": found.site}
@@ -100,6 +100,13 @@ def _parsed(text: bytes) -> dict[str, Any]:
     except ValueError:
         raise MalformedError(f"A form, or a query, has at most {MAX_FIELDS:,} fields; send JSON.") from None
     return {name: values[0] if len(values) == 1 else values for name, values in pairs.items()}
+
+
+async def _read(call: Call, content_type: str) -> Any:
+    """The body, decoded; a large form takes long."""
+    if call.size <= CAPTURED:
+        return _body(call.body, content_type)
+    return await call.aside(_body, call.body, content_type)
 
 
 def _body(body: bytes, content_type: str) -> Any:
