@@ -144,18 +144,10 @@ class Live:
             found.append(change)
         return found[::-1]
 
-    @property
-    def lacks_gaps(self) -> bool:
-        """Whether more was declared dropped than the gaps known here say."""
-        known = sum(gap.to_seq - gap.from_seq + 1 for gap in self.gaps)
-        feed = self.feed
-        if feed is None:
-            return known < self._task.dropped
-        growing = feed.growing()
-        return known < feed.dropped - (growing.to_seq - growing.from_seq + 1 if growing else 0)
-
     def learn(self, gaps: list[Gap]) -> None:
         """Know these gaps too."""
+        if not gaps:
+            return
         known = {gap.from_seq: gap for gap in (*gaps, *self.gaps)}
         self.gaps = [known[first] for first in sorted(known)]
 

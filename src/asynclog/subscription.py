@@ -207,9 +207,8 @@ class Subscription:
         if self._settled <= self._cursor:
             if not await self._settle(STORE_SECONDS):
                 return None
+            await self._last_stored()
             self._settled = head
-        if live.lacks_gaps:
-            live.learn(await self._archive.gaps(live.task.id, self._access))
         gap = next_gap(live.gaps, self._cursor)  # after all waiting: those up to the settled head are known by now
         through = self._settled
         if gap is not None and gap.from_seq <= self._cursor + 1:
@@ -231,7 +230,10 @@ class Subscription:
         return Entries(page.lines, self._cursor)
 
     async def _last_stored(self) -> int:
-        """The last seq of the task that the store holds; all before it are there, too."""
+        """The last seq of the task that the store holds; all before it are there too, or in gaps that are known now."""
         none = EntryQuery(task_id=self._live.task.id, access=self._access, through=0, limit=1)
         view = await self._archive.view(none, total=False)
-        return 0 if view is None else view.last_seq
+        if view is None:
+            return 0
+        self._live.learn(view.gaps)
+        return view.last_seq

@@ -321,6 +321,31 @@ async def test_gaps_of_a_task_that_nobody_watched() -> None:
             assert one.gaps[0].to_seq - one.gaps[0].from_seq + 1 == stage.feed.dropped
 
 
+async def test_gaps_that_the_store_has_named() -> None:
+    """Readers of a running task are told, too, of entries that were lost with a database or a damaged segment: nobody
+    else knows of them.
+    """
+
+    def lose(connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM task_logs WHERE seq BETWEEN 5 AND 7")
+        connection.execute("INSERT INTO gaps VALUES ('t', 5, 7, 'lost')")
+
+    async with scene() as stage:
+        for number in range(1, 11):
+            stage.log("INFO", "odd", f"{number}")
+        assert await stage.engine.settle(DEADLINE_SECONDS)
+        await stage.engine._database.write(lose)
+        for seq in (5, 6, 7):
+            del stage.kept[seq]
+        async with stage.reader.follow("t", NO_FILTER) as subscription:
+            judge = Judge(stage, NO_FILTER, 0)
+            following = asyncio.create_task(judge.follow(subscription))
+            await until(lambda: judge.cursor == 10, "what is stored")
+            await stage.end()
+            await following
+        assert judge.gaps == [Gap("t", 5, 7, "lost")]
+
+
 async def test_a_task_that_ends_while_somebody_comes() -> None:
     """A reader that comes while the task ends, with the database locked, sees the end once the store has it."""
     async with scene() as stage:
