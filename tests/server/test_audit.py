@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asynclog.model import AUDIT_PLUGIN, AUDIT_TASK, AccessScope
-from asynclog.principal import Role
+from asynclog.principal import SERVICE_NAME, Role
 from asynclog.tasks.opening import open_tasks
-from tests.server.running import Running, running
+from tests.server.running import DEADLINE, Running, running
 
 HEADERS = "Authorization"
 
@@ -161,6 +162,20 @@ async def test_retention_is_noted_and_spares_the_audit(service: Running) -> None
     assert len(noted["task_ids"]) == 2
     await service.tasks.sweeper.drained()
     assert len(await audit(service)) == 2
+
+
+async def test_what_the_retention_removes_by_itself_is_noted(tmp_path: Path) -> None:
+    """The retention that nobody asked for, as the one at the start, is noted as the service's own, and once."""
+    async with running(tmp_path) as service:
+        for _ in range(3):
+            await service.run("talk")
+        await service.client.put("/api/settings/logging", json={"retention_max_tasks": 1})
+    async with running(tmp_path) as service, asyncio.timeout(DEADLINE):
+        while (noted := await newest(service))["action"] != "retention.run":
+            await asyncio.sleep(0.01)
+        assert (noted["who"], noted["tasks"], noted["by_plugin"]) == (SERVICE_NAME, 2, {"talk": 2})
+        await service.tasks.sweeper.drained()
+        assert [entry["metadata"]["action"] for entry in await audit(service)] == ["retention.run", "settings.change"]
 
 
 async def test_the_audit_can_neither_be_deleted_nor_cancelled_nor_written(service: Running) -> None:
