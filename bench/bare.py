@@ -1,8 +1,8 @@
 """The least a server can do: uvicorn, and a loop that sends text frames to everybody connected. Nothing is kept.
 
-``python -m bench.bare GO --rate R --seconds S`` sends the entries of `bench.mix`, every 50 ms one frame for each
-filter; ``python -m bench.bare GO --replay FOLDER`` sends recorded frames as fast as they are taken. It begins once
-there is a file GO.
+``python -m bench.bare GO --rate R --seconds S --tick T`` sends the entries of `bench.mix`, every T seconds one frame
+for each filter; ``python -m bench.bare GO --replay FOLDER`` sends recorded frames as fast as they are taken. It begins
+once there is a file GO.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from bench.mix import LANES, Lane
 from bench.pace import due
 from bench.witness import read_frame
 
-TICK: Final = 0.05
 _NAMES: Final = {tuple(sorted(lane.filter.items())): lane.name for lane in LANES}
 
 
@@ -78,9 +77,9 @@ def _entry(number: int, due_ns: int) -> str:
     ).decode()
 
 
-async def _live(rate: float, seconds: float) -> AsyncIterator[tuple[str, str]]:
+async def _live(rate: float, seconds: float, tick: float) -> AsyncIterator[tuple[str, str]]:
     """A frame for each lane that has something in it, every tick."""
-    async for first, count, at in due(rate, seconds, TICK):
+    async for first, count, at in due(rate, seconds, tick):
         lines = {n: _entry(n, at + round((n - first) / rate * 1e9)) for n in range(first, first + count)}
         for lane in LANES:
             if text := ",".join(_matching(lane, lines)):
@@ -112,7 +111,7 @@ async def _replayed(frames: list[tuple[str, str]]) -> AsyncIterator[tuple[str, s
 
 async def _main(asked: argparse.Namespace) -> None:
     broadcast = Broadcast()
-    frames = _live(asked.rate, asked.seconds) if asked.replay is None else _replayed(recorded(asked.replay))
+    frames = _live(asked.rate, asked.seconds, asked.tick) if asked.replay is None else _replayed(recorded(asked.replay))
     options: dict[str, Any] = {"ws": "websockets-sansio", "http": "httptools", "lifespan": "off", "loop": "uvloop"}
     options |= {"ws_per_message_deflate": False, "access_log": False, "backlog": 512, "interface": "asgi3"}
     server = uvicorn.Server(uvicorn.Config(broadcast.serve, port=0, **options))
@@ -130,6 +129,7 @@ def main() -> None:
     parser.add_argument("go", type=Path)
     parser.add_argument("--rate", type=float, default=1000.0)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--tick", type=float, default=0.02)
     parser.add_argument("--replay", type=Path)
     asked = parser.parse_args()
     config = uvicorn.Config("", log_config=None, loop="uvloop")

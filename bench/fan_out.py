@@ -1,8 +1,9 @@
 """From an emitted entry to 1, 100 and 1,000 WebSocket subscribers with mixed filters, against a bare uvicorn broadcast.
 
-First the latency at 1,000 entries a second, open loop: from when an entry was due until a subscriber has it. Then the
-throughput: a burst to all of them, in time until the last one has everything, against the bare server sending the
-very same frames. Loss and order are checked at every subscriber, in a process of their own; a fault fails the scenario.
+First the latency at 1,000 entries a second, open loop: from when an entry was due until a subscriber has it. The bare
+server gathers for as long as ours does, or its latency would be that of its pauses. Then the throughput: a burst to all
+of them, in time until the last one has everything, against the bare server sending the very same frames. Loss and order
+are checked at every subscriber, in a process of their own; a fault fails the scenario.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from urllib.parse import urlencode
 import httpx2
 import msgspec
 
+from asynclog.engine import MOVE_SECONDS
+from asynclog.live import GATHER_SECONDS
 from bench.harness import Bench, Row, Sample, at_least, at_most
 from bench.latency import Latencies
 from bench.mix import lanes
@@ -101,6 +104,7 @@ class _Round:
 async def _latency(bench: Bench, crowd: int) -> Row:
     """The 99th percentile of a crowd, at a steady rate."""
     seconds = bench.amount(SECONDS, 3)
+    tick = MOVE_SECONDS + (GATHER_SECONDS if crowd > 1 else 0)
     found: dict[str, list[_Look]] = {"asynclog": [], "bare uvicorn": []}
 
     async def look(name: str) -> float:
@@ -109,7 +113,7 @@ async def _latency(bench: Bench, crowd: int) -> Row:
             if name == "asynclog":
                 result = await turn.ours("paced", rate=RATE, seconds=seconds)
             else:
-                result = await turn.bare("--rate", str(RATE), "--seconds", str(seconds))
+                result = await turn.bare("--rate", str(RATE), "--seconds", str(seconds), "--tick", str(tick))
         found[name].append(result)
         return result.report.latencies.percentile_ms(99)
 

@@ -20,6 +20,7 @@ from bench.plain import MESSAGE
 ROOT: Final = Path(__file__).resolve().parents[1]
 PYTHON: Final = ROOT / ".venv-peers" / "bin" / "python"
 START_SECONDS: Final = 120.0
+END_SECONDS: Final = 20.0
 PREFECT_BATCH: Final = 200
 """Log lines of one request: more at once are slower there."""
 _QUIET: Final = {
@@ -32,7 +33,7 @@ _QUIET: Final = {
 
 def missing() -> str | None:
     """Why they cannot be measured here; None when they can."""
-    if (ROOT / ".venv-peers" / ".installed").exists():
+    if PYTHON.exists() and (ROOT / ".venv-peers" / ".installed").exists():
         return None
     return "Prefect and Dagster are not installed, and so not measured: `make bench-peers` installs them"
 
@@ -88,7 +89,12 @@ async def prefect(folder: Path) -> AsyncIterator[Prefect]:
     finally:
         if process.returncode is None:
             process.terminate()
-        await process.wait()
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
 
 
 async def _healthy(client: httpx2.AsyncClient, process: asyncio.subprocess.Process, log: Path) -> None:
@@ -116,12 +122,14 @@ class Dagster:
         self._process = process
 
     def store(self, count: int) -> float:
-        """Seconds it takes to store so many log events of one run."""
+        """Seconds it takes to store so many log events of one run. Raises RuntimeError when it has ended."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{count}\n")
         self._process.stdin.flush()
-        return float(self._process.stdout.readline())
+        if not (seconds := self._process.stdout.readline()):
+            raise RuntimeError("Dagster's process has ended; its stderr says why")
+        return float(seconds)
 
 
 @contextmanager
