@@ -18,7 +18,7 @@ from asynclog.tasks import sweeper
 from asynclog.tasks.reader import EXPORT_PAGE
 from asynclog.tasks.sweeper import CHUNK
 from asynclog.testing import ManualClock
-from tests.library.reading import messages
+from tests.library.reading import messages, until
 
 DAY = 86_400_000_000
 """Microseconds."""
@@ -218,9 +218,10 @@ async def test_who_follows_is_told_of_a_removal_that_comes_late(
 
 async def test_retention_by_age_and_count(folder: Path) -> None:
     """Ended tasks go when too old or beyond the newest of their plugin, running ones never; a dry run only tells."""
-    clock = ManualClock()
+    clock = HourClock()
     settings = Settings(file={"retention_days": 10})
     async with asynclog.open(folder, clock=clock, settings=settings, plugins={"a": busy, "b": busy}) as tasks:
+        await until(lambda: clock.looked > 0)
         go = asyncio.Event()
 
         async def waiting(params: object) -> None:

@@ -194,8 +194,8 @@ class Sweeper:
                 if now >= due_at:
                     self._look()
                     self._say(self.trouble())
-                    await self._engine.store.save_settings({SEEN: msgspec.json.encode(self._seen).decode()})
                     report = await self.retain(told=self._retained, by_age=self.trouble() is None)
+                    await self._engine.store.save_settings({SEEN: msgspec.json.encode(self._seen).decode()})
                     due_at = now + RETENTION_SECONDS
                     if report.tasks:
                         _log.info("retention removed %d tasks with %d entries", report.tasks, report.entries)
