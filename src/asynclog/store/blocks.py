@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from asynclog.store.skeleton import indexed_runs
+from asynclog.store.transaction import transaction, unsynced
 
 BLOCK_BITS: Final = 7
 """A block has 2 ** 7 ids."""
@@ -271,17 +272,8 @@ def put(connection: sqlite3.Connection, built: Segment, part: int) -> int | None
     What was begun and not finished is no segment. Nor is one that was read before entries of it were removed, or others
     came: it is read again. It does not wait for the disk: a power cut undoes it at worst.
     """
-    connection.execute("PRAGMA synchronous = NORMAL")
-    try:
-        return _put(connection, built, part)
-    finally:
-        connection.execute("PRAGMA synchronous = FULL")
-
-
-def _put(connection: sqlite3.Connection, built: Segment, part: int) -> int | None:
     last = part + 1 >= len(built.terms)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with unsynced(connection), transaction(connection):
         if part == 0:
             _remove(connection, built.segment)
         connection.execute(_PUT_TERMS, (built.segment, built.terms[part]))
@@ -290,11 +282,6 @@ def _put(connection: sqlite3.Connection, built: Segment, part: int) -> int | Non
             if now.fetchone()[0] == built.entries:
                 for statement in _FINISH:
                     connection.execute(statement, built._asdict())
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
     return None if last else part + 1
 
 
@@ -305,14 +292,8 @@ def _remove(connection: sqlite3.Connection, segment: int) -> None:
 
 def remove(connection: sqlite3.Connection, segment: int) -> None:
     """Forget a segment; the pages it leaves go back to the file system bit by bit."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         _remove(connection, segment)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
     connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
 
 

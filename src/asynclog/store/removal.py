@@ -12,7 +12,7 @@ from asynclog.model import AccessScope
 from asynclog.queries import Doomed
 from asynclog.store import blocks
 from asynclog.store.scope import visible
-from asynclog.store.transaction import transaction
+from asynclog.store.transaction import transaction, unsynced
 
 VACUUM_PAGES: Final = 64
 """Pages given back to the file system with each part of a task that is erased; a part frees far fewer."""
@@ -37,12 +37,9 @@ def erase(connection: sqlite3.Connection, task_id: str, limit: int, *, keep_task
     It does not wait for the disk, which is most of the time of a small transaction, and whoever writes next would wait
     with it. A power cut undoes it at worst: the task is deleted already, and is erased after the restart.
     """
-    connection.execute("PRAGMA synchronous = NORMAL")
-    try:
+    with unsynced(connection):
         gone = _erase(connection, task_id, limit, keep_task=keep_task)
         connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
-    finally:
-        connection.execute("PRAGMA synchronous = FULL")
     return gone
 
 

@@ -24,6 +24,16 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
+def unsynced(connection: sqlite3.Connection) -> Iterator[None]:
+    """Transactions inside do not wait for the disk, and a power cut undoes them at worst; those behind do again."""
+    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA synchronous = FULL")
+
+
+@contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """All statements inside see what was committed when the first of them began."""
     connection.execute("BEGIN")
