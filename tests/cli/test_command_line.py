@@ -122,6 +122,29 @@ def test_an_address_that_is_another_s_is_one_sentence(cli: Cli) -> None:
         stranger.shutdown()
 
 
+class _Failing(BaseHTTPRequestHandler):
+    """A service that goes away in the middle of a task's last lines."""
+
+    def do_GET(self) -> None:
+        body = b"half a li" if "/tail" in self.path else b'{"id": "t", "complete": true, "entries": []}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body) + 9 * ("/tail" in self.path)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is said about it."""
+
+
+def test_an_answer_that_breaks_off_is_not_whole(cli: Cli) -> None:
+    """Lines that were to follow when the service went away are not left out in silence."""
+    with HTTPServer(("127.0.0.1", 0), _Failing) as failing:
+        threading.Thread(target=failing.serve_forever, daemon=True).start()
+        done = cli("tail", "t", "-n", "2", "--url", f"http://127.0.0.1:{failing.server_port}")
+        failing.shutdown()
+    assert (done.returncode, "the answer breaks off" in done.stderr) == (1, True), done
+
+
 def test_settings_are_changed_for_good_unless_they_are_pinned(either: Cli) -> None:
     """A change counts at once and stays; a pinned setting is refused and says why; plain output is JSON."""
     changed = json.loads(either.ok("settings", "--task-log-level", "debug", "--flush-interval", "0.5"))

@@ -176,6 +176,8 @@ def test_what_the_database_cannot_say_is_not_guessed(cli: Cli) -> None:
             refused = cli(command, "last")
             assert (refused.returncode, refused.stdout) == (1, "")
             assert "name it by its id" in refused.stderr
+        unsure = cli("delete", "stored")
+        assert (unsure.returncode, "name it by its whole id" in unsure.stderr) == (1, True)
         started = cli("start", "command", "-p", 'argv=["true"]').stdout.strip()
         for asked in ((), ("--all",), ("-n", "5")):
             shown = cli("tail", started, *asked)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -46,9 +48,20 @@ async def find_task(service: Service, name: str) -> Object:
     except (RefusedError, NotFoundError) as error:
         if isinstance(error, RefusedError) and error.status != 404:
             raise
-    listed = await list_tasks(service, [("text", name)], SEARCHED) if name else []
-    matches = [task for task in listed if task["id"].startswith(name)]
-    matches = matches or [task for task in listed if task["name"] == name][:1]
+    return await _looked_for(service, name)
+
+
+async def _looked_for(service: Service, name: str) -> Object:
+    """The one task whose id begins so, else the newest of that very name. Raises as `find_task`."""
+    matches: list[Object] = []
+    named: list[Object] = []
+    async with contextlib.aclosing(each_task(service, [("text", name)], SEARCHED if name else 0, sure=True)) as listed:
+        async for task in listed:
+            if task["id"].startswith(name):
+                matches.append(task)
+            elif task["name"] == name and not named:
+                named.append(task)
+    matches = matches or named
     if not matches:
         raise NotFoundError("task", name)
     if len(matches) > 1:
@@ -73,17 +86,24 @@ def by_id(kind: str, name: str, known: list[Object]) -> Object:
     return (exact or found)[0]
 
 
-async def list_tasks(service: Service, query: Query, limit: int) -> list[Object]:
-    """Tasks in the order of the list, at most ``limit``, from as many pages as that takes."""
-    tasks: list[Object] = []
-    cursor: list[tuple[str, str]] = []
-    while len(tasks) < limit:
-        asked = [*query, ("limit", str(min(PAGE, limit - len(tasks)))), *cursor]
-        page: Any = await service.call("GET", "/api/tasks", asked)
-        if not (page["complete"] or cursor):
+async def each_task(service: Service, query: Query, limit: int, *, sure: bool = False) -> AsyncGenerator[Object, None]:
+    """Tasks in the order of the list, at most ``limit``, from as many pages as that takes.
+
+    That tasks may be missing is said; or, who has to be ``sure`` gets an error.
+
+    Raises:
+        UnavailableError: they may be.
+    """
+    asked, found = [*query], 0
+    while found < limit:
+        page: Any = await service.call("GET", "/api/tasks", [*asked, ("limit", str(min(PAGE, limit - found)))])
+        if not page["complete"] and sure:
+            raise UnavailableError(f"{_BEHIND}, so which task is meant is not known; name it by its whole id")
+        if not page["complete"] and not found:
             terminal.say(f"{_BEHIND}; the newest tasks, and how the others are now, may be missing", "WARNING")
-        tasks += page["tasks"]
+        for task in page["tasks"]:
+            yield task
+        found += len(page["tasks"])
         if page["next"] is None:
-            break
-        cursor = [("cursor", page["next"])]
-    return tasks
+            return
+        asked = [*query, ("cursor", page["next"])]

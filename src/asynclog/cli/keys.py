@@ -66,7 +66,7 @@ def show(place: Place, *, as_table: bool) -> None:
         for key in found:
             terminal.write_object(key)
     elif found:
-        columns = ("ID", "NAME", "ROLE", "SEES", "LAST USED", "ENDS")
+        columns = ("ID", "NAME", "ROLE", "SEES", "LAST USED (UTC)", "ENDS (UTC)")
         terminal.show_table(columns, [_row(key) for key in found], cut="NAME SEES")
     else:
         terminal.remark("no keys yet: everybody on this machine may do everything")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Final
 
 import click
 
 from asynclog.cli import options, terminal
-from asynclog.cli.finding import find_task, list_tasks, path
+from asynclog.cli.finding import each_task, find_task, path
 from asynclog.cli.lines import LinePrinter
 from asynclog.cli.options import Pairs, Place
 from asynclog.cli.service import Object, Service
@@ -40,22 +41,22 @@ def tasks(
     A table on a terminal, one JSON object a line into a pipe.
     """
     query = [*conditions, *((n, v) for n, v in (("order_by", order_by), ("order", order)) if v)]
-    found = asyncio.run(_tasks(place, query, limit or NO_LIMIT))
-    if not as_table:
-        for task in found:
-            terminal.write_object(task)
-    elif found:
+    found: list[Object] = []
+    asyncio.run(_tasks(place, query, limit or NO_LIMIT, found.append if as_table else terminal.write_object))
+    if found:
         _show(found)
-    else:
+    elif as_table:
         terminal.remark("no tasks" + (" like that" if conditions else " yet"))
 
 
-async def _tasks(place: Place, query: Pairs, limit: int) -> list[Object]:
+async def _tasks(place: Place, query: Pairs, limit: int, take: Callable[[Object], None]) -> None:
     async with place.connect() as service:
         asked = [
             (name, (await find_task(service, value))["id"] if name == "parent" else value) for name, value in query
         ]
-        return await list_tasks(service, asked, limit)
+        async with contextlib.aclosing(each_task(service, asked, limit)) as tasks:
+            async for task in tasks:
+                take(task)
 
 
 def _show(tasks: list[Object]) -> None:
@@ -174,7 +175,7 @@ async def _newest(
         limit = str(min(PAGE, lines - len(entries)))
         asked = [*conditions, ("order", "desc"), ("limit", limit), ("total", "false"), *before]
         page = await service.call("GET", path(task["id"], "logs"), asked)
-        if not page["complete"] and not follow:
+        if not (page["complete"] or before or follow):
             terminal.say(BEHIND, "WARNING")
         entries += page["entries"]
         gaps = page["gaps"]

@@ -164,7 +164,11 @@ class _Exchange:
     def piece(self) -> bytes:
         """What comes next of the body, empty at its end."""
         try:
-            return (self._answer or self._open()).read1(PIECE_BYTES)
+            answer = self._answer or self._open()
+            piece = answer.read1(PIECE_BYTES)
+            if not piece and answer.length:
+                raise ConnectionError("the answer breaks off")
+            return piece
         except (OSError, http.client.HTTPException) as error:
             raise self._lost(error) from None
 

@@ -40,7 +40,7 @@ def show(place: Place, *, as_table: bool) -> None:
         for schedule in found:
             terminal.write_object(schedule)
     elif found:
-        columns = ("ID", "NAME", "PLUGIN", "DUE", "NEXT", "LAST TASK", "STATE")
+        columns = ("ID", "NAME", "PLUGIN", "DUE", "NEXT (UTC)", "LAST TASK", "STATE")
         terminal.show_table(columns, [_row(schedule) for schedule in found], cut="STATE NAME PLUGIN DUE")
     else:
         terminal.remark("no schedules yet")
