@@ -4,9 +4,9 @@ A segment is ``<first id, 20 digits>.journal``. It begins with a head: magic, ve
 and their CRC. Frames follow, each a mark ``length u32, crc32 u32`` and a body ``id u64, seq u64, span u32`` (all
 little-endian) with the payload; the CRC covers the body. In version 1 it covered the payload first, then the numbers.
 
-A segment that is being written has its room already, as zeros, and an append puts the body down before the mark. So a
-mark of zeros ends a segment in order: behind it are zeros, or the body of an append that never returned. Any other
-bytes that are no valid frame end it as damage.
+A segment that is being written has its room already, as zeros. The magic of its head is put down last, and an append
+puts the body down before the mark. So a mark of zeros ends a segment in order: behind it are zeros, or the body of an
+append that never returned. Any other bytes that are no valid frame end it as damage.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ class Segment:
         head = file.read(HEAD_BYTES)
         found = decode_head(head)
         if found is None:
-            self.damaged = any(head) or not _is_unwritten(head, file)
+            # The magic is put down last, so who was killed before has written nothing behind.
+            self.damaged = any(head[: len(MAGIC)]) or not _are_zeros(file.read(_READ_BYTES), file)
             return False
         self.journal_id, self.first_id, self.version = found
         self.offset = HEAD_BYTES
@@ -186,6 +187,11 @@ def _is_unwritten(rest: bytes, file: BinaryIO) -> bool:
         return False
     if any(rest[MARK_BYTES : MARK_BYTES + _BEGUN_BYTES]):
         return True
+    return _are_zeros(rest, file)
+
+
+def _are_zeros(rest: bytes, file: BinaryIO) -> bool:
+    """Whether nothing else follows to the end of the file."""
     while rest:
         if rest != bytes(len(rest)):
             return False

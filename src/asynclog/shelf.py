@@ -21,7 +21,7 @@ from asynclog import failpoints, segments
 from asynclog.active import ActiveSegment
 from asynclog.disk import Disk, Memory, free_name
 from asynclog.records import Frame
-from asynclog.segments import FRAME_BYTES, HEAD_BYTES, Segment
+from asynclog.segments import FRAME_BYTES, HEAD_BYTES, MAGIC, Segment
 from asynclog.syncer import Retired
 
 FIRST_BYTES: Final = 256 << 10
@@ -147,7 +147,8 @@ class Shelf:
             if memory is None:
                 self._disk.write_all(fd, head)
             else:
-                memory[0:HEAD_BYTES] = head
+                memory[len(MAGIC) : HEAD_BYTES] = head[len(MAGIC) :]
+                memory[0 : len(MAGIC)] = head[: len(MAGIC)]  # last: until then it has none, whoever is killed
             begun = ActiveSegment(self._disk, path, fd, memory, capacity)
         except BaseException:
             os.close(fd)

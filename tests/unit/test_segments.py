@@ -143,3 +143,13 @@ def test_a_head_begun_with_zeros_is_damage(tmp_path: Path, gone: int) -> None:
     empty = Segment(path)
     empty.read_head()
     assert not empty.damaged
+
+
+@pytest.mark.parametrize("end", [9, 32, HEAD_BYTES])
+def test_a_head_whose_writing_was_killed_is_none(tmp_path: Path, end: int) -> None:
+    """The magic is put down last: a head without it, and with nothing behind, was never finished and holds nothing."""
+    path = path_of(tmp_path, 7)
+    path.write_bytes(bytes(8) + encode_head(JOURNAL_ID, 7)[8:end] + bytes(HEAD_BYTES - end + 5000))
+    segment = Segment(path)
+    segment.read_head()
+    assert (segment.journal_id, segment.damaged) == (None, False)
