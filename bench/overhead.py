@@ -29,6 +29,7 @@ from typing import Any, Final
 import asynclog
 from asynclog import TaskContext, TaskManager
 from asynclog.feed import Feed
+from asynclog.filters import NO_FILTER
 from asynclog.journal import Journal
 from asynclog.logger import TaskLogger
 from asynclog.settings import Dials
@@ -71,8 +72,8 @@ async def _work(
 
 
 @asynccontextmanager
-async def _running(folder: Path) -> AsyncIterator[tuple[TaskManager, Call, Call]]:
-    """Tasks, a call of one of them that logs, and one that logs to a file by the standard library."""
+async def _running(folder: Path) -> AsyncIterator[tuple[TaskManager, TaskContext, Call, Call]]:
+    """Tasks, one of them, a call of it that logs, and one that logs to a file by the standard library."""
     over = asyncio.Event()
     begun: asyncio.Future[TaskContext] = asyncio.get_running_loop().create_future()
 
@@ -88,9 +89,11 @@ async def _running(folder: Path) -> AsyncIterator[tuple[TaskManager, Call, Call]
         async with asynclog.open(folder / "data") as tasks:
             await tasks.engine.change_settings({"search_index": False})
             work = asyncio.ensure_future(tasks.run(plugin))
-            log = (await begun).logger
+            context = await begun
+            log = context.logger
             yield (
                 tasks,
+                context,
                 lambda number: log.info("handled chunk %d of the work", number, chunk=number),
                 lambda number: file.info("handled chunk %d of the work chunk=%d", number, number),
             )
@@ -122,7 +125,7 @@ class _Alone:
 async def _measure(bench: Bench, rate: int) -> list[Row]:
     seconds = bench.amount(SECONDS, 1)
     with tempfile.TemporaryDirectory() as folder:
-        async with _running(Path(folder)) as (tasks, ours, theirs):
+        async with _running(Path(folder)) as (tasks, context, ours, theirs):
             floor, alone = Floor(Path(folder)), _Alone(Path(folder) / "alone")
             turn = partial(_work, tasks, rate, seconds)
             found = await bench.turns_async(
@@ -137,6 +140,9 @@ async def _measure(bench: Bench, rate: int) -> list[Row]:
             )
             floor.close()
             alone.close()
+            stored = (await tasks.reader.stats(context.task_id, NO_FILTER)).by_source["plugin"]
+            logged = len(found["asynclog"]) * rate * seconds
+            assert stored == logged, f"{stored:,} instead of {logged:,} entries"
             index = [await _index(tasks)] if rate == max(TARGETS) else []
     rows = _rows(rate, seconds, {name: Sample(name, "cpu s", values) for name, values in found.items()})
     return [*rows, *index]
