@@ -241,8 +241,7 @@ class Writer:
         await _over(self._commits)
         await self._failed(error)
         failed, self._commits = self._commits, deque()
-        for batch, last, work in failed:
-            _ = work.cancelled() or work.exception()  # nobody else asks for it
+        for batch, last, _ in failed:
             self._submit(batch, last)
 
     async def _remove(self) -> None:
@@ -284,6 +283,8 @@ async def _over(commits: Iterable[_Commit]) -> None:
     """Wait until all of them are over, however they end."""
     if works := [commit.work for commit in commits]:
         await asyncio.wait(works)
+    for work in works:
+        _ = work.cancelled() or work.exception()  # perhaps nobody else asks for it
 
 
 async def supervise(run: Callable[[], object], name: str) -> None:

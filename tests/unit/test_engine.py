@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import sqlite3
 import threading
 from pathlib import Path
@@ -84,7 +85,8 @@ async def test_leaving_in_a_hurry(tmp_path: Path) -> None:
     async with open_engine(tmp_path):
         pass
     other, leaving = sqlite3.connect(tmp_path / "asynclog.db", isolation_level=None), asyncio.Event()
-    before = asyncio.all_tasks()
+    before, said = asyncio.all_tasks(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
     using = asyncio.ensure_future(use())
     await leaving.wait()
     while not using.done():
@@ -92,6 +94,9 @@ async def test_leaving_in_a_hurry(tmp_path: Path) -> None:
         await asyncio.sleep(0)
     assert using.cancelled()
     assert asyncio.all_tasks() == before
+    del using
+    gc.collect()
+    assert not said, "an error was left that nobody asks for"
     other.close()
     async with open_engine(tmp_path) as engine:
         assert await engine.settle(DEADLINE_SECONDS)
