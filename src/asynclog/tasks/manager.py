@@ -39,6 +39,7 @@ from asynclog.tasks.scheduler import Scheduler
 from asynclog.tasks.stage import error_text
 from asynclog.tasks.sweeper import Sweeper
 from asynclog.tasks.thread import Outcome, outcome_of, run_in_thread
+from asynclog.values import Captured
 
 REPORT_SECONDS: Final = 0.25
 """How often the progress of running tasks is recorded."""
@@ -137,7 +138,8 @@ class TaskManager:
 
         Args:
             plugin: the name of a registered one, or a plugin itself.
-            params: handed to it as they are, an empty dictionary for None; stored normalised and cut.
+            params: handed to it as they are, an empty dictionary for None; stored normalised and cut. These and other
+                large values may come as `Captured`.
             name: of the task; the plugin's without one.
             trigger_type: one of manual, schedule, webhook, db_change, internal_event, api.
 
@@ -150,7 +152,7 @@ class TaskManager:
             raise ConflictError("the service is going down and starts no more tasks")
         chosen = self._plugin(plugin)
         params = {} if params is None else params
-        given = chosen.check(params)
+        given = chosen.check(params.value if isinstance(params, Captured) else params)
         task = new_task(
             self.engine,
             self.run_files,
