@@ -43,7 +43,7 @@ async def client(shared: Running) -> AsyncIterator[Wire]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that waits only briefly."""
-    monkeypatch.setattr(listening, "LOOK_TICKS", 1)
+    monkeypatch.setattr(listening, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
 
 
@@ -263,7 +263,7 @@ async def _drip(client: Wire, drop: str) -> None:
 
 async def test_who_reads_no_answer_is_let_go(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that asks for a large answer and takes nothing of it is cut off, and what was held for it is free."""
-    monkeypatch.setattr(listening, "LOOK_TICKS", 1)
+    monkeypatch.setattr(listening, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(protocol, "STALL_SECONDS", 0.3)
     task_id = await shared.say(*({"message": "x" * 1000, "times": 100} for _ in range(150)))
     async with wire(shared.url) as client:
@@ -289,7 +289,7 @@ async def test_answers_nobody_takes_are_bounded(
     hold, long before each of them would have been; it says so, and others are answered.
     """
     task_id = await shared.say(*({"message": "x" * 1000, "times": 100} for _ in range(80)))
-    monkeypatch.setattr(listening, "LOOK_TICKS", 1)
+    monkeypatch.setattr(listening, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(protocol, "UNTAKEN_BYTES", 1 << 20)
     async with AsyncExitStack() as stack:
         stuck = [await stack.enter_async_context(wire(shared.url)) for _ in range(3)]
@@ -374,7 +374,7 @@ async def test_frames_nobody_reads_are_bounded(shared: Running, flood: bytes) ->
 
 async def test_who_takes_no_goodbye_is_let_go(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A WebSocket that has ended does not stay open because the client takes nothing of what was sent before."""
-    monkeypatch.setattr(listening, "LOOK_TICKS", 1)
+    monkeypatch.setattr(listening, "LOOK_SECONDS", 0.1)
     task_id = await shared.say(*({"message": "x" * 1000, "times": 100} for _ in range(150)))
     async with wire(shared.url) as client:
         client.say(head(f"GET /ws/tasks/{task_id}/logs", *UPGRADE))

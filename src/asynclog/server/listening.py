@@ -8,7 +8,7 @@ import logging
 import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -32,8 +32,8 @@ PONG_SECONDS: Final = 60.0
 """A slow reader answers a ping only after what was sent before it."""
 FRAME_BYTES: Final = 256 * 1024
 """Of a client's frame; a larger one is answered by closing (1009)."""
-LOOK_TICKS: Final = 10
-"""Uvicorn ticks ten times a second."""
+LOOK_SECONDS: Final = 1.0
+"""How often connections are looked after, and the date of answers is made."""
 BACKLOG: Final = 512
 SPARE_FILES: Final = 200
 """For the database, the journal, run files, plugins."""
@@ -48,6 +48,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self.listening = asyncio.Event()
+        self._leaving = asyncio.Event()
 
     async def work(self, listener: socket.socket, failed: Callable[[], None]) -> None:
         """Serve until `should_exit`. What fails is told at once, and nobody is left with half a service.
@@ -71,12 +72,21 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.listening.set()
 
+    def leave(self) -> None:
+        """End, now."""
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):  # uvicorn would look ten times a second, and go on for as long
+                await asyncio.wait_for(self._leaving.wait(), LOOK_SECONDS)
+
     async def on_tick(self, counter: int) -> bool:
-        if counter % LOOK_TICKS == 0:
-            try:
-                self._look()
-            except Exception:  # noqa: BLE001 - an error here would end the service
-                _log.exception("looking after the connections failed")
+        try:
+            self._look()
+        except Exception:  # noqa: BLE001 - an error here would end the service
+            _log.exception("looking after the connections failed")
         return await super().on_tick(counter)
 
     def _look(self) -> None:
@@ -91,7 +101,8 @@ class _Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         await self._service.close_sockets()
-        await super().shutdown(sockets)
+        if self.server_state.connections or self.server_state.tasks:  # else uvicorn would wait for nobody
+            await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -247,7 +258,7 @@ async def listening(
     finally:
         ready.cancel()
         tasks.engine.lock.tell(None)
-        server.should_exit = True
+        server.leave()
         await asyncio.wait((work,))
         listener.close()
     work.result()
