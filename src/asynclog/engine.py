@@ -146,7 +146,10 @@ class Engine:
     async def _stop(self, work: asyncio.Task[None]) -> None:
         try:
             if not await self.writer.barrier(CLOSE_SECONDS):
-                _log.warning("not everything is stored; the rest is in the journal and is stored at the next start")
+                rest = "the rest is in the journal and is stored at the next start"
+                if (trouble := self.journal.trouble) is not None:
+                    rest = f"what the journal holds is stored at the next start, the rest may be lost: {trouble}"
+                _log.warning("not everything is stored; %s", rest)
         finally:  # whoever has no patience: the directory may be another's as soon as this is over
             if self._mover is not None:
                 self._mover.cancel()

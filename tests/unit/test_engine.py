@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import sqlite3
 import threading
@@ -19,7 +20,7 @@ from asynclog.model import MAX_TIMESTAMP, Task
 from asynclog.queries import EntryQuery
 from asynclog.records import TaskRecord
 from asynclog.settings import Settings
-from asynclog.testing import ManualClock
+from asynclog.testing import FaultyDisk, ManualClock
 from asynclog.wire import parse_entry
 
 DEADLINE_SECONDS = 40.0
@@ -66,6 +67,25 @@ async def test_leaving_with_the_database_locked(tmp_path: Path, monkeypatch: pyt
         assert engine.troubles() == []
     with contextlib.closing(sqlite3.connect(tmp_path / "asynclog.db")) as connection:
         assert connection.execute("SELECT seq, message FROM task_logs").fetchall() == [(1, "late")]
+
+
+async def test_leaving_with_nothing_to_write_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What neither database nor journal takes on the way out is not said to be safe."""
+    monkeypatch.setattr("asynclog.engine.CLOSE_SECONDS", 0.2)
+    disk = FaultyDisk()
+    async with open_engine(tmp_path, disk=disk) as engine:
+        feed = begin(engine)
+        assert await engine.settle(DEADLINE_SECONDS)
+        await engine._database.write(lambda connection: connection.execute("PRAGMA busy_timeout = 5"))
+        other = sqlite3.connect(tmp_path / "asynclog.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        disk.write_error = errno.ENOSPC
+        engine.logger(feed).info("late")
+    other.close()
+    (said,) = [record.getMessage() for record in caplog.records if "not everything is stored" in record.getMessage()]
+    assert "the rest may be lost: the journal cannot be written" in said
 
 
 async def test_leaving_in_a_hurry(tmp_path: Path) -> None:
