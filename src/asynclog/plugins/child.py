@@ -18,7 +18,6 @@ from typing import Final, Self
 import msgspec
 
 from asynclog.plugins.lines import Line, LineSplitter
-from asynclog.store.shielding import to_its_end
 
 CHUNK: Final = 16 * 1024
 """Bytes taken from a pipe at once; between two chunks everybody else has a turn."""
@@ -84,7 +83,7 @@ async def run_child(
         ]
         starting = asyncio.ensure_future(_start(command, stdout.write_end, stderr.write_end, cwd, env))
         try:
-            process = await to_its_end(starting)
+            process = await asyncio.shield(starting)
             stdout.close_write_end()
             stderr.close_write_end()
             if started is not None:
@@ -92,6 +91,9 @@ async def run_child(
             exit_code = await process.wait()
             held_open = await _drain(readers, (stdout, stderr))
         except asyncio.CancelledError:
+            while not starting.done():
+                with contextlib.suppress(asyncio.CancelledError):  # once more, while it is still being started
+                    await asyncio.wait([starting])
             if starting.exception() is None:  # it runs, though perhaps nobody was told yet
                 await _end_group(starting.result(), grace_seconds)
             raise
