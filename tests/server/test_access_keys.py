@@ -21,7 +21,7 @@ from asynclog.server import accessshapes, create_app
 from asynclog.server.listening import listening
 from asynclog.tasks.keyring import MARK
 from asynclog.tasks.opening import open_tasks
-from tests.server.access import Guarded, end, guarded
+from tests.server.access import Guarded, cookie, end, guarded
 from tests.server.canaries import files_in
 from tests.server.running import DEADLINE, Running, eventually, running
 
@@ -152,6 +152,16 @@ async def test_only_the_whole_key_opens(guard: Guarded) -> None:
         {"x-api-key": key, "Authorization": "Basic eA=="},
     ):
         assert (await guard.ask(None, "GET", "/api/session", headers=good)).status_code == 200
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_refusal_tells_nothing_shown_from_something_wrong(refusing: Guarded) -> None:
+    """Who shows nothing is told how to say who they are; whose key or session does not count, that it does not."""
+    nothing = await refusing.ask(None, "GET", "/api/session")
+    assert (nothing.status_code, "Say who you are" in nothing.text) == (401, True)
+    for wrong in ({"X-API-Key": "x"}, {"Authorization": "Bearer x"}, cookie("x")):
+        answer = await refusing.ask(None, "GET", "/api/session", headers=wrong)
+        assert (answer.status_code, "does not count" in answer.text) == (401, True), wrong
 
 
 async def test_a_wrong_key_is_not_mended_by_a_cookie(guard: Guarded) -> None:
