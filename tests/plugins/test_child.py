@@ -111,9 +111,7 @@ def test_cancel_while_it_starts(on_loop: Any, tmp_path: Path) -> None:
         heard = Heard()
         script = f"echo begun; sleep 600 & echo $! > {pid_file}.new; mv {pid_file}.new {pid_file}; wait"
         running = asyncio.ensure_future(run_child(script, heard.take))
-        while (
-            not pid_file.exists()
-        ):  # it goes on by itself; the loop hardly gets a turn
+        while not pid_file.exists():  # it goes on by itself; the loop hardly gets a turn
             await asyncio.sleep(0)
             time.sleep(0.01)
         running.cancel()
