@@ -156,3 +156,20 @@ async def test_entries_of_all_tasks_answer_what_went_wrong(page: Page, service: 
     await Panel(page, service.url).at(3)
     assert second in page.url
     assert first not in page.url
+
+
+async def test_the_error_stays_in_view_while_the_page_fills(page: Page, service: Service) -> None:
+    """A failed task opens at its first error, also where that is nearly the last row, and what is told later of the
+    task and of other runs takes no room from it.
+    """
+    await service.finish(await service.external("filling and failing"))
+    entries = [{"message": f"entry {n}", "stage": "extract", "unit": f"dash-{n % 3}"} for n in range(300)]
+    task = await service.external("filling and failing", [*entries, {"message": "it broke", "level": "ERROR"}])
+    await service.finish(task, "failed", error_message="it broke")
+    await page.set_viewport_size({"width": 640, "height": 700})
+    panel = Panel(page, service.url)
+    await panel.open(task)
+    await expect(page.get_by_role("group", name="Other runs")).to_be_visible()
+    await expect(page.get_by_role("button", name="unit", exact=True)).to_be_visible()
+    await expect(panel.current()).to_contain_text("it broke")
+    await expect(panel.current()).to_be_in_viewport(ratio=0.95)
