@@ -16,7 +16,7 @@ import pytest_asyncio
 from asynclog.errors import ConflictError, ForbiddenError, TooManyError
 from asynclog.server.body import UNPROVEN_BYTES, Bodies
 from asynclog.server.failures import FAILURES
-from asynclog.server.hooks import SECRET, SIGNATURE, TIMED
+from asynclog.server.hooks import PLAIN, SECRET, SIGNATURE, TIMED
 from asynclog.server.problems import RefusedError
 from asynclog.tasks import hooks as hooks_module
 from asynclog.tasks.hooks import OFF_SECONDS, Hooks, hook_of
@@ -70,7 +70,8 @@ def test_a_signature_is_the_one_that_github_documents() -> None:
 async def test_a_signed_body_starts_a_plugin(shared: Running) -> None:
     """A body that is signed with the secret starts the plugin, and is its trigger data; the signature is not in it."""
     body = b'{"ref": "main"}'
-    for header, signature in ((SIGNATURE, plain(body)), *((name, _fresh(shared, body, name)) for name in TIMED)):
+    signatures = [(header, plain(body)) for header in PLAIN] + [(name, _fresh(shared, body, name)) for name in TIMED]
+    for header, signature in signatures:
         answer = await call(shared, body, **{header: signature, "content_type": "application/json"})
         assert answer.status_code == 201, answer.text
         data = answer.json()["trigger_data"]
@@ -97,6 +98,7 @@ async def test_a_wrong_signature_starts_nothing(shared: Running) -> None:
         ("push", {SIGNATURE: plain(body), TIMED[0]: "t=1,v1=00"}),
         ("other", {SIGNATURE: plain(body)}),
         ("hashed", {SIGNATURE: plain(body)}),
+        ("push", {PLAIN[1]: f"sha1={hmac.digest(KEY.encode(), body, 'sha1').hex()}"}),
     ):
         answer = await call(shared, body, name, **headers)
         assert answer.status_code == 403, (name, headers)

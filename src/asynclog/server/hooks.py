@@ -21,7 +21,9 @@ from asynclog.server.service import Service
 
 SECRET: Final = "X-Asynclog-Hook-Secret"  # noqa: S105 - the name of a header
 SIGNATURE: Final = "X-Hub-Signature-256"
-"""Of the body, as GitHub, Gitea and Forgejo send it."""
+"""Of the body, as GitHub, Gitea and Forgejo send it;"""
+PLAIN: Final = (SIGNATURE, "X-Hub-Signature")
+"""Bitbucket under the name that GitHub's former one has."""
 TIMED: Final = ("X-Asynclog-Signature", "Stripe-Signature")
 """Of time and body."""
 
@@ -56,7 +58,7 @@ def _counted(request: Request, service: Service) -> Iterator[None]:
 
 def _signs(headers: Headers) -> bool:
     """Whether a signature decides: only where no secret is shown."""
-    return SECRET not in headers and any(name in headers for name in (SIGNATURE, *TIMED))
+    return SECRET not in headers and any(name in headers for name in (*PLAIN, *TIMED))
 
 
 def _called(call: Call) -> Hook:
@@ -66,7 +68,8 @@ def _called(call: Call) -> Hook:
         return hooks.authorised(name, headers.get(SECRET, ""))
     timed = next((headers[header] for header in TIMED if header in headers), None)
     if timed is None:
-        return hooks.signed(name, headers[SIGNATURE], call.body)
+        plain = next(headers[header] for header in PLAIN if header in headers)
+        return hooks.signed(name, plain, call.body)
     return hooks.signed_now(name, timed, call.body, call.tasks.engine.clock.now() / 1_000_000)
 
 
