@@ -39,7 +39,8 @@ async def process(folder: Path, port: int = 0) -> AsyncIterator[tuple[asyncio.su
     assert found.stdout is not None
     try:
         async with asyncio.timeout(DEADLINE):
-            yield found, (await found.stdout.readline()).decode().strip()
+            url = (await found.stdout.readline()).decode().strip()
+        yield found, url
     finally:
         if found.returncode is None:
             found.kill()
