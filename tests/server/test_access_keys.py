@@ -23,6 +23,7 @@ from asynclog.tasks.keyring import MARK
 from asynclog.tasks.opening import open_tasks
 from tests.server.access import Guarded, cookie, end, guarded
 from tests.server.canaries import files_in
+from tests.server.raw import head, wire
 from tests.server.running import DEADLINE, Running, eventually, running
 
 DAY = 86_400
@@ -152,6 +153,9 @@ async def test_only_the_whole_key_opens(guard: Guarded) -> None:
         {"x-api-key": key, "Authorization": "Basic eA=="},
     ):
         assert (await guard.ask(None, "GET", "/api/session", headers=good)).status_code == 200
+    async with wire(guard.service.url) as client:  # blanks around a header's value are not of it
+        client.say(head("GET /api/session", f"X-API-Key: \t{key} \t "))
+        assert (await client.answer()).status == 200
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -146,7 +146,7 @@ def require_starter(principal: Principal, plugin: Plugin) -> None:
 def _key(headers: Headers) -> str | None:
     """The key that was sent; None when none was, empty when it cannot be told which."""
     bearers = [text for given in headers.getlist("authorization") if (text := _bearer(given)) is not None]
-    found = set(bearers + headers.getlist("x-api-key"))
+    found = {text.strip() for text in bearers + headers.getlist("x-api-key")}  # blanks around a value are not of it
     if not found:
         return None
     return found.pop() if len(found) == 1 else ""
