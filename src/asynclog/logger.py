@@ -270,7 +270,7 @@ class TaskLogger:
             payload = self._unloggable(level, text, f"{type(error).__name__} while it was logged")
         if not self._journal.append(feed, payload, level) and feed.sealed:
             with suppress(Exception):  # a handler of the service's log that fails is not the plugin's affair
-                said = self._dials.redactor.redact(values.text(message))
+                said = text or self._dials.redactor.redact(values.text(message))
                 _service.warning("entry %d after the end of task %s: %s", feed.late, feed.task_id, said)
 
     def _label_entries(self, level: int, here: Place) -> bytes:

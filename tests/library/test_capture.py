@@ -258,7 +258,7 @@ async def test_a_leaked_thread_reaches_only_the_services_log(
     assert await tasks.reader.steps(task.id) == []
     late = [record.getMessage() for record in caplog.records if record.name == "asynclog.task"]
     assert len(late) == 5
-    assert late[2] == f"entry 3 after the end of task {task.id}: leaked %d"
+    assert late[2] == f"entry 3 after the end of task {task.id}: leaked 2"
 
 
 async def test_two_hundred_tasks_at_once_stay_apart(tasks: TaskManager) -> None:
