@@ -59,6 +59,17 @@ async def test_a_foreign_page_changes_nothing(shared: Running, origin: str) -> N
             pass
 
 
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 201), ("none", 201)]
+)
+async def test_a_page_that_does_not_name_itself(shared: Running, site: str, status: int) -> None:
+    """Where a browser tells no origin, it tells whether the page is of this site; one of another changes nothing."""
+    headers = {"sec-fetch-site": site}
+    response = await shared.client.post("/api/tasks", json={"plugin": "talk"}, headers=headers)
+    assert response.status_code == status
+    assert (await shared.client.get("/api/tasks", headers=headers)).status_code == 200, "a link may be followed"
+
+
 async def test_our_own_page_may(shared: Running) -> None:
     """A page from this very address writes and opens WebSockets."""
     response = await shared.client.post("/api/tasks", json={"plugin": "talk"}, headers={"origin": shared.url})
