@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from asynclog.feed import Feed
 from asynclog.intake import Batch, Intake
 from asynclog.journal import Journal
@@ -24,4 +26,25 @@ async def test_what_is_in_a_batch_is_held_by_it_alone(tmp_path: Path) -> None:
         del batch
         held = {sys.getrefcount(payloads[place]) for place in range(10)}
         assert held == {2}, "somebody else than the list, and the call that asks"
+    journal.close()
+
+
+@pytest.mark.parametrize("queued", [True, False])
+@pytest.mark.parametrize("floor", [0, 1_000_000])
+async def test_a_batch_is_filled(tmp_path: Path, floor: int, *, queued: bool) -> None:
+    """A batch takes as many records as it may hold, from the queue or the journal, whatever their numbers are."""
+    journal, feed = Journal(tmp_path, floor=floor), Feed("t")
+    for number in range(1500):
+        journal.append(feed, encode(EntryRecord("t", number, 20, "plugin", None, None, None, "x", None)), 20)
+    intake, counts = Intake(journal, most=600), []
+    frames, _, last = journal.take()
+    if queued:
+        intake.put(frames)
+    while intake.taken < last:
+        batch = Batch()
+        await intake.fill(batch, last)
+        counts.append((len(batch.frames), batch.queued))
+    assert counts == [(600, 600 * queued), (600, 600 * queued), (300, 300 * queued)]
+    assert intake.missing == 0
+    await intake.close()
     journal.close()
