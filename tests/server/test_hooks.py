@@ -118,6 +118,15 @@ async def test_a_recorded_request_is_good_for_nothing(shared: Running) -> None:
     assert (await call(shared, body, **{TIMED[0]: later})).status_code == 403
 
 
+def test_a_signature_with_its_time_is_none_of_a_body() -> None:
+    """What was signed with its time is not taken as the signature of a body that is time, dot and body: it would count
+    for ever.
+    """
+    recorded = timed(b"{}", NOW).partition(",v1=")[2]
+    with pytest.raises(ForbiddenError, match="signed with its time"):
+        known().signed("push", f"sha256={recorded}", b"%.0f.{}" % NOW)
+
+
 @pytest.mark.parametrize("off", [-OFF_SECONDS - 1, OFF_SECONDS + 1])
 def test_a_signature_grows_old(off: int) -> None:
     """A time that is off by more than five minutes, either way, is refused; by less it is not."""

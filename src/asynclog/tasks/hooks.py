@@ -26,6 +26,8 @@ REMEMBERED: Final = 100_000
 
 _PLAIN: Final = re.compile(r"sha256=([0-9a-fA-F]{64})")
 _TIMED: Final = re.compile(r"t=(\d{1,12})((?:,[a-z]\w{0,20}=\w{1,200}){1,10})", re.ASCII)
+_AS_TIMED: Final = re.compile(rb"\d{1,12}\.")
+"""How what is signed with its time begins: as a body alone it would never grow old."""
 _VERSION: Final = re.compile(r",v1=([0-9a-fA-F]{64})(?![^,])")
 
 
@@ -83,10 +85,14 @@ class Hooks:
 
         Raises:
             NotFoundError: there is no such hook.
-            ForbiddenError: the signature is another, or none.
+            ForbiddenError: the signature is another, or none, or may have been made of a time and a body.
         """
         self.signing(name)
         found = _PLAIN.fullmatch(signature)
+        if _AS_TIMED.match(body):
+            raise ForbiddenError(
+                "a body that begins like time and body, with a number and a dot, is signed with its time: t=SECONDS,v1=HEX"
+            )
         if found is None or not hmac.compare_digest(self._signature(name, body), bytes.fromhex(found[1])):
             raise ForbiddenError("this is not the body's signature: sha256= and its HMAC-SHA-256 in hexadecimal digits")
         return self._hooks[name][1]
