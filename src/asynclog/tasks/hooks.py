@@ -91,7 +91,7 @@ class Hooks:
         found = _PLAIN.fullmatch(signature)
         if _AS_TIMED.match(body):
             raise ForbiddenError(
-                "a body that begins like time and body, with a number and a dot, is signed with its time: t=SECONDS,v1=HEX"
+                "a body that begins with a number and a dot, like time and body, is signed with its time: t=SECONDS,v1="
             )
         if found is None or not hmac.compare_digest(self._signature(name, body), bytes.fromhex(found[1])):
             raise ForbiddenError("this is not the body's signature: sha256= and its HMAC-SHA-256 in hexadecimal digits")
