@@ -290,6 +290,19 @@ def test_a_write_that_fails_while_memory_is_full(opened: Opener) -> None:
     assert [frame[1] for frame in journal.read(0, journal.last_id)] == list(range(1, 21))
 
 
+async def test_an_entry_is_synced_without_being_asked(opened: Opener) -> None:
+    """Whatever is written reaches the disk by itself, also when nothing was written for long."""
+    disk = FaultyDisk()
+    journal, feed = opened(disk=disk), Feed("t")
+    assert await journal.sync()
+    for _ in range(3):
+        before = disk.syncs
+        journal.append(feed, entry(), 20)
+        async with asyncio.timeout(10):
+            while disk.syncs == before:
+                await asyncio.sleep(0.01)
+
+
 async def test_what_was_only_in_memory_is_certain_once_stored(opened: Opener) -> None:
     """Records that the quota had no room for are told of until the store has the last of them, and no longer."""
     journal, feed = opened(quota=5_000), Feed("t")

@@ -293,6 +293,21 @@ async def test_a_store_that_cannot_be_read_is_not_asked_for_every_entry() -> Non
             await following
 
 
+async def test_what_the_tail_missed_is_found_in_the_store() -> None:
+    """Beside a record that the live side cannot read come entries: who follows is given them all the same."""
+    async with scene() as stage:
+        stage.log("INFO", "odd", "1")
+        async with stage.reader.follow("t", NO_FILTER) as subscription:
+            judge = Judge(stage, NO_FILTER, 0)
+            following = asyncio.create_task(judge.follow(subscription))
+            await until(lambda: judge.lines == 1, "the first entry does not come")
+            stage.engine.journal.append(None, b"\xc1 no record")
+            stage.log("INFO", "odd", "2")
+            await until(lambda: judge.lines == 2, "the second entry does not come")
+            await stage.end()
+            await following
+
+
 async def test_gaps_of_a_task_that_nobody_watched() -> None:
     """Gaps are shown once, by their exact range, also to who comes after the end or after a restart."""
     async with scene(memory=8_000, journal_quota=8_000) as stage:
