@@ -144,6 +144,11 @@ class Journal:
         return self._ledger.spilled
 
     @property
+    def is_volatile(self) -> bool:
+        """Whether there are records in memory that neither a segment nor the store holds."""
+        return self.stored_id < self._ledger.trouble.volatile_id
+
+    @property
     def trouble(self) -> str | None:
         """Why the guarantee of DESIGN 6 does not hold now, as a sentence; None when it does."""
         return self._ledger.trouble.sentence(self.stored_id, full=self._ledger.is_full)

@@ -21,7 +21,8 @@ class Trouble:
         self.error: OSError | None = None
         """Why the last write failed; None when it did not."""
         self._retry_at = 0.0
-        self._volatile_id = 0
+        self.volatile_id = 0
+        """Records up to this one are partly in memory only, as long as they are not stored."""
         self._volatile_reason = ""
         self._unconfirmed_id = 0
         self.untold: deque[tuple[int, str]] = deque()
@@ -53,7 +54,7 @@ class Trouble:
 
     def volatile(self, record_id: int) -> None:
         """Records up to this one are partly in memory only."""
-        self._volatile_id = record_id
+        self.volatile_id = record_id
         self._volatile_reason = self.reason
 
     def unconfirmed(self, record_id: int) -> None:
@@ -62,7 +63,7 @@ class Trouble:
 
     def certain(self, stored_id: int) -> bool:
         """Whether there is none, with everything up to an id in the store."""
-        return self.error is None and stored_id >= self._volatile_id and stored_id >= self._unconfirmed_id
+        return self.error is None and stored_id >= self.volatile_id and stored_id >= self._unconfirmed_id
 
     def sentence(self, stored_id: int, *, full: bool) -> str | None:
         """What does not hold now, with everything up to an id in the store; None when all does.
@@ -75,7 +76,7 @@ class Trouble:
             return f"the journal cannot be written: {self.error}; new entries are only in memory until it can"
         if full:
             return "the journal's quota is used up; new entries are only in memory until the database takes older ones"
-        if stored_id < self._volatile_id:
+        if stored_id < self.volatile_id:
             return f"some entries are only in memory until they are stored: {self._volatile_reason}"
         if stored_id < self._unconfirmed_id:
             return "the disk did not confirm a write; entries since then survive a crash but perhaps not a power cut"

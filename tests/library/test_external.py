@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 import threading
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,14 @@ from asynclog import (
     TooLargeError,
 )
 from asynclog.disk import Disk
-from asynclog.engine import FAR_BEHIND
+from asynclog.engine import FAR_BEHIND, Limits
 from asynclog.filters import LogFilter
 from asynclog.live import SHOWN
 from asynclog.model import Stage
 from asynclog.tail import Entries
 from asynclog.tasks import changes
 from asynclog.tasks.external import EXPIRY_SECONDS
-from asynclog.testing import ManualClock
+from asynclog.testing import FaultyDisk, ManualClock
 from tests.library.reading import entries, messages, steps, until
 
 LEASE = 600.0
@@ -150,6 +152,51 @@ async def test_a_batch_that_comes_again_is_not_refused_for_want_of_a_database(fo
             other.close()
         assert await tasks.engine.settle(30)
         assert await ingest(tasks, task.id, {"message": "one"}, batch="b1") == first
+
+
+async def test_a_batch_is_acknowledged_once_it_is_safe(folder: Path) -> None:
+    """A batch that the journal cannot take is acknowledged when the database has it; with neither it is refused, and
+    taken once all the same when it comes again.
+    """
+    disk = FaultyDisk()
+    async with asynclog.open(folder, disk=disk) as tasks:
+        task = tasks.external.start("scrape")
+        disk.write_error = disk.create_error = errno.EIO
+        await ingest(tasks, task.id, {"message": "one"}, batch="b1")
+        with closing(sqlite3.connect(folder / "asynclog.db", isolation_level=None)) as other:
+            found = "SELECT message FROM task_logs WHERE source = 'plugin' ORDER BY seq"
+            assert other.execute(found).fetchall() == [("one",)]
+            other.execute("BEGIN IMMEDIATE")
+            for _ in range(2):
+                with pytest.raises(StoreError):
+                    await ingest(tasks, task.id, {"message": "two"}, batch="b2")
+            other.execute("ROLLBACK")
+            disk.write_error = disk.create_error = None
+            assert (await ingest(tasks, task.id, {"message": "two"}, batch="b2"))["accepted"] == 1
+            assert other.execute(found).fetchall() == [("one",), ("two",)]
+
+
+async def test_a_batch_that_nothing_has_room_for_is_refused(folder: Path) -> None:
+    """Where journal and memory are full a batch is not said to be taken; it is, once, when it comes again later."""
+    disk = FaultyDisk()
+    async with asynclog.open(folder, disk=disk, limits=Limits(memory=30_000)) as tasks:
+        task = tasks.external.start("scrape")
+        assert await tasks.engine.settle()
+        disk.write_error = disk.create_error = errno.ENOSPC
+        with closing(sqlite3.connect(folder / "asynclog.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError, match="has room"):
+                await ingest(tasks, task.id, {"message": "x" * 40_000}, batch="b1")
+            other.execute("ROLLBACK")
+        disk.write_error = disk.create_error = None
+        answer = None
+        async with asyncio.timeout(20):
+            while answer is None:
+                with suppress(StoreError):  # as long as nobody has tried whether the journal can be written again
+                    answer = await ingest(tasks, task.id, {"message": "x" * 40_000}, batch="b1")
+                await asyncio.sleep(0.05)
+        assert answer["accepted"] == 1
+        assert await messages(tasks, task.id, search="xxx") == ["x" * 40_000]
 
 
 async def test_what_is_refused(tasks: TaskManager) -> None:

@@ -125,7 +125,7 @@ class External:
         Raises:
             TooLargeError: the body is larger than 8 MiB.
             NotFoundError, InvalidError, ConflictError: no such task, a bad batch id, not external or ended.
-            StoreError: whether the batch came before cannot be found out now.
+            StoreError: whether the batch came before cannot be found out now, or it is not crash-safe yet.
         """
         if len(body) > BODY_BYTES:
             raise TooLargeError("a batch of entries", BODY_BYTES)
@@ -137,16 +137,23 @@ class External:
         answers = self._answers.setdefault(task_id, Answers(whole=False))
         try:
             async with answers.lock:  # two copies of a batch at once: the second waits for the answer of the first
-                if batch_id is not None:
-                    known = answers.get(batch_id) or await self._stored_answer(task_id, batch_id, answers, access)
-                    if known is not None:
-                        return known
-                live = await self._live(task_id, access)
-                return await self._take(live, body, batch_id, answers)
+                answer = await self._answer(task_id, body, batch_id, access, answers)
         finally:
             fed = self._engine.hub.get(task_id)  # there, too, while it runs here, or has ended and is watched
             if fed is None or fed.feed is None or not fed.task.external:
                 self._answers.pop(task_id, None)
+        if self._engine.journal.is_volatile and not await self._engine.settle():
+            raise StoreError("neither journal nor database can be written, so this is only in memory; send it again")
+        return answer
+
+    async def _answer(
+        self, task_id: str, body: bytes, batch_id: str | None, access: AccessScope, answers: Answers
+    ) -> bytes:
+        if batch_id is not None:
+            known = answers.get(batch_id) or await self._stored_answer(task_id, batch_id, answers, access)
+            if known is not None:
+                return known
+        return await self._take(await self._live(task_id, access), body, batch_id, answers)
 
     async def _seen(self, task_id: str, access: AccessScope) -> None:
         """Nobody waits for another's task: it is as long in being found missing as one that nobody has."""
@@ -191,7 +198,9 @@ class External:
                 journal.append(None, payload)
             return feed.last_seq
         first = journal.append(feed, payload, span=parsed.accepted, levels=parsed.levels)
-        return first + parsed.accepted - 1 if first else feed.last_seq
+        if not first:
+            raise StoreError("neither journal nor memory has room for this batch; send it again later")
+        return first + parsed.accepted - 1
 
     async def finish(
         self,
