@@ -281,7 +281,7 @@ def some_odd_entry(chance: random.Random) -> EntryRecord:
     metadata = ",".join(f"{orjson.dumps(key).decode()}:{chance.choice(TOKENS)}" for key in chosen)
     message = "".join(chance.choices(["aé", "AÉ", "K", "\u212a", "ß", "SS", "%", "_", "\\", "'", '"', "0\n"], k=6))
     stage, unit, step_id = (chance.choice(LABELS) for _ in range(3))
-    data = f"{{{metadata}}}" if chosen or chance.random() < 0.2 else None
+    data = orjson.dumps(orjson.loads(f"{{{metadata}}}")).decode() if chosen or chance.random() < 0.2 else None
     return entry(
         "a", message, timestamp=chance.choice(TIMES), stage=stage, unit=unit, step_id=step_id, metadata_json=data
     )
