@@ -28,6 +28,17 @@ async def test_a_failed_task_tells_the_last_good_run_and_what_changed_since(page
     await expect(runs).to_contain_text(re.compile(r"newest run\s.*failed", re.DOTALL))
 
 
+async def test_failing_for_longer_than_is_read_is_said(page: Page, service: Service) -> None:
+    """Where more runs failed than are read, that is said, and the last good one is found all the same."""
+    good = await service.run("brittle", {"level": 6})
+    failed = [await service.run("brittle", {"break": True}) for _ in range(23)]
+    await Panel(page, service.url).open(failed[-1]["id"])
+    runs = page.get_by_role("group", name="Other runs")
+    await expect(runs).to_contain_text(re.compile("failed at least 21 times in a row, since .* or longer", re.DOTALL))
+    last_good = runs.get_by_role("link", name="last good run")
+    assert await last_good.get_attribute("href") == f"#/tasks/{good['id']}"
+
+
 async def test_a_task_is_run_again_with_its_parameters(page: Page, service: Service) -> None:
     """The dialog holds what the task was given, under its name; changed there, it starts the next run."""
     body = {"plugin": "brittle", "name": "again and again", "params": {"level": 3, "break": True}}

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Task } from '../api/types'
-import { compare, isSame, sameQuery } from './runs'
+import { compare as compareWith, isSame, sameQuery } from './runs'
 
 let made = 0
 function run(status: Task['status'], more: Partial<Task> = {}): Task {
@@ -16,6 +16,8 @@ function run(status: Task['status'], more: Partial<Task> = {}): Task {
   }
   return { ...known, status, finished_at: status === 'running' ? null : 'then', ...more } as Task
 }
+
+const compare = (task: Task, runs: readonly Task[]) => compareWith(task, { runs, more: false, olderGood: null })
 
 describe('a failed run', () => {
   test('is told the last good one, and since when it fails', () => {
@@ -33,6 +35,16 @@ describe('a failed run', () => {
 
   test('has no last good one where none succeeded', () => {
     expect(compare(run('interrupted'), [run('failed')])).toMatchObject({ lastGood: null, failures: 1, changed: [] })
+  })
+
+  test('is told that it may fail for longer where older runs were not read, and the last good one of those', () => {
+    const [olderGood, first] = [run('success', { params: { level: 1 } }), run('failed')]
+    const read = { runs: [run('failed'), first], more: true, olderGood }
+    expect(compareWith(run('failed'), read)).toMatchObject({ failures: 2, failingSince: first, orLonger: true })
+    expect(compareWith(run('failed'), read)).toMatchObject({ lastGood: olderGood, changed: [{ name: 'level' }] })
+    const known = { ...read, runs: [first, run('success')] }
+    expect(compareWith(run('failed'), known)).toMatchObject({ failures: 1, orLonger: false })
+    expect(compareWith(run('success'), read).orLonger).toBe(false)
   })
 
   test('is told which parameters differ from the last good one', () => {

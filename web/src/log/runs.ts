@@ -8,6 +8,8 @@ export interface Comparison {
   readonly failures: number
   /** The first of those failures in a row, perhaps itself; null where it did not fail. */
   readonly failingSince: Task | null
+  /** Whether more failures in a row may have been before those. */
+  readonly orLonger: boolean
   /** The median of the successes' durations, in seconds. */
   readonly usual: number | null
   /** The parameters that differ from those of `lastGood`, by name. */
@@ -23,10 +25,19 @@ export interface Change {
 
 const FAILED: ReadonlySet<Task['status']> = new Set(['failed', 'interrupted'])
 
-/** Compares a run with those before it, newest first. */
-export function compare(task: Task, earlier: readonly Task[]): Comparison {
-  const ended = earlier.filter((each) => each.finished_at !== null)
-  const lastGood = ended.find((each) => each.status === 'success') ?? null
+/** The runs before one that were read, newest first. */
+export interface Before {
+  readonly runs: readonly Task[]
+  /** Whether there are older ones. */
+  readonly more: boolean
+  /** The newest success among those. */
+  readonly olderGood: Task | null
+}
+
+/** Compares a run with those before it. */
+export function compare(task: Task, { runs, more, olderGood }: Before): Comparison {
+  const ended = runs.filter((each) => each.finished_at !== null)
+  const lastGood = ended.find((each) => each.status === 'success') ?? olderGood
   const failed = FAILED.has(task.status)
   // Whoever cancelled one neither failed nor succeeded with it.
   const told = ended.filter((each) => each.status !== 'cancelled')
@@ -36,6 +47,7 @@ export function compare(task: Task, earlier: readonly Task[]): Comparison {
     lastGood,
     failures: row.length,
     failingSince: failed ? (row.at(-1) ?? task) : null,
+    orLonger: failed && more && until < 0,
     usual: median(ended.flatMap((each) => (each.status === 'success' ? (each.duration ?? []) : []))),
     changed: lastGood ? changes(lastGood.params, task.params) : [],
   }
