@@ -1,6 +1,7 @@
 /** What is kept of a task's parameters is not always what it was given: secrets are hidden, large values cut. */
 
-const HIDDEN = /\[redacted\]|… \[\d+ bytes cut\] …/
+const HIDDEN =
+  /\[redacted\]|… \[\d+ bytes cut\] …|\[left out: too much text\]|\[deeper than \d+ levels\]|"… (?:\d+ )?more"/
 
 export type Kept = 'whole' | 'in part' | 'not'
 
