@@ -17,6 +17,7 @@ from asynclog.errors import ConflictError, ForbiddenError, TooManyError
 from asynclog.server.body import UNPROVEN_BYTES, Bodies
 from asynclog.server.failures import FAILURES
 from asynclog.server.hooks import PLAIN, SECRET, SIGNATURE, TIMED
+from asynclog.server.limits import Limits
 from asynclog.server.problems import RefusedError
 from asynclog.tasks import hooks as hooks_module
 from asynclog.tasks.hooks import OFF_SECONDS, Hooks, hook_of
@@ -125,6 +126,20 @@ def test_a_signature_with_its_time_is_none_of_a_body() -> None:
     recorded = timed(b"{}", NOW).partition(",v1=")[2]
     with pytest.raises(ForbiddenError, match="signed with its time"):
         known().signed("push", f"sha256={recorded}", b"%.0f.{}" % NOW)
+
+
+async def test_a_request_for_which_there_is_no_room_may_be_repeated(tmp_path: Path) -> None:
+    """A signature with its time is not used up where the hook has as many open tasks as it may: it starts one later."""
+    hooks = {"hold": {"plugin": "hold", "secret": KEY}}
+    async with running(tmp_path, hooks=hooks, limits=Limits(tasks_per_key=1)) as service:
+        now = service.tasks.engine.clock.now() / 1_000_000
+        first = await call(service, b"1", "hold", **{TIMED[0]: timed(b"1", now)})
+        assert first.status_code == 201
+        second = {TIMED[0]: timed(b"2", now)}
+        assert (await call(service, b"2", "hold", **second)).status_code == 429
+        await service.tasks.cancel(first.json()["id"])
+        await service.tasks.wait(first.json()["id"])
+        assert (await call(service, b"2", "hold", **second)).status_code == 201
 
 
 @pytest.mark.parametrize("off", [-OFF_SECONDS - 1, OFF_SECONDS + 1])
