@@ -102,3 +102,18 @@ async def test_after_a_restart_a_finished_task_shows_all_entries(page: Page, tmp
         await expect(page.locator("header")).to_contain_text(f"complete {task['sealed']['count']} entries")
         await expect(panel.rows()).to_have_count(task["sealed"]["count"])
         await expect(panel.says("hello, later")).to_have_count(5)
+
+
+async def test_what_cannot_be_counted_is_not_said_to_be_hidden(page: Page, service: Service) -> None:
+    """Where the counts are not answered any more, as when the service goes down, no entries are called hidden."""
+    task = await service.external("uncounted", lines(2, 20))
+    panel = Panel(page, service.url)
+    await panel.open(task)
+    footer = page.locator("footer")
+    await expect(footer).to_contain_text("20 entries shown")
+    await page.route("**/logs/stats*", lambda route: route.abort())
+    async with page.expect_event("requestfailed"):
+        await service.log(task, lines(21, 21))
+        await expect(panel.row(21)).to_be_visible()
+    await expect(footer).not_to_contain_text("shown")
+    await expect(footer).not_to_contain_text("hidden")

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { asThreshold, atLeast, LEVELS, parseLevel, toggleLevel } from './levels'
+import { asThreshold, atLeast, hiddenOf, LEVELS, parseLevel, toggleLevel } from './levels'
 
 test('a level is known in any case and by its aliases', () => {
   expect(parseLevel('warn')).toBe('WARNING')
@@ -19,4 +19,11 @@ test('switching a level keeps the order, and switching off the last one shows al
   expect(toggleLevel(['ERROR'], 'INFO')).toEqual(['INFO', 'ERROR'])
   expect(toggleLevel(['INFO', 'ERROR'], 'ERROR')).toEqual(['INFO'])
   expect(toggleLevel(['INFO'], 'INFO')).toEqual([...LEVELS])
+})
+
+test('hidden is what has another level, whatever else is counted', () => {
+  expect(hiddenOf({ DEBUG: 3, INFO: 20, ERROR: 1 }, atLeast('INFO'))).toBe(3)
+  expect(hiddenOf({ DEBUG: 3, INFO: 20 }, ['ERROR'])).toBe(23)
+  expect(hiddenOf({ INFO: 20 }, atLeast('INFO'))).toBe(0)
+  expect(hiddenOf({}, LEVELS)).toBe(0)
 })

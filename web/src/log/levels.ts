@@ -26,3 +26,8 @@ export function toggleLevel(levels: readonly Level[], level: Level): Level[] {
   const next = LEVELS.filter((each) => (each === level) !== levels.includes(each))
   return next.length ? next : [...LEVELS]
 }
+
+/** How many of the entries that were counted by level are hidden where only these levels are shown. */
+export function hiddenOf(counts: Partial<Record<Level, number>>, shown: readonly Level[]): number {
+  return LEVELS.reduce((sum, level) => sum + (shown.includes(level) ? 0 : (counts[level] ?? 0)), 0)
+}

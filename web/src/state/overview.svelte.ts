@@ -2,7 +2,7 @@ import { isAbort } from '../api/client'
 import { getHistogram, getLogs, getLogStats } from '../api/routes'
 import type { Bucket, LevelTotals, LogStats } from '../api/types'
 import { EVERYTHING, filterKey, type LogFilter } from '../log/filter'
-import { LEVELS } from '../log/levels'
+import { hiddenOf, LEVELS } from '../log/levels'
 import { exactMarks, filteredMarks, levelMarks, type Mark } from '../log/marks'
 
 /** Up to so many errors or matches are marked one by one; above it, by stretches of the histogram. */
@@ -24,6 +24,7 @@ export interface Matches {
 export class Overview {
   #stats = $state.raw<LogStats | null>(null)
   #levels = $state.raw<LevelTotals>({})
+  #hidden = $state(0)
   #sources = $state.raw<Record<string, number>>({})
   #stages = $state.raw<Record<string, number>>({})
   #volume = $state.raw<readonly Bucket[]>([])
@@ -70,7 +71,7 @@ export class Overview {
 
   /** Entries the levels alone hide; 0 until known. */
   get hiddenByLevel(): number {
-    return Object.values(this.#levels).reduce((sum, n) => sum + n, 0) - (this.#stats?.total ?? 0)
+    return this.#hidden
   }
 
   /** Counts anew for a filter; what is shown stays until the answers come. */
@@ -120,6 +121,7 @@ export class Overview {
     ])
     this.#stats = own
     this.#levels = levels.by_level
+    this.#hidden = hiddenOf(levels.by_level, filter.levels)
     this.#sources = sources.by_source
     // "" counts entries without a stage: nothing one could choose.
     this.#stages = Object.fromEntries(Object.entries(stages.by_stage).filter(([name]) => name))
