@@ -141,8 +141,8 @@ class History(Protocol):
     async def step(self, task_id: str, step_id: str, access: AccessScope) -> Step | None:
         """One step, with input and output."""
 
-    async def open_steps(self, task_id: str, access: AccessScope) -> tuple[int, list[Step]]:
-        """How many steps a task has, and those that run, with input and output."""
+    async def open_steps(self, task_id: str, access: AccessScope) -> tuple[int, list[str]]:
+        """How many steps a task has, and the ids of those that run: all with their data may be more than memory has."""
 
     async def plugin_stats(self, plugin: str, access: AccessScope) -> PluginStats:
         """Tasks of a plugin in numbers."""

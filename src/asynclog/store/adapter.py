@@ -150,8 +150,8 @@ class SqliteStore:
         """One step, with input and output."""
         return await self._database.read(lambda connection: history.step(connection, task_id, step_id, access))
 
-    async def open_steps(self, task_id: str, access: AccessScope) -> tuple[int, list[Step]]:
-        """How many steps a task has, and those that run."""
+    async def open_steps(self, task_id: str, access: AccessScope) -> tuple[int, list[str]]:
+        """How many steps a task has, and the ids of those that run."""
         return await self._database.read(lambda connection: history.open_steps(connection, task_id, access))
 
     async def plugin_stats(self, plugin: str, access: AccessScope) -> PluginStats:

@@ -59,10 +59,8 @@ _ONE_STEP: Final = f"""
 SELECT CAST({_STEP}, 'input_json', input_data, 'output_json', output_data) AS BLOB)
   FROM steps WHERE task_id = {{task}} AND id = ?"""
 
-_OPEN_STEPS: Final = f"""
-SELECT count(*), CAST(json_group_array({_STEP}, 'input_json', input_data, 'output_json', output_data))
-       FILTER (WHERE status = 'running') AS BLOB)
-  FROM steps WHERE task_id = {{task}}"""
+_OPEN_STEPS: Final = """
+SELECT count(*), json_group_array(id) FILTER (WHERE status = 'running') FROM steps WHERE task_id = {task}"""
 
 _ENDED: Final = "deleted_at IS NULL AND status IN ('success', 'failed', 'cancelled', 'interrupted')"
 
@@ -183,11 +181,11 @@ def step(connection: sqlite3.Connection, task_id: str, step_id: str, access: Acc
     return None if found is None else _decode_step(found[0])
 
 
-def open_steps(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> tuple[int, list[Step]]:
-    """How many steps a task has, and those that run, with input and output."""
+def open_steps(connection: sqlite3.Connection, task_id: str, access: AccessScope) -> tuple[int, list[str]]:
+    """How many steps a task has, and the ids of those that run."""
     task, params = seen_task(task_id, access)
     number, running = connection.execute(_OPEN_STEPS.format(task=task), params).fetchone()
-    return number, _decode_steps(running)
+    return number, _decode_ids(running)
 
 
 def expired(

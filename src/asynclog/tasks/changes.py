@@ -7,6 +7,7 @@ the store has them, or is told that it does not take them in time.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 from asynclog.engine import Engine
@@ -74,13 +75,19 @@ class Changes:
             return kept.part
         return await self._engine.store.step(task_id, step_id, EVERYTHING)
 
-    async def running(self, task_id: str) -> list[Part]:
-        """The stages and steps that it has begun and not ended. Raises StoreError."""
-        kept = self._of(task_id)
-        stages = await self._engine.store.stages(task_id, EVERYTHING)
+    async def running(self, task_id: str) -> AsyncIterator[Part]:
+        """The stages and steps that it has begun and not ended, a step at a time. Raises StoreError."""
+        kept = {part.id: part for part in self._of(task_id)}
+        stages = await self.stages(task_id)
         _, steps = await self._engine.store.open_steps(task_id, EVERYTHING)
-        parts: list[Part] = [*stages, *steps, *kept]
-        return [part for part in {part.id: part for part in parts}.values() if part.status == "running"]
+        parts: list[Part] = [*stages, *(part for part in kept.values() if isinstance(part, Step))]
+        for part in parts:
+            if part.status == "running":
+                yield part
+        for step_id in steps:
+            step = None if step_id in kept else await self._engine.store.step(task_id, step_id, EVERYTHING)
+            if step is not None:
+                yield step
 
     def _of(self, task_id: str) -> list[Part]:
         return [change.part for change in self._kept.values() if change.part.task_id == task_id]

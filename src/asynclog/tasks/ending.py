@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
@@ -55,9 +55,9 @@ async def _tell(engine: Engine, closed: Task) -> None:
     engine.hub.end(closed, engine.journal.last_id)
 
 
-def end_parts(engine: Engine, running: Iterable[Stage | Step], now: int) -> None:
+async def end_parts(engine: Engine, running: AsyncIterator[Stage | Step], now: int) -> None:
     """End the stages and steps that a task had begun and whose code is gone."""
-    for part in running:
+    async for part in running:
         if isinstance(part, Step):
             engine.record(StepRecord(part.task_id, interrupted(part, now)))
             continue
@@ -68,12 +68,12 @@ def end_parts(engine: Engine, running: Iterable[Stage | Step], now: int) -> None
 
 
 async def interrupt(
-    engine: Engine, task: Task, running: Iterable[Stage | Step], reason: str, feed: Feed | None = None
+    engine: Engine, task: Task, running: AsyncIterator[Stage | Step], reason: str, feed: Feed | None = None
 ) -> Task:
     """End a task whose code is gone, with the stages and steps it had begun."""
     feed = feed or Feed.of(task)
     now = engine.clock.now()
-    end_parts(engine, running, now)
+    await end_parts(engine, running, now)
     engine.logger(feed, "system").warning("task interrupted: %s", reason)
     _log.warning("the task %s (%s) is interrupted: %s", task.id, task.name, reason)
     ended = msgspec.structs.replace(

@@ -225,7 +225,7 @@ class External:
     async def _end(self, live: Live, status: str, result: Any, error_message: str | None) -> Task:
         engine, feed, task_id = self._engine, live.feed, live.task.id
         with contextlib.suppress(StoreError):  # the end of the task does not wait for the database
-            end_parts(engine, await self._changes.running(task_id), engine.clock.now())
+            await end_parts(engine, self._changes.running(task_id), engine.clock.now())
         if feed is None or feed.sealed:
             raise ConflictError(f"the task {task_id} was ended by somebody else meanwhile")
         limit = engine.settings.dials.max_data_size
@@ -366,7 +366,7 @@ class External:
     async def _expire(self, live: Live) -> None:
         task_id = live.task.id
         async with self._parts.setdefault(task_id, asyncio.Lock()):
-            left = await self._changes.running(task_id)
             if self._is_silent(live):  # else it was heard of, or has ended, meanwhile
+                left = self._changes.running(task_id)
                 await interrupt(self._engine, live.task, left, "it was silent for longer than its lease", live.feed)
                 self._forget(task_id)

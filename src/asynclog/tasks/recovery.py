@@ -52,4 +52,4 @@ async def recover(engine: Engine) -> list[Task]:
 
 
 async def _end(engine: Engine, changes: Changes, task: Task) -> None:
-    await interrupt(engine, task, await changes.running(task.id), "the service stopped while it ran")
+    await interrupt(engine, task, changes.running(task.id), "the service stopped while it ran")
