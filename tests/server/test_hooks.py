@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
 import logging
@@ -14,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from asynclog.errors import ConflictError, ForbiddenError, TooManyError
+from asynclog.server import body as body_module
 from asynclog.server.body import UNPROVEN_BYTES, Bodies
 from asynclog.server.failures import FAILURES
 from asynclog.server.hooks import PLAIN, SECRET, SIGNATURE, TIMED
@@ -22,6 +24,7 @@ from asynclog.server.problems import RefusedError
 from asynclog.tasks import hooks as hooks_module
 from asynclog.tasks.hooks import OFF_SECONDS, Hooks, hook_of
 from asynclog.tasks.plugin import Plugin
+from tests.server.raw import head, wire
 from tests.server.running import Running, running, talk
 
 KEY = "It's a Secret to Everybody"
@@ -207,6 +210,29 @@ async def test_guessing_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixt
         assert caplog.text.count("10 wrong secrets of webhooks came from 127.0.0.1 within a minute") == 1
         assert (await call(service, b"", **{SECRET: KEY})).status_code == 201
         assert (await call(service, b"", **{SIGNATURE: plain(b"")})).status_code == 201
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_of_a_packed_body_what_it_unpacks_to_is_signed(shared: Running) -> None:
+    """Packing, which a proxy may do or undo, changes no signature."""
+    packed = gzip.compress(b'{"a": 1}')
+    sent = {"content_encoding": "gzip", "content_type": "application/json"}
+    answer = await call(shared, packed, **sent, **{SIGNATURE: plain(b'{"a": 1}')})
+    assert (answer.status_code, answer.json()["trigger_data"]["body"]) == (201, {"a": 1})
+    assert (await call(shared, packed, **sent, **{SIGNATURE: plain(packed)})).status_code in (403, 429)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_body_that_stands_still_keeps_its_room_for_no_longer(
+    shared: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much came of a body whose sender is not known yet, it has its twenty seconds and no more."""
+    monkeypatch.setattr(body_module, "BODY_SECONDS", 0.2)
+    async with wire(shared.url) as client:
+        signed = f"{SIGNATURE}: {plain(b'')}"
+        client.say(head("POST /api/hooks/push", f"Content-Length: {1 << 20}", signed), b"x" * ((1 << 20) - 1))
+        assert (await client.answer()).status == 408
+        await client.closed()
 
 
 def test_strangers_bodies_are_bounded_by_themselves() -> None:
