@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,13 +135,17 @@ class Cli:
         )
         os.close(side)
         with process:
-            shown = b""
-            for piece in _everything(main):
-                shown += piece
-                if ctrl_c_at is not None and ctrl_c_at.encode() in shown:
-                    process.send_signal(signal.SIGINT)
-                    ctrl_c_at = None
-            code = process.wait(SECONDS)
+            try:
+                shown = b""
+                for piece in _everything(main):
+                    shown += piece
+                    if ctrl_c_at is not None and ctrl_c_at.encode() in shown:
+                        threading.Thread(target=_interrupt, args=(process,)).start()
+                        ctrl_c_at = None
+                code = process.wait(SECONDS)
+            finally:
+                if process.poll() is None:
+                    process.kill()
         os.close(main)
         return code, shown.decode().replace("\r\n", "\n")
 
@@ -158,6 +163,14 @@ def run_here(cli: Cli, *names: str) -> None:
                 await tasks.run(work, name, name=name)
 
     asyncio.run(all_of_them())
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Press Ctrl-C until it counts: Python does not hear it right before it begins to read from a terminal."""
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(SECONDS / 5)
 
 
 def _everything(terminal: int) -> Iterator[bytes]:
