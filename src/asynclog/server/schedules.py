@@ -21,7 +21,7 @@ from asynclog.settings import Dials
 from asynclog.tasks.audit import schedule_change
 from asynclog.wire import raw, time_or_none
 
-KEPT: Final = 1000
+KEPT: Final = 128
 """Schedules whose params are kept as they are shown: looking through all of them each time may take long."""
 
 
