@@ -7,6 +7,7 @@ Every hundredth entry is rare in some way, evenly (source ``even``, stage ``clea
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -109,6 +110,8 @@ def fill(path: Path, entries: int) -> None:
         for statement in _COUNT:
             connection.execute(statement)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("rb") as file:
+        os.fsync(file.fileno())  # else whoever syncs first while it is measured writes all of it
 
 
 class Indexing(NamedTuple):

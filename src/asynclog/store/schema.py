@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from asynclog.errors import StoreError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 VERSION: Final = 8
 """``PRAGMA user_version`` of a database on today's schema: the number of the last migration."""
@@ -15,7 +17,7 @@ VERSION: Final = 8
 
 def schema_text() -> str:
     """The text of schema.sql: from the wheel, or from the root of a checkout."""
-    packaged = files("asynclog.store").joinpath("schema.sql")
+    packaged = _packaged("schema.sql")
     if packaged.is_file():
         return packaged.read_text(encoding="utf-8")
     return (Path(__file__).parents[3] / "schema.sql").read_text(encoding="utf-8")
@@ -23,7 +25,13 @@ def schema_text() -> str:
 
 def migration_text(number: int) -> str:
     """The statements that bring a database from the version before to this one."""
-    return files("asynclog.store").joinpath(f"migrations/{number:04d}.sql").read_text(encoding="utf-8")
+    return _packaged(f"migrations/{number:04d}.sql").read_text(encoding="utf-8")
+
+
+def _packaged(name: str) -> Traversable:
+    from importlib.resources import files  # noqa: PLC0415  # 6 ms of every start, for what only a first one needs
+
+    return files("asynclog.store").joinpath(name)
 
 
 def prepare(connection: sqlite3.Connection) -> bool:
