@@ -27,7 +27,7 @@ from asynclog.settings import Dials
 from bench import plain, shortest
 from bench.harness import Bench, Row, Sample, Target, at_least
 
-ROUNDS = 3
+ROUNDS = 7
 TASKS = 20
 ENTRIES = 10_000
 TURN = 100

@@ -332,9 +332,14 @@ EVERYTHING: Final = AccessScope(audit=True)
 
 
 def timestamp_text(microseconds: int) -> str:
-    """The time as JSON shows it: ISO-8601, UTC, six digits, ``Z``."""
-    moment = _EPOCH + timedelta(microseconds=microseconds)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    """The time as JSON shows it: ISO-8601, UTC, six digits, ``Z``. Raises OverflowError outside the years 1 to 9999."""
+    second, fraction = divmod(microseconds, 1_000_000)
+    return f"{_second_text(second)}.{fraction:06d}Z"  # what is shown together is mostly of a few seconds
+
+
+@lru_cache(maxsize=256)
+def _second_text(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).replace(tzinfo=None).isoformat()
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ way first.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from typing import Final
 
 from asynclog.filters import LogFilter
 from asynclog.model import Gap
@@ -37,10 +37,22 @@ class Entries:
         self.frame: object = None
 
 
-class _Item(NamedTuple):
-    record_id: int
-    record: EntryRecord
-    size: int
+class _Item:
+    """An entry, and its JSON once somebody has asked for it."""
+
+    __slots__ = ("line", "record", "record_id", "seq", "size")
+
+    def __init__(self, seq: int, record_id: int, record: EntryRecord) -> None:
+        self.seq = seq
+        self.record_id = record_id
+        self.record = record
+        self.size = ENTRY_MEMORY + 2 * len(record.message) + 2 * len(record.metadata_json or "")
+        self.line = b""
+
+    def encode(self) -> bytes:
+        """The line."""
+        self.line = line = entry_line(self.record_id, self.seq, self.record)
+        return line
 
 
 class TailBudget:
@@ -72,8 +84,9 @@ class Tail:
     def __init__(self, budget: TailBudget) -> None:
         self._budget = budget
         self._items: dict[int, _Item] = {}
-        self._lines: dict[int, bytes] = {}
         self._memo: dict[tuple[LogFilter, int, int], Entries] = {}
+        self._part: tuple[int, int, list[_Item]] = 0, 0, []
+        """What was looked at last, from above one seq up to another: mostly others look there, too."""
         self.first = 1
         self.last = 0
 
@@ -82,11 +95,10 @@ class Tail:
         if seq != self.last + 1 or not self._items:
             self.clear()
             self.first = seq
-        size = ENTRY_MEMORY + 2 * len(record.message) + 2 * len(record.metadata_json or "")
-        self._items[seq] = _Item(record_id, record, size)
+        item = self._items[seq] = _Item(seq, record_id, record)
         self.last = seq
         self._memo.clear()
-        self._budget.grew(self, size)
+        self._budget.grew(self, item.size)
 
     def covers(self, cursor: int) -> bool:
         """Whether everything above this seq is held, and something is."""
@@ -98,27 +110,27 @@ class Tail:
         key = (entry_filter, cursor, through)
         found = self._memo.get(key)
         if found is None:
-            matches = entry_filter.matches
-            lines = [self._line(seq) for seq in range(cursor + 1, through + 1) if matches(self._items[seq].record)]
+            matches = entry_filter.predicate
+            items = self._between(cursor, through)
+            lines = [item.line or item.encode() for item in items if matches(item.record)]
             if len(self._memo) >= SHARED:  # nothing comes that would empty it
                 self._memo.clear()
             found = self._memo[key] = Entries(lines, through)
         return found
 
-    def _line(self, seq: int) -> bytes:
-        line = self._lines.get(seq)
-        if line is None:
-            item = self._items[seq]
-            line = self._lines[seq] = entry_line(item.record_id, seq, item.record)
-        return line
+    def _between(self, cursor: int, through: int) -> list[_Item]:
+        first, last, items = self._part
+        if (first, last) != (cursor, through):
+            items = [self._items[seq] for seq in range(cursor + 1, through + 1)]
+            self._part = cursor, through, items
+        return items
 
     def evict(self) -> bool:
         """Let go of the oldest entry; False when there was none."""
         item = self._items.pop(self.first, None)
         if item is None:
             return False
-        self._lines.pop(self.first, None)
-        self._memo.clear()  # what was read of it holds its line, too
+        self._forget()
         self._budget.used -= item.size
         self.first += 1
         return True
@@ -127,10 +139,14 @@ class Tail:
         """Let go of everything."""
         self._budget.used -= sum(item.size for item in self._items.values())
         self._items.clear()
-        self._lines.clear()
-        self._memo.clear()
+        self._forget()
         self.first, self.last = 1, 0
         self._budget.gone(self)
+
+    def _forget(self) -> None:
+        """What was read holds entries that are gone."""
+        self._memo.clear()
+        self._part = 0, 0, []
 
 
 def next_gap(gaps: list[Gap], cursor: int) -> Gap | None:
