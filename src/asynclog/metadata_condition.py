@@ -56,7 +56,12 @@ class MetadataCondition(msgspec.Struct, frozen=True):
         needles = self.needles
 
         def check(text: str | None) -> bool:
-            if text is None or not any(needle in text for needle in needles):
+            if text is None:
+                return False
+            for needle in needles:
+                if needle in text:
+                    break
+            else:
                 return False
             place: Any = orjson.loads(text)
             if key in place or not dotted:

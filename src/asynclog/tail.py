@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
+import msgspec
+
 from asynclog.filters import LogFilter
 from asynclog.model import Gap
 from asynclog.records import EntryRecord
@@ -37,17 +39,14 @@ class Entries:
         self.frame: object = None
 
 
-class _Item:
+class _Item(msgspec.Struct, gc=False):  # there are ten thousands of them, and they refer to nothing that refers back
     """An entry, and its JSON once somebody has asked for it."""
 
-    __slots__ = ("line", "record", "record_id", "seq", "size")
-
-    def __init__(self, seq: int, record_id: int, record: EntryRecord) -> None:
-        self.seq = seq
-        self.record_id = record_id
-        self.record = record
-        self.size = ENTRY_MEMORY + 2 * len(record.message) + 2 * len(record.metadata_json or "")
-        self.line = b""
+    seq: int
+    record_id: int
+    record: EntryRecord
+    size: int
+    line: bytes = b""
 
     def encode(self) -> bytes:
         """The line."""
@@ -95,10 +94,11 @@ class Tail:
         if seq != self.last + 1 or not self._items:
             self.clear()
             self.first = seq
-        item = self._items[seq] = _Item(seq, record_id, record)
+        size = ENTRY_MEMORY + 2 * len(record.message) + 2 * len(record.metadata_json or "")
+        self._items[seq] = _Item(seq, record_id, record, size)
         self.last = seq
         self._memo.clear()
-        self._budget.grew(self, item.size)
+        self._budget.grew(self, size)
 
     def covers(self, cursor: int) -> bool:
         """Whether everything above this seq is held, and something is."""
