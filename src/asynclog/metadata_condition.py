@@ -58,7 +58,7 @@ class MetadataCondition(msgspec.Struct, frozen=True):
         def check(text: str | None) -> bool:
             if text is None:
                 return False
-            for needle in needles:
+            for needle in needles:  # any() with a generator takes twice as long
                 if needle in text:
                     break
             else:

@@ -39,7 +39,7 @@ class Entries:
         self.frame: object = None
 
 
-class _Item(msgspec.Struct, gc=False):  # there are ten thousands of them, and they refer to nothing that refers back
+class _Item(msgspec.Struct, gc=False):  # there are tens of thousands, and they refer to nothing that refers back
     """An entry, and its JSON once somebody has asked for it."""
 
     seq: int
@@ -49,7 +49,7 @@ class _Item(msgspec.Struct, gc=False):  # there are ten thousands of them, and t
     line: bytes = b""
 
     def encode(self) -> bytes:
-        """The line."""
+        """Make the line, and keep it."""
         self.line = line = entry_line(self.record_id, self.seq, self.record)
         return line
 
@@ -144,7 +144,7 @@ class Tail:
         self._budget.gone(self)
 
     def _forget(self) -> None:
-        """What was read holds entries that are gone."""
+        """Let go of what was read: it holds entries that are gone."""
         self._memo.clear()
         self._part = 0, 0, []
 

@@ -75,6 +75,7 @@ def test_what_is_kept_for_others_is_bounded() -> None:
         other.append(seq, seq, entry(seq))
     assert not tail.covers(0)
     assert not tail._memo  # as above
+    assert not tail._part[2]  # as above
 
 
 def test_the_quiet_tail_gives_way_first() -> None:
