@@ -58,10 +58,7 @@ class Floor:
         self._threshold = INFO
         self._message = message
         self._numeric, self._harmless = frozenset([message]), frozenset([key])
-        self._labels = (
-            place.get(),
-            encode((self._task, INFO, "plugin", None, None, None)),
-        )
+        self._labels = (place.get(), encode((self._task, INFO, "plugin", None, None, None)))
         self._number = 0
         self.written = 0
         """Bytes of the segment that hold entries not stored yet."""
@@ -73,10 +70,7 @@ class Floor:
     def begin(self) -> None:
         """Nothing was logged for a while: what comes waits for its sync and its commit from now on."""
         now = time.time_ns() // 1000
-        self._sync_at, self._commit_at = (
-            now + SYNC_MICROSECONDS,
-            now + COMMIT_MICROSECONDS,
-        )
+        self._sync_at, self._commit_at = (now + SYNC_MICROSECONDS, now + COMMIT_MICROSECONDS)
 
     def info(self, message: str, /, *args: object, **fields: object) -> None:
         """Take an entry; `kill -9` cannot lose it afterwards."""
@@ -116,13 +110,7 @@ class Floor:
         texts = list(map(self._message.__mod__, args))
         metadata = [data.decode() for data in map(orjson.dumps, fields)]
         values: list[object] = [self._task] * (plain.WIDTH * count)
-        for column, found in (
-            (0, numbers),
-            (2, numbers),
-            (3, times),
-            (4, texts),
-            (5, metadata),
-        ):
+        for column, found in ((0, numbers), (2, numbers), (3, times), (4, texts), (5, metadata)):
             values[column :: plain.WIDTH] = found
         self._connection.execute("BEGIN")
         start = 0
@@ -133,12 +121,7 @@ class Floor:
                 start += size
         self._connection.execute("COMMIT")
         self.counts[self._task, "INFO", "plugin"] += count
-        self._run_file.writelines(
-            map(
-                "%d INFO plugin %s %s\n".__mod__,
-                zip(times, texts, metadata, strict=True),
-            )
-        )
+        self._run_file.writelines(map("%d INFO plugin %s %s\n".__mod__, zip(times, texts, metadata, strict=True)))
         self._run_file.flush()
         self.written = 0
 

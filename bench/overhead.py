@@ -105,9 +105,7 @@ async def _work(tasks: TaskManager, ours: Call, rate: int, contender: _Contender
 
 
 @asynccontextmanager
-async def _running(
-    folder: Path,
-) -> AsyncIterator[tuple[TaskManager, TaskContext, Call, Call]]:
+async def _running(folder: Path) -> AsyncIterator[tuple[TaskManager, TaskContext, Call, Call]]:
     """Tasks, one of them, a call of it that logs, and one that logs to a file by the standard library."""
     over = asyncio.Event()
     begun: asyncio.Future[TaskContext] = asyncio.get_running_loop().create_future()
@@ -163,10 +161,7 @@ async def _measure(bench: Bench, rate: int) -> list[Row]:
     entries = round(rate * SECONDS[rate])
     with tempfile.TemporaryDirectory() as folder:
         async with _running(Path(folder)) as (tasks, context, ours, theirs):
-            floor, alone = (
-                Floor(Path(folder), MESSAGE, "chunk"),
-                _Alone(Path(folder) / "alone"),
-            )
+            floor, alone = (Floor(Path(folder), MESSAGE, "chunk"), _Alone(Path(folder) / "alone"))
 
             async def commit() -> None:
                 floor.commit()
@@ -175,11 +170,7 @@ async def _measure(bench: Bench, rate: int) -> list[Row]:
                 "asynclog": _Contender(ours),
                 "silent": _Contender(),
                 "FileHandler": _Contender(theirs),
-                "the floor": _Contender(
-                    lambda number: floor.info(MESSAGE, number, chunk=number),
-                    floor.begin,
-                    commit,
-                ),
+                "the floor": _Contender(lambda number: floor.info(MESSAGE, number, chunk=number), floor.begin, commit),
                 "the log calls alone": _Contender(alone.log, finish=alone.finish),
             }
             found: dict[str, list[_Turn]] = {name: [] for name in contenders}
@@ -188,10 +179,7 @@ async def _measure(bench: Bench, rate: int) -> list[Row]:
                 found[name].append(await _work(tasks, ours, rate, contenders[name]))
                 return found[name][-1].cpu
 
-            await bench.turns_async(
-                {name: partial(turn, name) for name in contenders},
-                turns * bench.rounds(SERIES),
-            )
+            await bench.turns_async({name: partial(turn, name) for name in contenders}, turns * bench.rounds(SERIES))
             floor.close()
             alone.close()
             stored = (await tasks.reader.stats(context.task_id, NO_FILTER)).by_source["plugin"]
@@ -254,13 +242,7 @@ async def _index(tasks: TaskManager) -> Row:
     entries = tasks.engine.journal.stored_id - indexer.lag
     cost = (time.process_time() - start) / entries * 1e6
     note = "built behind the writer, when the task rests; not in the rows above"
-    return Row(
-        "CPU of an entry's place in the search index",
-        Sample("asynclog", "us", [cost]),
-        None,
-        "shown",
-        note,
-    )
+    return Row("CPU of an entry's place in the search index", Sample("asynclog", "us", [cost]), None, "shown", note)
 
 
 async def _run(bench: Bench) -> list[Row]:
